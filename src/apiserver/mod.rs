@@ -1,0 +1,34 @@
+//! Floor 4: an API server: knows objects, no controllers; reaches etcd through `client::EtcdClient` alone. A write is a state machine:
+//! admission -> cached read -> mutate -> etcd txn (compare mod revision) -> on a miss live re-read and retry -> answer. Lists and watches
+//! are served from a watch cache that an etcd watch feeds. facts/api.md.
+
+use crate::base::Duration;
+
+/// An API server's settings; defaults are kube-apiserver's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// 60 s: an answer after that is 504, outcome unknown.
+    pub request_timeout: Duration,
+    /// 5 min: how often history older than that is compacted away.
+    pub compaction_interval: Duration,
+    /// 300 s: added as toleration of not-ready and unreachable.
+    pub default_not_ready_toleration_seconds: i64,
+    pub default_unreachable_toleration_seconds: i64,
+    /// 30 min: a watch is ended after a random 1..2 times of it unless its client asks for less.
+    pub min_request_timeout: Duration,
+    /// 1 min
+    pub bookmark_period: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            request_timeout: Duration::from_secs(60),
+            compaction_interval: Duration::from_secs(300),
+            default_not_ready_toleration_seconds: 300,
+            default_unreachable_toleration_seconds: 300,
+            min_request_timeout: Duration::from_secs(1800),
+            bookmark_period: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Floor 10: verbs, flags, exit codes.

@@ -1,0 +1,299 @@
+//! The plan: what the user wrote, checked and lowered. `scenario/` makes it; everything later only reads it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{Duration, Name, Time};
+use crate::models::distribution::Distribution;
+use crate::objects::{Key, Object, Phase};
+use crate::wire::{MachineId, NodeId};
+use crate::{apiserver, controllers, etcd, kubelet, proxy, scheduler};
+
+/// A whole run, ready to start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub name: Name,
+    pub description: Name,
+    pub seed: u64,
+    pub start: Time,
+    pub duration: Duration,
+    /// Every box, control plane first. `MachineId` is the index.
+    pub machines: Vec<Machine>,
+    /// The machine of each etcd member, API server, manager and scheduler (their numbers begin at 1).
+    pub etcd: Vec<MachineId>,
+    pub api_servers: Vec<MachineId>,
+    pub managers: Vec<MachineId>,
+    pub schedulers: Vec<MachineId>,
+    /// Worker nodes. `NodeId` is the index.
+    pub nodes: Vec<NodePlan>,
+    pub network: Network,
+    pub images: Images,
+    pub runtime: Runtime,
+    pub timings: Timings,
+    /// The manifests, in the order in which they are applied.
+    pub workload: Vec<Arc<Object>>,
+    pub initial: Initial,
+    /// By workload name (a Deployment's, ReplicaSet's or bare pod's), else `Behaviour::default()`.
+    pub behaviours: BTreeMap<Name, Behaviour>,
+    pub traffic: Vec<Traffic>,
+    pub steps: Vec<Step>,
+    pub faults: Vec<FaultPlan>,
+    pub expectations: Vec<Expectation>,
+}
+
+/// A box: power, cores, a disk, a clock, a place in the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    pub name: Name,
+    pub region: Name,
+    pub zone: Name,
+    pub rack: Name,
+    pub cores: u32,
+    /// Latency of one fsync; requests queue.
+    pub fsync: Distribution,
+    /// Bytes per second.
+    pub bandwidth: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodePlan {
+    pub machine: MachineId,
+    pub shape: kubelet::NodeShape,
+    /// The group of the scenario that it belongs to.
+    pub group: Name,
+}
+
+/// One-way latencies by how far apart two machines are (facts/failure-models.md section 7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    pub same_machine: Distribution,
+    pub same_rack: Distribution,
+    pub same_zone: Distribution,
+    pub between_zones: Distribution,
+    pub between_regions: Distribution,
+    /// Probability that a segment is lost: 1e-5. A stream shows it as delay (retransmission after 200 ms, doubling).
+    pub loss: f64,
+}
+
+/// The registry and what it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Bytes per second that the registry sends in all, shared fairly among active pulls.
+    pub registry_bandwidth: u64,
+    /// Round trips before the first byte: token, manifest, config.
+    pub registry_latency: Distribution,
+    /// Bytes per second of unpacking, in uncompressed bytes.
+    pub unpack_rate: u64,
+    /// Compressed size in bytes by image name, as the manifests write it. Images that are not listed have `default_size`.
+    pub sizes: BTreeMap<Name, u64>,
+    pub default_size: u64,
+    /// Images that pulls do not find.
+    pub missing: Vec<Name>,
+    /// Images that every node has at the start.
+    pub preloaded: Vec<Name>,
+}
+
+/// How long the container engine takes (facts/failure-models.md section 4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    pub sandbox: Distribution,
+    pub create: Distribution,
+    pub start: Distribution,
+    pub stop: Distribution,
+    pub remove: Distribution,
+    pub probe: Distribution,
+}
+
+/// Every timing of every component.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Timings {
+    pub etcd: etcd::Config,
+    pub apiserver: apiserver::Config,
+    pub controllers: controllers::Config,
+    pub scheduler: scheduler::Config,
+    pub kubelet: kubelet::Config,
+    pub proxy: proxy::Config,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Initial {
+    /// The workload is applied at the start and comes up.
+    #[default]
+    Empty,
+    /// All workloads are placed and ready at the start; no bring-up is played.
+    Running,
+}
+
+/// How the containers of a workload behave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Behaviour {
+    /// From the start of the process until it serves and its probes succeed.
+    pub ready_after: Distribution,
+    /// It ends by itself so long after its start, with this exit code. `None`: it runs until it is stopped.
+    pub exits_after: Option<Distribution>,
+    pub exit_code: i32,
+    /// From SIGTERM until it ends.
+    pub stops_after: Distribution,
+    /// How long it takes to answer a request.
+    pub service_time: Distribution,
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour {
+            ready_after: Distribution::Constant(Duration::ZERO),
+            exits_after: None,
+            exit_code: 0,
+            stops_after: Distribution::LogNormal { median: Duration::from_millis(50), sigma: 0.3 },
+            service_time: Distribution::LogNormal { median: Duration::from_millis(5), sigma: 0.5 },
+        }
+    }
+}
+
+/// Open-loop load on a service: requests arrive as a Poisson stream whatever becomes of the earlier ones, each on its own connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traffic {
+    /// The Service's key.
+    pub service: Key,
+    /// Thousandths of a request per second.
+    pub rate_milli: u64,
+    pub timeout: Duration,
+    /// The machines that the requests come from, in turn.
+    pub from: Vec<MachineId>,
+}
+
+/// What the operator does at an instant: what one would do with kubectl.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub at: Time,
+    /// `scale deployment/web to 5`
+    pub description: Name,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Apply(Vec<Arc<Object>>),
+    Delete { key: Key, grace_seconds: Option<u64> },
+    Scale { key: Key, replicas: u64 },
+    SetImage { key: Key, container: Name, image: Name },
+    Cordon { node: Name },
+    Uncordon { node: Name },
+    Drain { node: Name },
+}
+
+/// A fault, when it begins and when it is undone (`None`: never, or it ends by itself).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    pub at: Time,
+    pub until: Option<Time>,
+    /// `power loss of worker-3`
+    pub description: Name,
+    pub fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// SIGKILL; the process is started again at `until` (a supervisor's restart: give it one).
+    Kill(Targets),
+    /// SIGSTOP until `until`.
+    Pause(Targets),
+    /// The machines lose power; at `until` they boot.
+    PowerLoss(Vec<MachineId>),
+    /// The machines stand still, containers too.
+    Freeze(Vec<MachineId>),
+    /// An orderly restart that takes this long.
+    Reboot {
+        machines: Vec<MachineId>,
+        takes: Duration,
+    },
+    /// Nothing passes from `from` to `to`, nor back unless `one_way`.
+    Partition {
+        from: Vec<MachineId>,
+        to: Vec<MachineId>,
+        one_way: bool,
+    },
+    /// Added to the one-way latency of each message, both ways; and loss.
+    SlowLink {
+        from: Vec<MachineId>,
+        to: Vec<MachineId>,
+        latency: Distribution,
+        loss: f64,
+    },
+    RegistryDown,
+    /// Bytes per second instead of the planned.
+    RegistrySlow {
+        bandwidth: u64,
+    },
+    /// fsync takes this much longer.
+    SlowDisk {
+        machines: Vec<MachineId>,
+        latency: Distribution,
+    },
+    /// Containers of running pods of a workload exit with this code: all, or this many (lowest pod names first).
+    ContainerCrash {
+        namespace: Name,
+        workload: Name,
+        count: Option<u64>,
+        exit_code: i32,
+    },
+}
+
+/// Processes, by address or by role at the instant of the fault.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    Addresses(Vec<crate::wire::Address>),
+    EtcdLeader,
+    ManagerLeader,
+    SchedulerLeader,
+}
+
+/// Something that must hold, checked on the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// As a person reads it; made from the scenario's fields if none is given.
+    pub description: Name,
+    pub when: When,
+    pub predicate: Predicate,
+}
+
+/// When a predicate must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// At some instant no later than this, and from then to the end of the run or the next fault... at least at this instant.
+    By(Time),
+    /// At some instant no later than this after the n-th fault began.
+    Within { fault: usize, limit: Duration },
+    /// At every instant of the interval.
+    Always { from: Time, until: Time },
+    /// At no instant of the interval.
+    Never { from: Time, until: Time },
+    /// At some instant.
+    Eventually,
+    /// At the end of the run.
+    AtEnd,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predicate {
+    /// Pods of a workload (a Deployment or ReplicaSet; its pods' managing owner's owner counts) in a state.
+    Pods { workload: Key, state: PodState, at_least: Option<u64>, at_most: Option<u64> },
+    /// The most available-or-bound pods of the workload in one domain of a topology key minus the fewest.
+    Spread { workload: Key, topology_key: Name, max_skew: u64 },
+    /// Integral of max(0, wanted - available) since the start, in pod-milliseconds.
+    UnavailablePodMillis { workload: Key, at_most: u64 },
+    /// A node's Ready condition.
+    NodeReady { node: NodeId, ready: bool },
+    /// How often etcd changed its leader since the start (the first election does not count).
+    EtcdLeaderChanges { at_least: Option<u64>, at_most: Option<u64> },
+    /// Requests of the n-th traffic source since the start that failed, per mille of those sent.
+    FailedRequestsPerMille { traffic: usize, at_most: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodState {
+    Exists,
+    Ready,
+    Available,
+    Phase(Phase),
+}

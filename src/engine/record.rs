@@ -1,0 +1,140 @@
+//! The record: what happened, as data. Reports, verdicts and explanations read nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Cause, Digest, Duration, FactId, Name, Time};
+use crate::objects::Key;
+use crate::wire::fact::Fact;
+
+/// A run's record.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    pub scenario: ScenarioInfo,
+    /// In order of time; `FactId` of `facts[i]` is in `Entry::id` and rises.
+    pub facts: Vec<Entry>,
+    /// Sampled once a second of virtual time (thinned in long runs).
+    pub samples: Vec<Sample>,
+    pub expectations: Vec<Verdict>,
+    pub checkpoints: Vec<Checkpoint>,
+    pub digest: Digest,
+    pub trace_digest: Digest,
+    pub counts: Counts,
+}
+
+/// What reports must know of the plan.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ScenarioInfo {
+    pub name: Name,
+    pub description: Name,
+    pub seed: u64,
+    pub start: Time,
+    pub end: Time,
+    pub nodes: Vec<NodeInfo>,
+    pub etcd_members: u16,
+    pub faults: Vec<FaultInfo>,
+    /// Services under traffic, by traffic source.
+    pub traffic: Vec<Key>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeInfo {
+    pub name: Name,
+    pub zone: Name,
+    pub cpu_milli: i64,
+    pub memory_bytes: i64,
+}
+
+/// A fault as it was played.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FaultInfo {
+    pub description: Name,
+    /// What kind: `power loss`, `kill`, `partition`, ...
+    pub kind: Name,
+    /// Whom it hit: node names, or addresses.
+    pub targets: Vec<Name>,
+    pub at: Time,
+    pub until: Option<Time>,
+}
+
+/// A fact with its number, its time and its cause (resolved to a fact; `None` for a beginning).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub id: FactId,
+    pub at: Time,
+    pub cause: Option<FactId>,
+    pub fact: Fact,
+}
+
+/// What is measured rather than told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    pub at: Time,
+    /// Requested by pods bound to each node, in the plan's order: (pods, cpu in milli-CPU, memory in bytes).
+    pub nodes: Vec<(u32, i64, i64)>,
+    pub etcd: Vec<EtcdSample>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EtcdSample {
+    pub role: Role,
+    pub term: u64,
+    pub commit: u64,
+    pub applied: u64,
+    pub revision: u64,
+    pub db_bytes: u64,
+    /// Of proposals committed since the last sample, as the leader saw them.
+    pub commit_latency_p99: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    Down,
+    Follower,
+    Candidate,
+    Leader,
+}
+
+/// An expectation's outcome.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    pub description: Name,
+    pub held: bool,
+    /// What was seen: `8 ready at 400.0 s`.
+    pub seen: Name,
+}
+
+/// Both digests at the end of a second of virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub at: Time,
+    pub outcome: Digest,
+    pub trace: Digest,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub events: u64,
+    pub messages: u64,
+    pub revisions: u64,
+}
+
+impl Record {
+    /// The fact with this id.
+    pub fn fact(&self, id: FactId) -> Option<&Entry> {
+        self.facts.binary_search_by_key(&id, |entry| entry.id).ok().map(|at| &self.facts[at])
+    }
+    /// A fact and what led to it, back to a beginning.
+    pub fn chain(&self, id: FactId) -> Vec<&Entry> {
+        let mut chain = Vec::new();
+        let mut next = Some(id);
+        while let Some(entry) = next.and_then(|id| self.fact(id)) {
+            chain.push(entry);
+            next = entry.cause;
+        }
+        chain
+    }
+    /// Resolves a cause that is a fact; revisions are resolved by the observer before they get here.
+    pub fn by_cause(&self, cause: Cause) -> Option<&Entry> {
+        cause.as_fact().and_then(|id| self.fact(id))
+    }
+}

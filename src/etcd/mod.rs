@@ -1,0 +1,31 @@
+//! Floor 4: an etcd member: Raft consensus ([`raft`]: knows members and opaque entries) under a multi-version key-value store (knows keys,
+//! sizes and revisions, no pods), with watches and leases. facts/etcd-raft.md.
+
+use crate::base::Duration;
+
+/// A member's settings; defaults are etcd 3.6's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// 100 ms: the tick and the heartbeat.
+    pub heartbeat_interval: Duration,
+    /// 1000 ms: randomised to 1..2 times of it, in ticks.
+    pub election_timeout: Duration,
+    /// Messages in flight to one follower: 512.
+    pub max_inflight: usize,
+    /// 1 MiB
+    pub max_message_bytes: usize,
+    /// 1.5 MiB
+    pub max_request_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_millis(1000),
+            max_inflight: 512,
+            max_message_bytes: 1 << 20,
+            max_request_bytes: 1_572_864,
+        }
+    }
+}

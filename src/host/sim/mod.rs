@@ -1,0 +1,1 @@
+//! The host that jumps through time and models network, disk and containers.

@@ -1,0 +1,1 @@
+//! Floor 2: Kubernetes YAML/JSON to `objects`.

@@ -1,0 +1,1 @@
+//! Floor 7: `Record` to CSV, PNG, text.

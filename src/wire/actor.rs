@@ -1,0 +1,280 @@
+//! The contract between an actor and the host beneath it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+use super::container::{ContainerEvent, ContainerOp};
+use super::fact::Fact;
+use super::{Message, raft};
+use crate::base::{Cause, Duration, FactId, Incarnation, Time};
+use crate::objects::pod::PodIp;
+use crate::objects::{EndpointSlice, Key};
+
+/// A deterministic state machine: it learns the time only from `now`, acts only through `out`, and draws chance only from the streams it
+/// was built with. `now` is its own machine's clock.
+pub trait Actor {
+    /// The messages that it can receive: a misrouted one does not compile past the engine's door.
+    type Message;
+    /// One step. The first input of a life is always [`Input::Boot`].
+    fn step(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox);
+    /// The earliest instant at which this actor wants [`Input::Wake`]: one queue entry an actor; the actor keeps its own finer timers.
+    /// A spurious wake is a no-op, so nothing is ever cancelled. Must be O(1).
+    fn deadline(&self) -> Time {
+        Time::NEVER
+    }
+}
+
+/// A connection, as both ends name it. Numbered by the host; never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Conn(pub u64);
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "conn-{}", self.0)
+    }
+}
+
+/// Names the answer to a `Sync`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SyncId(pub u64);
+
+/// Names the answer to a `Compute`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WorkId(pub u64);
+
+/// What an actor gets.
+#[derive(Clone, Debug)]
+pub enum Input<M> {
+    /// The start of a life, with what survived of the last one.
+    Boot(Box<Boot>),
+    /// `deadline()` is reached (or not: a spurious wake is a no-op).
+    Wake,
+    /// Somebody dialled this actor; the connection is open.
+    Accepted(Conn, Address),
+    /// A connection that this actor dialled is open.
+    Opened(Conn),
+    /// Nobody listens there, or nothing stands behind the service or balancer.
+    Refused(Conn),
+    Data(Conn, M),
+    Closed(Conn, CloseReason),
+    /// Unsent bytes crossed the high mark: write no more than must be.
+    Blocked(Conn),
+    /// They fell below the low mark.
+    Writable(Conn),
+    /// Everything written before this `Sync` is durable.
+    Synced(SyncId),
+    Container(Box<ContainerEvent>),
+    /// The work is done.
+    Done(WorkId),
+}
+
+/// What survived, read by the host.
+#[derive(Clone, Debug, Default)]
+pub struct Boot {
+    pub incarnation: Incarnation,
+    /// How often the machine itself has been started: a change means that containers and unsynced writes are gone.
+    pub machine_boot: Incarnation,
+    /// The records of this actor's log that are still there, in order.
+    pub disk: Vec<DiskRecord>,
+}
+/// Why a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum CloseReason {
+    /// The peer's process died, or it refused to go on.
+    Reset,
+    /// The peer closed it in order.
+    Fin,
+    /// This side's keep-alive or TCP gave up on a silent peer.
+    TimedOut,
+}
+
+/// How soon this side of a connection notices a silent peer: a check each `interval` without traffic, dead when none is answered within
+/// `timeout`. Computed by the host, never ticked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepAlive {
+    pub interval: Duration,
+    pub timeout: Duration,
+}
+
+impl KeepAlive {
+    /// client-go's HTTP/2 health check: 30 s + 15 s (facts/failure-models.md section 8).
+    pub const HTTP2: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(15) };
+    /// kube-apiserver to etcd: 30 s + 10 s (facts/etcd-raft.md section 4).
+    pub const ETCD_CLIENT: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
+    /// etcd's peer streams: a read time-out of 5 s (etcd `server/etcdserver/api/rafthttp/peer.go`, ConnReadTimeout).
+    pub const ETCD_PEER: KeepAlive = KeepAlive { interval: Duration::ZERO, timeout: Duration::from_secs(5) };
+}
+
+/// All that an actor can ask of the world. What has an answer is answered by a later input; nothing is synchronous.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Net(NetOp),
+    Disk(DiskOp),
+    Container(Box<ContainerOp>),
+    Compute(WorkId, Work),
+    Record(FactId, Fact),
+    /// From the proxy's watcher: what every node's proxy will know after its own delay.
+    Endpoints(Box<EndpointChange>),
+}
+
+#[derive(Clone, Debug)]
+pub enum NetOp {
+    /// Answered by `Opened`, `Refused` or `Closed(TimedOut)`.
+    Dial(Conn, Address, KeepAlive),
+    Write(Conn, Message),
+    /// In order: what was written before still arrives.
+    Close(Conn),
+    /// Says whether a balancer may send new connections here.
+    Health(bool),
+}
+
+/// The actor's own log on its machine's disk. Only `Sync` makes durable.
+#[derive(Clone, Debug)]
+pub enum DiskOp {
+    Write(DiskRecord),
+    /// Answered by [`Input::Synced`].
+    Sync(SyncId),
+}
+
+/// One record of a write-ahead log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DiskRecord {
+    HardState(raft::HardState),
+    /// Entries to append; an entry whose index is already there replaces it and all after it.
+    Entries(Vec<Arc<raft::Entry>>),
+    /// The whole state at an index: what stands before it may be dropped.
+    Snapshot(Arc<raft::Snapshot>),
+}
+
+/// Work that takes time on the actor's machine, once. The host knows how long (mechanics.md, "Work takes time, once").
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// A scheduling cycle over this many nodes.
+    SchedulingCycle { nodes: u32 },
+    /// A list of this many objects from the watch cache or etcd.
+    List { objects: u32 },
+    /// Applying a batch of this many bytes to the store.
+    Apply { bytes: u32 },
+    /// A pass of the node lifecycle controller over this many nodes.
+    MonitorPass { nodes: u32 },
+}
+
+/// What changed for kube-proxy.
+#[derive(Clone, Debug)]
+pub enum EndpointChange {
+    /// A service with this cluster IP exists.
+    Service {
+        key: Key,
+        cluster_ip: PodIp,
+    },
+    ServiceGone {
+        key: Key,
+    },
+    Slice(Arc<EndpointSlice>),
+    SliceGone {
+        key: Key,
+    },
+}
+
+/// Where an actor puts its effects. The host empties it after each step.
+///
+/// Every effect carries the outbox's current cause: at the start of a step that of the input, until [`Outbox::because`] or
+/// [`Outbox::record`] set another.
+#[derive(Debug)]
+pub struct Outbox {
+    effects: Vec<(Cause, Effect)>,
+    cause: Cause,
+    next_fact: u64,
+    next_conn: u64,
+    next_answer: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Outbox {
+        Outbox::new()
+    }
+}
+
+impl Outbox {
+    pub fn new() -> Outbox {
+        Outbox { effects: Vec::new(), cause: Cause::NONE, next_fact: 1, next_conn: 1, next_answer: 1 }
+    }
+    /// Starts a step whose input was caused by `cause`.
+    pub fn begin(&mut self, cause: Cause) {
+        debug_assert!(self.effects.is_empty());
+        self.cause = cause;
+    }
+    /// The cause that the next effect will carry.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+    /// Names the cause of what follows: a timer's, a stored object's, a work-queue key's.
+    pub fn because(&mut self, cause: Cause) {
+        self.cause = cause;
+    }
+    /// Dials; the connection's name is known at once, its fate later.
+    pub fn dial(&mut self, to: Address, keep_alive: KeepAlive) -> Conn {
+        let conn = Conn(self.next_conn);
+        self.next_conn += 1;
+        self.push(Effect::Net(NetOp::Dial(conn, to, keep_alive)));
+        conn
+    }
+    pub fn write(&mut self, conn: Conn, message: Message) {
+        self.push(Effect::Net(NetOp::Write(conn, message)));
+    }
+    pub fn close(&mut self, conn: Conn) {
+        self.push(Effect::Net(NetOp::Close(conn)));
+    }
+    pub fn health(&mut self, ready: bool) {
+        self.push(Effect::Net(NetOp::Health(ready)));
+    }
+    pub fn disk_write(&mut self, record: DiskRecord) {
+        self.push(Effect::Disk(DiskOp::Write(record)));
+    }
+    pub fn disk_sync(&mut self) -> SyncId {
+        let id = SyncId(self.answer());
+        self.push(Effect::Disk(DiskOp::Sync(id)));
+        id
+    }
+    pub fn container(&mut self, op: ContainerOp) {
+        self.push(Effect::Container(Box::new(op)));
+    }
+    pub fn compute(&mut self, work: Work) -> WorkId {
+        let id = WorkId(self.answer());
+        self.push(Effect::Compute(id, work));
+        id
+    }
+    pub fn endpoints(&mut self, change: EndpointChange) {
+        self.push(Effect::Endpoints(Box::new(change)));
+    }
+    /// Records a fact, caused by the current cause, which it then becomes.
+    pub fn record(&mut self, fact: Fact) -> Cause {
+        let id = FactId(self.next_fact);
+        self.next_fact += 1;
+        self.push(Effect::Record(id, fact));
+        self.cause = Cause::fact(id);
+        self.cause
+    }
+    /// A number for an answer that somebody else will give: a fact that the engine itself makes.
+    pub fn next_fact_id(&mut self) -> FactId {
+        let id = FactId(self.next_fact);
+        self.next_fact += 1;
+        id
+    }
+    /// Takes the effects out, in order, with their causes.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, (Cause, Effect)> {
+        self.effects.drain(..)
+    }
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+    fn answer(&mut self) -> u64 {
+        let number = self.next_answer;
+        self.next_answer += 1;
+        number
+    }
+    fn push(&mut self, effect: Effect) {
+        self.effects.push((self.cause, effect));
+    }
+}

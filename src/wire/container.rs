@@ -1,0 +1,147 @@
+//! Kubelet to container engine: CRI's verbs, and what comes back (facts/docker.md sections 5 and 10).
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Duration, Name, Time};
+use crate::objects::Uid;
+use crate::objects::pod::PodIp;
+
+/// A container of a pod, over all its restarts: `index` counts init containers first, then app containers; `attempt` the restarts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ContainerId {
+    pub pod: Uid,
+    pub index: u16,
+    pub attempt: u32,
+}
+
+/// What a kubelet asks of its engine. Every verb but `List` is answered by exactly one [`ContainerEvent`] of the same name, unless the
+/// engine or the machine dies first; exits come unasked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ContainerOp {
+    /// Everything that runs here, sandboxes included: what a kubelet asks first.
+    List,
+    /// Makes `image` present.
+    Pull {
+        image: Name,
+    },
+    /// Sandbox and network: gives the pod its address. `behaviour` names how the pod's containers behave (models/workload).
+    RunSandbox {
+        pod: Uid,
+        identity: PodIdentity,
+    },
+    Create {
+        container: ContainerId,
+        image: Name,
+    },
+    Start {
+        container: ContainerId,
+    },
+    /// SIGTERM, then SIGKILL after `grace`. Answered when the container has exited.
+    Stop {
+        container: ContainerId,
+        grace: Duration,
+    },
+    Remove {
+        container: ContainerId,
+    },
+    StopSandbox {
+        pod: Uid,
+    },
+    /// Runs a probe against a running container.
+    Probe {
+        container: ContainerId,
+        probe: ProbeKind,
+        timeout: Duration,
+    },
+}
+
+/// Whose behaviour draws a pod uses: the n-th pod of its workload, so that two policies meet the same pods (mechanics.md, Identity).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct PodIdentity {
+    pub namespace: Name,
+    pub pod: Name,
+    /// The workload that the scenario's behaviour is given for: the deployment's name, or the pod's own.
+    pub workload: Name,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum ProbeKind {
+    Liveness,
+    Readiness,
+    Startup,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ContainerEvent {
+    Listed {
+        sandboxes: Vec<SandboxInfo>,
+        containers: Vec<ContainerInfo>,
+        images: Vec<(Name, u64)>,
+    },
+    /// `Ok`: the image's size in bytes.
+    Pulled {
+        image: Name,
+        result: Result<u64, RuntimeError>,
+    },
+    SandboxRunning {
+        pod: Uid,
+        result: Result<PodIp, RuntimeError>,
+    },
+    Created {
+        container: ContainerId,
+        result: Result<(), RuntimeError>,
+    },
+    Started {
+        container: ContainerId,
+        result: Result<(), RuntimeError>,
+    },
+    /// The process ended, asked (`Stop`) or not. Comes once for each start.
+    Exited {
+        container: ContainerId,
+        exit: Exit,
+    },
+    Removed {
+        container: ContainerId,
+    },
+    SandboxStopped {
+        pod: Uid,
+    },
+    /// `holds_until`: the result can't change before (a promise of the simulated host, `ZERO` from the real one).
+    Probed {
+        container: ContainerId,
+        probe: ProbeKind,
+        success: bool,
+        holds_until: Time,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Exit {
+    pub code: i32,
+    pub oom_killed: bool,
+    pub at: Time,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RuntimeError {
+    /// The registry does not know the image.
+    ImageNotFound,
+    /// The registry did not answer, or the transfer broke off.
+    RegistryUnavailable,
+    /// The engine failed or did not answer in time.
+    Engine,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SandboxInfo {
+    pub pod: Uid,
+    pub identity: PodIdentity,
+    pub ip: PodIp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerInfo {
+    pub container: ContainerId,
+    pub started_at: Option<Time>,
+    pub exit: Option<Exit>,
+}

@@ -1,0 +1,240 @@
+//! Facts: what the record holds. Every fact names its cause; reports, verdicts and explanations read nothing else.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{Address, Member};
+use crate::base::{Duration, Index, Name, Revision, Term};
+use crate::objects::Key;
+
+/// Something that happened: to whom, and what.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Fact {
+    pub subject: Subject,
+    pub what: What,
+}
+
+/// Whom a fact is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    Object(Key),
+    Actor(Address),
+    /// A machine, a zone, a link: by the scenario's name for it.
+    Place(Name),
+    Run,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Object(key) => key.fmt(f),
+            Subject::Actor(address) => address.fmt(f),
+            Subject::Place(name) => name.fmt(f),
+            Subject::Run => f.write_str("run"),
+        }
+    }
+}
+
+/// What happened. Numbers in the payload, words in `Display`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum What {
+    // The scenario's doing.
+    /// The n-th fault of the plan begins.
+    FaultInjected {
+        fault: u32,
+        description: Name,
+    },
+    FaultEnded {
+        fault: u32,
+        description: Name,
+    },
+    StepDone {
+        step: u32,
+        description: Name,
+    },
+    StepFailed {
+        step: u32,
+        error: Name,
+    },
+
+    // Processes and silence.
+    Started,
+    Stopped,
+    /// Somebody has not been heard for this long, and is given up. The engine names the fault behind the silence as the cause.
+    Silent {
+        of: Subject,
+        since: Duration,
+    },
+
+    // etcd.
+    BecameFollower {
+        term: Term,
+    },
+    BecameCandidate {
+        term: Term,
+    },
+    BecameLeader {
+        term: Term,
+    },
+    /// A write was committed and first applied by some member.
+    Committed {
+        revision: Revision,
+        index: Index,
+        by: Member,
+    },
+    Compacted {
+        revision: Revision,
+    },
+
+    // Leader election by Lease.
+    Leading,
+    StoppedLeading,
+
+    // Objects, as the observer sees them in committed revisions.
+    Created {
+        revision: Revision,
+    },
+    /// Some other change worth a line: a scale, a template, a status that went from one state to another.
+    Changed {
+        revision: Revision,
+        text: Name,
+    },
+    DeletionMarked {
+        revision: Revision,
+        grace_seconds: u64,
+    },
+    Removed {
+        revision: Revision,
+    },
+    PodBound {
+        revision: Revision,
+        node: Name,
+    },
+    PodPhase {
+        revision: Revision,
+        phase: crate::objects::Phase,
+        reason: Name,
+    },
+    PodReady {
+        revision: Revision,
+        ready: bool,
+        reason: Name,
+    },
+    NodeReady {
+        revision: Revision,
+        status: Name,
+        reason: Name,
+    },
+    Tainted {
+        revision: Revision,
+        taint: Name,
+    },
+    Untainted {
+        revision: Revision,
+        taint: Name,
+    },
+    Endpoints {
+        revision: Revision,
+        ready: u32,
+        total: u32,
+    },
+    Replicas {
+        revision: Revision,
+        wanted: u64,
+        current: u64,
+        ready: u64,
+        available: u64,
+    },
+
+    // Scheduler.
+    Unschedulable {
+        message: Name,
+    },
+
+    // Kubelet and containers.
+    Pulled {
+        image: Name,
+    },
+    PullFailed {
+        image: Name,
+        error: Name,
+    },
+    ContainerStarted {
+        container: Name,
+        attempt: u32,
+    },
+    ContainerExited {
+        container: Name,
+        code: i32,
+    },
+    ProbeFailed {
+        container: Name,
+        probe: Name,
+    },
+
+    // Controllers: a decision that is no write by itself.
+    Decided {
+        text: Name,
+    },
+
+    // Traffic: one bucket of one client.
+    Traffic {
+        sent: u32,
+        ok: u32,
+        refused: u32,
+        reset: u32,
+        timeout: u32,
+        p50: Duration,
+        p99: Duration,
+    },
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::FaultInjected { description, .. } => write!(f, "fault: {description}"),
+            What::FaultEnded { description, .. } => write!(f, "fault ends: {description}"),
+            What::StepDone { description, .. } => write!(f, "step: {description}"),
+            What::StepFailed { error, .. } => write!(f, "step failed: {error}"),
+            What::Started => f.write_str("started"),
+            What::Stopped => f.write_str("stopped"),
+            What::Silent { of, since } => write!(f, "{of} silent for {since}"),
+            What::BecameFollower { term } => write!(f, "follower in term {term}"),
+            What::BecameCandidate { term } => write!(f, "candidate in term {term}"),
+            What::BecameLeader { term } => write!(f, "leader in term {term}"),
+            What::Committed { revision, index, .. } => write!(f, "committed revision {revision} at index {index}"),
+            What::Compacted { revision } => write!(f, "compacted to revision {revision}"),
+            What::Leading => f.write_str("leading"),
+            What::StoppedLeading => f.write_str("stopped leading"),
+            What::Created { .. } => f.write_str("created"),
+            What::Changed { text, .. } => f.write_str(text),
+            What::DeletionMarked { grace_seconds, .. } => write!(f, "marked for deletion, grace {grace_seconds} s"),
+            What::Removed { .. } => f.write_str("removed"),
+            What::PodBound { node, .. } => write!(f, "bound to {node}"),
+            What::PodPhase { phase, reason, .. } if reason.is_empty() => f.write_str(phase.name()),
+            What::PodPhase { phase, reason, .. } => write!(f, "{} ({reason})", phase.name()),
+            What::PodReady { ready: true, .. } => f.write_str("ready"),
+            What::PodReady { reason, .. } if reason.is_empty() => f.write_str("not ready"),
+            What::PodReady { reason, .. } => write!(f, "not ready ({reason})"),
+            What::NodeReady { status, reason, .. } => write!(f, "Ready={status} ({reason})"),
+            What::Tainted { taint, .. } => write!(f, "taint {taint} added"),
+            What::Untainted { taint, .. } => write!(f, "taint {taint} removed"),
+            What::Endpoints { ready, total, .. } => write!(f, "{ready} of {total} endpoints ready"),
+            What::Replicas { wanted, current, ready, available, .. } => {
+                write!(f, "wanted {wanted}, current {current}, ready {ready}, available {available}")
+            }
+            What::Unschedulable { message } => write!(f, "unschedulable: {message}"),
+            What::Pulled { image } => write!(f, "pulled {image}"),
+            What::PullFailed { image, error } => write!(f, "could not pull {image}: {error}"),
+            What::ContainerStarted { container, attempt: 0 } => write!(f, "container {container} started"),
+            What::ContainerStarted { container, attempt } => write!(f, "container {container} started again ({attempt})"),
+            What::ContainerExited { container, code } => write!(f, "container {container} exited with {code}"),
+            What::ProbeFailed { container, probe } => write!(f, "{probe} probe of container {container} failed"),
+            What::Decided { text } => f.write_str(text),
+            What::Traffic { sent, ok, refused, reset, timeout, .. } => {
+                write!(f, "sent {sent}, ok {ok}, refused {refused}, reset {reset}, timeout {timeout}")
+            }
+        }
+    }
+}
