@@ -7,7 +7,7 @@ use crate::objects::Key;
 use crate::wire::fact::Fact;
 
 /// A run's record.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub scenario: ScenarioInfo,
     /// In order of time; `FactId` of `facts[i]` is in `Entry::id` and rises.
@@ -22,7 +22,7 @@ pub struct Record {
 }
 
 /// What reports must know of the plan.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioInfo {
     pub name: Name,
     pub description: Name,
@@ -36,7 +36,7 @@ pub struct ScenarioInfo {
     pub traffic: Vec<Key>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeInfo {
     pub name: Name,
     pub zone: Name,
@@ -45,7 +45,7 @@ pub struct NodeInfo {
 }
 
 /// A fault as it was played.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaultInfo {
     pub description: Name,
     /// What kind: `power loss`, `kill`, `partition`, ...
@@ -66,7 +66,7 @@ pub struct Entry {
 }
 
 /// What is measured rather than told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub at: Time,
     /// Requested by pods bound to each node, in the plan's order: (pods, cpu in milli-CPU, memory in bytes).
@@ -74,7 +74,7 @@ pub struct Sample {
     pub etcd: Vec<EtcdSample>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EtcdSample {
     pub role: Role,
     pub term: u64,
@@ -95,7 +95,7 @@ pub enum Role {
 }
 
 /// An expectation's outcome.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub description: Name,
     pub held: bool,

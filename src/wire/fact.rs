@@ -94,6 +94,10 @@ pub enum What {
     // Objects, as the observer sees them in committed revisions.
     Created {
         revision: Revision,
+        /// The object's UID; tells two pods of one name apart.
+        uid: Name,
+        /// The top-level workload that it belongs to: a Deployment for its ReplicaSets and their pods. `None` for what nobody controls.
+        owner: Option<Key>,
     },
     /// Some other change worth a line: a scale, a template, a status that went from one state to another.
     Changed {
@@ -188,6 +192,48 @@ pub enum What {
         p50: Duration,
         p99: Duration,
     },
+}
+
+impl What {
+    /// The variant's name, as `events.csv` shows it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            What::FaultInjected { .. } => "FaultInjected",
+            What::FaultEnded { .. } => "FaultEnded",
+            What::StepDone { .. } => "StepDone",
+            What::StepFailed { .. } => "StepFailed",
+            What::Started => "Started",
+            What::Stopped => "Stopped",
+            What::Silent { .. } => "Silent",
+            What::BecameFollower { .. } => "BecameFollower",
+            What::BecameCandidate { .. } => "BecameCandidate",
+            What::BecameLeader { .. } => "BecameLeader",
+            What::Committed { .. } => "Committed",
+            What::Compacted { .. } => "Compacted",
+            What::Leading => "Leading",
+            What::StoppedLeading => "StoppedLeading",
+            What::Created { .. } => "Created",
+            What::Changed { .. } => "Changed",
+            What::DeletionMarked { .. } => "DeletionMarked",
+            What::Removed { .. } => "Removed",
+            What::PodBound { .. } => "PodBound",
+            What::PodPhase { .. } => "PodPhase",
+            What::PodReady { .. } => "PodReady",
+            What::NodeReady { .. } => "NodeReady",
+            What::Tainted { .. } => "Tainted",
+            What::Untainted { .. } => "Untainted",
+            What::Endpoints { .. } => "Endpoints",
+            What::Replicas { .. } => "Replicas",
+            What::Unschedulable { .. } => "Unschedulable",
+            What::Pulled { .. } => "Pulled",
+            What::PullFailed { .. } => "PullFailed",
+            What::ContainerStarted { .. } => "ContainerStarted",
+            What::ContainerExited { .. } => "ContainerExited",
+            What::ProbeFailed { .. } => "ProbeFailed",
+            What::Decided { .. } => "Decided",
+            What::Traffic { .. } => "Traffic",
+        }
+    }
 }
 
 impl fmt::Display for What {
