@@ -1,5 +1,13 @@
 //! Floor 5: the loop that drives actors over a host, the plan that it is given and the record that it leaves; faults, expectations and
 //! invariants.
 
+pub mod event;
+pub mod host;
 pub mod plan;
 pub mod record;
+pub mod recorder;
+pub mod run;
+
+pub use event::{Event, Queue};
+pub use host::Host;
+pub use run::{Actors, Engine, Options};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::base::{Duration, Name, Time};
 use crate::models::distribution::Distribution;
+pub use crate::models::network::Network;
 use crate::objects::{Key, Object, Phase};
+pub use crate::operator::{Action, Step};
 use crate::wire::{MachineId, NodeId};
 use crate::{apiserver, controllers, etcd, kubelet, proxy, scheduler};
 
@@ -61,18 +63,6 @@ pub struct NodePlan {
     pub shape: kubelet::NodeShape,
     /// The group of the scenario that it belongs to.
     pub group: Name,
-}
-
-/// One-way latencies by how far apart two machines are (facts/failure-models.md section 7).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Network {
-    pub same_machine: Distribution,
-    pub same_rack: Distribution,
-    pub same_zone: Distribution,
-    pub between_zones: Distribution,
-    pub between_regions: Distribution,
-    /// Probability that a segment is lost: 1e-5. A stream shows it as delay (retransmission after 200 ms, doubling).
-    pub loss: f64,
 }
 
 /// The registry and what it holds.
@@ -160,26 +150,6 @@ pub struct Traffic {
     pub timeout: Duration,
     /// The machines that the requests come from, in turn.
     pub from: Vec<MachineId>,
-}
-
-/// What the operator does at an instant: what one would do with kubectl.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    pub at: Time,
-    /// `scale deployment/web to 5`
-    pub description: Name,
-    pub action: Action,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    Apply(Vec<Arc<Object>>),
-    Delete { key: Key, grace_seconds: Option<u64> },
-    Scale { key: Key, replicas: u64 },
-    SetImage { key: Key, container: Name, image: Name },
-    Cordon { node: Name },
-    Uncordon { node: Name },
-    Drain { node: Name },
 }
 
 /// A fault, when it begins and when it is undone (`None`: never, or it ends by itself).

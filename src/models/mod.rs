@@ -6,3 +6,4 @@
 //! (facts/failure-models.md). Models know no cluster: no actors but by address, no objects but by name.
 
 pub mod distribution;
+pub mod network;

@@ -17,3 +17,9 @@ impl Default for Config {
         Config { min_sync_period: Duration::from_secs(1) }
     }
 }
+
+mod table;
+mod watcher;
+
+pub use table::{EndpointLog, NodeTable};
+pub use watcher::Watcher;

@@ -114,6 +114,8 @@ pub enum Effect {
     Container(Box<ContainerOp>),
     Compute(WorkId, Work),
     Record(FactId, Fact),
+    /// From an etcd member, for the observer: it costs nothing and reaches nobody else.
+    Applied(Box<super::etcd::Applied>),
     /// From the proxy's watcher: what every node's proxy will know after its own delay.
     Endpoints(Box<EndpointChange>),
 }
@@ -247,6 +249,9 @@ impl Outbox {
     }
     pub fn endpoints(&mut self, change: EndpointChange) {
         self.push(Effect::Endpoints(Box::new(change)));
+    }
+    pub fn applied(&mut self, applied: super::etcd::Applied) {
+        self.push(Effect::Applied(Box::new(applied)));
     }
     /// Records a fact, caused by the current cause, which it then becomes.
     pub fn record(&mut self, fact: Fact) -> Cause {

@@ -343,6 +343,18 @@ impl Command {
     }
 }
 
+/// A member applied an entry that made a revision. The engine's observer sees every member's; the first of a revision is the moment at
+/// which the write happened, the others must agree with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    pub member: Member,
+    pub index: Index,
+    pub revision: Revision,
+    pub term: Term,
+    pub cause: Cause,
+    pub events: Vec<WatchEvent>,
+}
+
 /// The store as a value: what a snapshot carries and what an `"initial": "running"` cluster boots from.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct StoreSnapshot {

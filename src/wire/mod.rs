@@ -13,7 +13,9 @@ pub mod etcd;
 pub mod fact;
 pub mod raft;
 
-pub use actor::{Actor, Boot, CloseReason, Conn, DiskOp, Effect, Input, KeepAlive, NetOp, Outbox, SyncId, Work, WorkId};
+pub use actor::{
+    Actor, Boot, CloseReason, Conn, DiskOp, DiskRecord, Effect, EndpointChange, Input, KeepAlive, NetOp, Outbox, SyncId, Work, WorkId,
+};
 pub use address::{Address, MachineId, Member, NodeId, Replica, Server};
 pub use api::{ApiError, ApiRequest, ApiResponse};
 pub use fact::{Fact, What};

@@ -1,0 +1,150 @@
+//! Takes facts in, resolves their causes, keeps both digests and their checkpoints.
+//!
+//! A cause that is a revision becomes the fact that the observer made of that revision, or what caused that write where it made none. A
+//! [`What::Silent`] fact gets the fault behind the silence as its cause: nobody inside the cluster can know it, but the host does.
+
+use super::host::Host;
+use super::plan::{Fault, FaultPlan, Targets};
+use super::record::{Checkpoint, Entry, FaultInfo, Record, Sample};
+use crate::base::digest::Digester;
+use crate::base::{Cause, Digest, Duration, FactId, Map, Name, Revision, Time};
+use crate::wire::fact::{Fact, Subject};
+use crate::wire::{Address, MachineId};
+
+/// Beyond this many checkpoints every other one is dropped.
+const CHECKPOINTS_MAX: usize = 65_536;
+
+/// See the module.
+#[derive(Default)]
+pub struct Recorder {
+    facts: Vec<Entry>,
+    /// The fact that stands for a revision, where one does.
+    of_revision: Map<Revision, FactId>,
+    /// Whom a silent party's name means.
+    parties: Map<Name, Address>,
+    /// By `MachineId`.
+    machines: Vec<Name>,
+    fault_facts: Vec<Cause>,
+    faults: Vec<FaultInfo>,
+    pub samples: Vec<Sample>,
+    checkpoints: Vec<Checkpoint>,
+    checkpoint_every: Duration,
+    next_checkpoint: Time,
+    outcome: Digester,
+    buffer: Vec<u8>,
+    start: Time,
+}
+
+impl Recorder {
+    pub fn new(start: Time) -> Recorder {
+        Recorder { start, checkpoint_every: Duration::from_secs(1), next_checkpoint: start, ..Recorder::default() }
+    }
+    pub fn start(&self) -> Time {
+        self.start
+    }
+    /// `name` (a node's, an identity of leader election) is this process.
+    pub fn know(&mut self, name: Name, address: Address) {
+        self.parties.insert(name, address);
+    }
+
+    /// The names of all machines, by id.
+    pub fn know_machines(&mut self, names: Vec<Name>) {
+        self.machines = names;
+    }
+
+    /// Adds a fact. Facts must come in the order of their ids.
+    pub fn record(&mut self, at: Time, id: FactId, cause: Cause, fact: Fact) {
+        debug_assert!(self.facts.last().is_none_or(|last| last.id < id && last.at <= at), "fact {id} is out of order");
+        let cause = self.resolve(cause);
+        let entry = Entry { id, at, cause, fact };
+        self.buffer.clear();
+        self.buffer = postcard::to_extend(&entry, std::mem::take(&mut self.buffer)).expect("a fact can be written");
+        self.outcome.bytes(&self.buffer);
+        self.facts.push(entry);
+    }
+    /// The fact that a cause comes down to.
+    pub fn resolve(&self, cause: Cause) -> Option<FactId> {
+        cause.as_fact().or_else(|| self.of_revision.get(&cause.as_revision()?).copied())
+    }
+    /// From now on `revision` as a cause means `fact`.
+    pub fn stands_for(&mut self, revision: Revision, fact: FactId) {
+        self.of_revision.insert(revision, fact);
+    }
+    /// The fault behind a party's silence.
+    pub fn silence(&self, of: &Subject, now: Time, host: &impl Host) -> Cause {
+        let address = match of {
+            Subject::Actor(address) => Some(*address),
+            Subject::Object(key) => self.parties.get(key.name()).copied(),
+            Subject::Place(name) => self.parties.get(name).copied(),
+            Subject::Run => None,
+        };
+        address.map_or(Cause::NONE, |address| host.silenced_by(now, address))
+    }
+
+    pub fn fault_began(&mut self, number: usize, plan: &FaultPlan, cause: Cause) {
+        if self.fault_facts.len() <= number {
+            self.fault_facts.resize(number + 1, Cause::NONE);
+        }
+        self.fault_facts[number] = cause;
+        let (kind, targets) = describe(&plan.fault, &self.machines);
+        self.faults.push(FaultInfo { description: plan.description.clone(), kind: kind.into(), targets, at: plan.at, until: plan.until });
+    }
+    pub fn fault_cause(&self, number: usize) -> Cause {
+        self.fault_facts.get(number).copied().unwrap_or_default()
+    }
+
+    /// The state of both digests at the end of a second.
+    pub fn checkpoint(&mut self, at: Time, trace: Digest) {
+        if at < self.next_checkpoint {
+            return;
+        }
+        self.next_checkpoint = at + self.checkpoint_every;
+        self.checkpoints.push(Checkpoint { at, outcome: self.outcome.digest(), trace });
+        if self.checkpoints.len() > CHECKPOINTS_MAX {
+            let mut keep = false;
+            self.checkpoints.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.checkpoint_every = self.checkpoint_every * 2;
+        }
+    }
+    pub fn outcome_digest(&self) -> Digest {
+        self.outcome.digest()
+    }
+    pub fn facts(&self) -> &[Entry] {
+        &self.facts
+    }
+    /// Fills in what the recorder knows; the rest is the engine's.
+    pub fn finish(self, record: &mut Record) {
+        record.digest = self.outcome.digest();
+        record.facts = self.facts;
+        record.samples = self.samples;
+        record.checkpoints = self.checkpoints;
+        record.scenario.faults = self.faults;
+    }
+}
+
+/// The kind of a fault and whom it hits, in the record's words.
+fn describe(fault: &Fault, names: &[Name]) -> (&'static str, Vec<Name>) {
+    let addresses = |targets: &Targets| match targets {
+        Targets::Addresses(addresses) => addresses.iter().map(|address| address.to_string().into()).collect(),
+        Targets::EtcdLeader => vec!["etcd leader".into()],
+        Targets::ManagerLeader => vec!["controller manager leader".into()],
+        Targets::SchedulerLeader => vec!["scheduler leader".into()],
+    };
+    let machines = |ids: &[MachineId]| ids.iter().filter_map(|id| names.get(id.0 as usize).cloned()).collect();
+    match fault {
+        Fault::Kill(targets) => ("kill", addresses(targets)),
+        Fault::Pause(targets) => ("pause", addresses(targets)),
+        Fault::PowerLoss(ids) => ("power loss", machines(ids)),
+        Fault::Freeze(ids) => ("freeze", machines(ids)),
+        Fault::Reboot { machines: ids, .. } => ("reboot", machines(ids)),
+        Fault::Partition { from, .. } => ("partition", machines(from)),
+        Fault::SlowLink { from, .. } => ("slow link", machines(from)),
+        Fault::RegistryDown => ("registry down", Vec::new()),
+        Fault::RegistrySlow { .. } => ("registry slow", Vec::new()),
+        Fault::SlowDisk { machines: ids, .. } => ("slow disk", machines(ids)),
+        Fault::ContainerCrash { workload, .. } => ("container crash", vec![workload.clone()]),
+    }
+}

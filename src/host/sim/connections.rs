@@ -1,0 +1,141 @@
+//! Connections: streams between processes, first in first out, over links that delay and may be cut (mechanics.md, Connections).
+//!
+//! A process that dies resets its connections one network delay later. A machine that dies or is cut off says nothing: the peer learns it
+//! by its own keep-alive, which is computed when silence begins, never ticked. What is written into silence waits here and goes on its
+//! way, as TCP's retransmission would send it, when the silence ends in time.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Cause, Duration, Map, Time};
+use crate::wire::{Address, CloseReason, Conn, KeepAlive, MachineId, Message};
+
+/// A side of a connection: 0 dialled, 1 accepted.
+pub type Side = usize;
+
+/// Messages held back beyond this are too many for the socket's buffer: the writer is told to stop. (With about 1 KiB a message, Linux'
+/// default maximum of 4 MiB: net.ipv4.tcp_wmem.)
+const HELD_MAX: usize = 4096;
+
+/// What an accepted connection does about a silent peer: Go's server default, TCP keep-alives each 15 s, nine unanswered ones are too many.
+pub const ACCEPTED_KEEP_ALIVE: KeepAlive = KeepAlive { interval: Duration::from_secs(15), timeout: Duration::from_secs(135) };
+
+/// One end of a connection.
+#[derive(Clone, Debug)]
+pub struct End {
+    pub address: Address,
+    pub machine: MachineId,
+    pub keep_alive: KeepAlive,
+    pub state: EndState,
+    /// When the last thing that was sent to this end arrives: nothing overtakes it.
+    pub last_arrival: Time,
+    /// Written to this end while nothing passes.
+    pub held: Vec<(Cause, Message)>,
+    /// Its peer was told that it is blocked.
+    pub blocked: bool,
+    /// A keep-alive check of this end is in the queue.
+    pub checking: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndState {
+    Open,
+    /// It closed the connection, or was told that it is closed.
+    Closed,
+    /// Its machine died: it will never say a word.
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub ends: [End; 2],
+    /// The fault behind the silence, once there is one.
+    pub silence: Cause,
+}
+
+/// All connections, and which processes have which.
+#[derive(Default)]
+pub struct Connections {
+    connections: Map<Conn, Connection>,
+    by_process: Map<Address, BTreeMap<Conn, Side>>,
+}
+
+impl Connections {
+    pub fn open(&mut self, conn: Conn, dialler: (Address, MachineId, KeepAlive), accepter: (Address, MachineId)) {
+        let end = |address, machine, keep_alive| End {
+            address,
+            machine,
+            keep_alive,
+            state: EndState::Open,
+            last_arrival: Time::ZERO,
+            held: Vec::new(),
+            blocked: false,
+            checking: false,
+        };
+        // A peer stream of etcd notices silence the same way at both ends.
+        let accepted = if dialler.2 == KeepAlive::ETCD_PEER { KeepAlive::ETCD_PEER } else { ACCEPTED_KEEP_ALIVE };
+        let ends = [end(dialler.0, dialler.1, dialler.2), end(accepter.0, accepter.1, accepted)];
+        for (side, end) in ends.iter().enumerate() {
+            self.by_process.entry(end.address).or_default().insert(conn, side);
+        }
+        self.connections.insert(conn, Connection { ends, silence: Cause::NONE });
+    }
+    pub fn get(&mut self, conn: Conn) -> Option<&mut Connection> {
+        self.connections.get_mut(&conn)
+    }
+    /// The side of `address`, if the connection is still open there.
+    pub fn open_side(&self, conn: Conn, address: Address) -> Option<Side> {
+        let connection = self.connections.get(&conn)?;
+        connection.ends.iter().position(|end| end.address == address && end.state == EndState::Open)
+    }
+    /// The connections of a process, in order.
+    pub fn of(&self, address: Address) -> Vec<(Conn, Side)> {
+        self.by_process.get(&address).into_iter().flatten().map(|(conn, side)| (*conn, *side)).collect()
+    }
+    /// All connections, in order.
+    pub fn all(&self) -> Vec<Conn> {
+        let mut all: Vec<Conn> = self.connections.keys().copied().collect();
+        all.sort();
+        all
+    }
+    /// Ends one side; the connection is forgotten when both have ended.
+    pub fn end(&mut self, conn: Conn, side: Side, state: EndState) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let end = &mut connection.ends[side];
+        end.state = state;
+        end.held.clear();
+        let address = end.address;
+        let over = connection.ends.iter().all(|end| end.state != EndState::Open);
+        if let Some(conns) = self.by_process.get_mut(&address) {
+            conns.remove(&conn);
+            if conns.is_empty() {
+                self.by_process.remove(&address);
+            }
+        }
+        if over {
+            self.connections.remove(&conn);
+        }
+    }
+}
+
+impl End {
+    /// When something sent now arrives here: never before what was sent earlier.
+    pub fn arrival(&mut self, at: Time) -> Time {
+        self.last_arrival = self.last_arrival.max(at);
+        self.last_arrival
+    }
+    /// Holds a message back. True when the writer must now be told that it is blocked.
+    pub fn hold(&mut self, cause: Cause, message: Message) -> bool {
+        self.held.push((cause, message));
+        let first = self.held.len() > HELD_MAX && !self.blocked;
+        self.blocked |= first;
+        first
+    }
+}
+
+/// Why the peer is told that the connection ended.
+pub fn reason_of(state: EndState) -> CloseReason {
+    match state {
+        EndState::Open | EndState::Closed => CloseReason::Fin,
+        EndState::Gone => CloseReason::Reset,
+    }
+}
