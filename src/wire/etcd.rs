@@ -352,3 +352,15 @@ pub struct StoreSnapshot {
     pub kvs: Vec<KeyValue>,
     pub leases: Vec<(LeaseId, Duration)>,
 }
+
+/// What one log entry did to the store: told by each member when it applies an entry that makes a revision.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Applied {
+    pub index: Index,
+    pub revision: Revision,
+    /// Of the entry.
+    pub term: Term,
+    pub cause: Cause,
+    /// All changes of the revision, in order, with previous versions.
+    pub events: Vec<WatchEvent>,
+}
