@@ -23,7 +23,7 @@ pub trait Actors {
     fn step(&mut self, now: Time, event: Event, out: &mut Outbox);
     fn deadline(&self, address: Address) -> Time;
     /// A store's member applied a revision: invariants across members, facts about objects.
-    fn applied(&mut self, now: Time, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
+    fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
@@ -354,7 +354,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
             }
         }
         for what in applied {
-            self.actors.applied(self.now, what, &mut self.recorder, &mut self.out);
+            self.actors.applied(self.now, address, what, &mut self.recorder, &mut self.out);
         }
         debug_assert!(self.out.is_empty());
     }

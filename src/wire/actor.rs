@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::container::{ContainerEvent, ContainerOp};
 use super::fact::Fact;
-use super::{Message, raft};
+use super::{Message, etcd, raft};
 use crate::base::{Cause, Duration, FactId, Incarnation, Time};
 use crate::objects::pod::PodIp;
 use crate::objects::{EndpointSlice, Key};
@@ -114,8 +114,9 @@ pub enum Effect {
     Container(Box<ContainerOp>),
     Compute(WorkId, Work),
     Record(FactId, Fact),
-    /// From an etcd member, for the observer: it costs nothing and reaches nobody else.
-    Applied(Box<super::etcd::Applied>),
+    /// From an etcd member: it has applied an entry that made a revision. The engine's observer takes the first of each revision, and
+    /// checks that all members agree.
+    Applied(Box<etcd::Applied>),
     /// From the proxy's watcher: what every node's proxy will know after its own delay.
     Endpoints(Box<EndpointChange>),
 }
@@ -247,11 +248,12 @@ impl Outbox {
         self.push(Effect::Compute(id, work));
         id
     }
+    /// Tells the observer of a revision that this member has applied.
+    pub fn applied(&mut self, applied: etcd::Applied) {
+        self.push(Effect::Applied(Box::new(applied)));
+    }
     pub fn endpoints(&mut self, change: EndpointChange) {
         self.push(Effect::Endpoints(Box::new(change)));
-    }
-    pub fn applied(&mut self, applied: super::etcd::Applied) {
-        self.push(Effect::Applied(Box::new(applied)));
     }
     /// Records a fact, caused by the current cause, which it then becomes.
     pub fn record(&mut self, fact: Fact) -> Cause {

@@ -343,18 +343,6 @@ impl Command {
     }
 }
 
-/// A member applied an entry that made a revision. The engine's observer sees every member's; the first of a revision is the moment at
-/// which the write happened, the others must agree with it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Applied {
-    pub member: Member,
-    pub index: Index,
-    pub revision: Revision,
-    pub term: Term,
-    pub cause: Cause,
-    pub events: Vec<WatchEvent>,
-}
-
 /// The store as a value: what a snapshot carries and what an `"initial": "running"` cluster boots from.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct StoreSnapshot {
@@ -363,4 +351,16 @@ pub struct StoreSnapshot {
     /// The newest version of each key, sorted by key.
     pub kvs: Vec<KeyValue>,
     pub leases: Vec<(LeaseId, Duration)>,
+}
+
+/// What one log entry did to the store: told by each member when it applies an entry that makes a revision.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Applied {
+    pub index: Index,
+    pub revision: Revision,
+    /// Of the entry.
+    pub term: Term,
+    pub cause: Cause,
+    /// All changes of the revision, in order, with previous versions.
+    pub events: Vec<WatchEvent>,
 }
