@@ -64,6 +64,21 @@ impl Kind {
     pub const fn api_version(self) -> &'static str {
         self.facts().api_version
     }
+    /// The API group: what stands before the slash of `apiVersion`; empty for the core group.
+    pub fn group(self) -> &'static str {
+        self.api_version().split_once('/').map_or("", |(group, _)| group)
+    }
+    /// As error messages name the resource: `deployments.apps`, `pods`.
+    pub fn qualified_resource(self) -> String {
+        self.qualify(self.resource())
+    }
+    /// As error messages name the kind: `Deployment.apps`, `Pod`.
+    pub fn qualified_name(self) -> String {
+        self.qualify(self.name())
+    }
+    fn qualify(self, name: &str) -> String {
+        if self.group().is_empty() { name.to_owned() } else { format!("{name}.{}", self.group()) }
+    }
     pub const fn namespaced(self) -> bool {
         self.facts().namespaced
     }

@@ -242,9 +242,9 @@ impl ApiError {
     pub fn new(reason: Reason, message: impl Into<String>) -> ApiError {
         ApiError { reason, message: message.into(), retry_after: None }
     }
-    /// `pods "web-1" not found`
+    /// `deployments.apps "web" not found`
     pub fn not_found(key: &Key) -> ApiError {
-        ApiError::new(Reason::NotFound, format!("{} \"{}\" not found", key.kind().resource(), key.name()))
+        ApiError::new(Reason::NotFound, format!("{} \"{}\" not found", key.kind().qualified_resource(), key.name()))
     }
 }
 impl std::fmt::Display for ApiError {
