@@ -11,6 +11,10 @@ pub use crate::operator::{Action, Step};
 use crate::wire::{MachineId, NodeId};
 use crate::{apiserver, controllers, etcd, kubelet, proxy, scheduler};
 
+pub use crate::models::container_engine::RuntimeTimes as Runtime;
+pub use crate::models::images::ImageCatalog as Images;
+pub use crate::models::workload::Behaviour;
+
 /// A whole run, ready to start.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -65,35 +69,6 @@ pub struct NodePlan {
     pub group: Name,
 }
 
-/// The registry and what it holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Images {
-    /// Bytes per second that the registry sends in all, shared fairly among active pulls.
-    pub registry_bandwidth: u64,
-    /// Round trips before the first byte: token, manifest, config.
-    pub registry_latency: Distribution,
-    /// Bytes per second of unpacking, in uncompressed bytes.
-    pub unpack_rate: u64,
-    /// Compressed size in bytes by image name, as the manifests write it. Images that are not listed have `default_size`.
-    pub sizes: BTreeMap<Name, u64>,
-    pub default_size: u64,
-    /// Images that pulls do not find.
-    pub missing: Vec<Name>,
-    /// Images that every node has at the start.
-    pub preloaded: Vec<Name>,
-}
-
-/// How long the container engine takes (facts/failure-models.md section 4).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Runtime {
-    pub sandbox: Distribution,
-    pub create: Distribution,
-    pub start: Distribution,
-    pub stop: Distribution,
-    pub remove: Distribution,
-    pub probe: Distribution,
-}
-
 /// Every timing of every component.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Timings {
@@ -112,32 +87,6 @@ pub enum Initial {
     Empty,
     /// All workloads are placed and ready at the start; no bring-up is played.
     Running,
-}
-
-/// How the containers of a workload behave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Behaviour {
-    /// From the start of the process until it serves and its probes succeed.
-    pub ready_after: Distribution,
-    /// It ends by itself so long after its start, with this exit code. `None`: it runs until it is stopped.
-    pub exits_after: Option<Distribution>,
-    pub exit_code: i32,
-    /// From SIGTERM until it ends.
-    pub stops_after: Distribution,
-    /// How long it takes to answer a request.
-    pub service_time: Distribution,
-}
-
-impl Default for Behaviour {
-    fn default() -> Behaviour {
-        Behaviour {
-            ready_after: Distribution::Constant(Duration::ZERO),
-            exits_after: None,
-            exit_code: 0,
-            stops_after: Distribution::LogNormal { median: Duration::from_millis(50), sigma: 0.3 },
-            service_time: Distribution::LogNormal { median: Duration::from_millis(5), sigma: 0.5 },
-        }
-    }
 }
 
 /// Open-loop load on a service: requests arrive as a Poisson stream whatever becomes of the earlier ones, each on its own connection.

@@ -5,5 +5,9 @@
 //! I/O with the actor's own contract (`request`, `deadline`, `wake`), owned by `host/sim`. Defaults are presets, each with its source
 //! (facts/failure-models.md). Models know no cluster: no actors but by address, no objects but by name.
 
+pub mod container_engine;
 pub mod distribution;
+pub mod images;
 pub mod network;
+pub mod presets;
+pub mod workload;
