@@ -97,6 +97,8 @@ pub struct Traffic {
     /// Thousandths of a request per second.
     pub rate_milli: u64,
     pub timeout: Duration,
+    /// When the load begins.
+    pub start: Time,
     /// The machines that the requests come from, in turn.
     pub from: Vec<MachineId>,
 }
