@@ -2,7 +2,9 @@
 //! invariants.
 
 pub mod event;
+pub mod expectations;
 pub mod host;
+pub mod observer;
 pub mod plan;
 pub mod record;
 pub mod recorder;

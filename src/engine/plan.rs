@@ -178,12 +178,12 @@ pub struct Expectation {
     pub predicate: Predicate,
 }
 
-/// When a predicate must hold.
+/// When a predicate must hold. Predicates speak of a state: what they mean at an instant is decided by all that happened until then.
 #[derive(Clone, Debug, PartialEq)]
 pub enum When {
-    /// At some instant no later than this, and from then to the end of the run or the next fault... at least at this instant.
+    /// At this instant.
     By(Time),
-    /// At some instant no later than this after the n-th fault began.
+    /// So long after the n-th fault began, at that instant: what recovered and failed again has not recovered.
     Within { fault: usize, limit: Duration },
     /// At every instant of the interval.
     Always { from: Time, until: Time },

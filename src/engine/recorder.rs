@@ -7,8 +7,8 @@ use super::host::Host;
 use super::plan::{Fault, FaultPlan, Targets};
 use super::record::{Checkpoint, Entry, FaultInfo, Record, Sample};
 use crate::base::digest::Digester;
-use crate::base::{Cause, Digest, Duration, FactId, Map, Name, Revision, Time};
-use crate::wire::fact::{Fact, Subject};
+use crate::base::{Cause, Digest, Duration, FactId, Map, Name, Revision, Term, Time};
+use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Address, MachineId};
 
 /// Beyond this many checkpoints every other one is dropped.
@@ -30,6 +30,14 @@ pub struct Recorder {
     checkpoints: Vec<Checkpoint>,
     checkpoint_every: Duration,
     next_checkpoint: Time,
+    /// Elections won in etcd.
+    pub etcd_elections: u64,
+    /// Who won which term: at most one.
+    etcd_leaders: Map<Term, Address>,
+    /// (sent, failed) of each traffic client.
+    pub traffic: Map<u32, (u64, u64)>,
+    /// Broken invariants: the run stops at the first.
+    pub violations: Vec<String>,
     outcome: Digester,
     buffer: Vec<u8>,
     start: Time,
@@ -55,12 +63,30 @@ impl Recorder {
     /// Adds a fact. Facts must come in the order of their ids.
     pub fn record(&mut self, at: Time, id: FactId, cause: Cause, fact: Fact) {
         debug_assert!(self.facts.last().is_none_or(|last| last.id < id && last.at <= at), "fact {id} is out of order");
+        self.count(&fact);
         let cause = self.resolve(cause);
         let entry = Entry { id, at, cause, fact };
         self.buffer.clear();
         self.buffer = postcard::to_extend(&entry, std::mem::take(&mut self.buffer)).expect("a fact can be written");
         self.outcome.bytes(&self.buffer);
         self.facts.push(entry);
+    }
+    fn count(&mut self, fact: &Fact) {
+        match (&fact.what, &fact.subject) {
+            (What::BecameLeader { term }, Subject::Actor(address)) => {
+                self.etcd_elections += 1;
+                let first = *self.etcd_leaders.entry(*term).or_insert(*address);
+                if first != *address {
+                    self.violations.push(format!("two leaders in term {term}: {first} and {address}"));
+                }
+            }
+            (What::Traffic { sent, ok, .. }, Subject::Actor(Address::Traffic(client))) => {
+                let total = self.traffic.entry(*client).or_default();
+                total.0 += u64::from(*sent);
+                total.1 += u64::from(sent - ok);
+            }
+            _ => {}
+        }
     }
     /// The fact that a cause comes down to.
     pub fn resolve(&self, cause: Cause) -> Option<FactId> {
