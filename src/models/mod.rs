@@ -6,8 +6,12 @@
 //! (facts/failure-models.md). Models know no cluster: no actors but by address, no objects but by name.
 
 pub mod container_engine;
+pub mod containers;
+pub mod cores;
+pub mod disk;
 pub mod distribution;
 pub mod images;
 pub mod network;
 pub mod presets;
+pub mod registry;
 pub mod workload;

@@ -29,9 +29,11 @@ pub enum ContainerOp {
         pod: Uid,
         identity: PodIdentity,
     },
+    /// `init`: an init container that is to run to completion; a model needs to know, a real engine does not.
     Create {
         container: ContainerId,
         image: Name,
+        init: bool,
     },
     Start {
         container: ContainerId,

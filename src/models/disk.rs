@@ -1,0 +1,190 @@
+//! A machine's disk: a queue of fsyncs, one at a time, and what a power loss leaves of what was not synced.
+//!
+//! The queue is first in first out, so the end of a request is known when it comes: [`Disk::sync`] returns it, and there is nothing to
+//! wake for. Writes go to the page cache and take no time; a sync covers every write before it. Besides their latency, disks stall now
+//! and then for seconds (facts/failure-models.md section 6), and a fault may make them slower.
+//! Invariant: no sync ends before one that was asked for earlier.
+
+use std::collections::VecDeque;
+
+use super::distribution::Distribution;
+use super::presets;
+use crate::base::{Duration, Stream, Time};
+
+/// See the module.
+pub struct Disk {
+    fsync: Distribution,
+    stream: Stream,
+    /// When the last request so far will be done.
+    free_at: Time,
+    /// Added to each fsync by a fault.
+    extra: Option<Distribution>,
+    /// Thousandths: 20,000 is a disk that has become 20 times slower (section 8).
+    factor_milli: u64,
+    stalls: Option<Stalls>,
+}
+
+/// Stalls as a Poisson stream, drawn as they are reached.
+struct Stalls {
+    mean_interval: Duration,
+    lasts: Distribution,
+    stream: Stream,
+    next: Time,
+}
+
+impl Disk {
+    pub fn new(fsync: Distribution, stream: Stream) -> Disk {
+        Disk { fsync, stream, free_at: Time::ZERO, extra: None, factor_milli: 1000, stalls: None }
+    }
+    /// With stalls of 1 to 5 s once a day on average, from `start` on. `stream`: of their own, so that they leave other draws alone.
+    pub fn with_stalls(mut self, start: Time, mut stream: Stream) -> Disk {
+        let mean_interval = presets::DISK_STALL_INTERVAL;
+        let next = start + exponential(mean_interval, &mut stream);
+        self.stalls = Some(Stalls { mean_interval, lasts: presets::disk_stall(), stream, next });
+        self
+    }
+    /// When a sync that is asked for now will be done.
+    pub fn sync(&mut self, now: Time) -> Time {
+        let mut takes = self.fsync.sample(&mut self.stream).scale(self.factor_milli, 1000);
+        if let Some(extra) = &self.extra {
+            takes += extra.sample(&mut self.stream);
+        }
+        let begins = now.max(self.free_at);
+        self.free_at = match &mut self.stalls {
+            None => begins + takes,
+            Some(stalls) => stalls.stretch(begins, takes),
+        };
+        self.free_at
+    }
+    /// Adds to the latency of each fsync from now on; `None`: no longer.
+    pub fn set_extra(&mut self, extra: Option<Distribution>) {
+        self.extra = extra;
+    }
+    /// Multiplies the latency of each fsync from now on; 1000: as it should be.
+    pub fn set_factor_milli(&mut self, factor_milli: u64) {
+        self.factor_milli = factor_milli;
+    }
+    /// The machine lost power or was restarted: nobody waits any more.
+    pub fn reset(&mut self, now: Time) {
+        self.free_at = now;
+    }
+}
+
+impl Stalls {
+    /// When work that begins at `begins` and takes `takes` is done, with the stalls that it meets.
+    fn stretch(&mut self, begins: Time, takes: Duration) -> Time {
+        let mut ends = begins + takes;
+        while self.next < ends {
+            let lasts = self.lasts.sample(&mut self.stream);
+            // A stall that began while nobody asked may be over, wholly or in part.
+            ends += lasts.saturating_sub(begins.since(self.next));
+            self.next = self.next + lasts + exponential(self.mean_interval, &mut self.stream);
+        }
+        ends
+    }
+}
+
+fn exponential(mean: Duration, stream: &mut Stream) -> Duration {
+    Duration::from_secs_f64(mean.as_secs_f64() * stream.exponential())
+}
+
+/// What has been written and is not durable yet. A killed process leaves it to the page cache; a power loss leaves a prefix of it.
+#[derive(Clone, Debug)]
+pub struct Unsynced<T> {
+    records: VecDeque<T>,
+    /// How many records have become durable before the first of `records`.
+    durable: u64,
+}
+
+impl<T> Default for Unsynced<T> {
+    fn default() -> Unsynced<T> {
+        Unsynced { records: VecDeque::new(), durable: 0 }
+    }
+}
+
+impl<T> Unsynced<T> {
+    pub fn write(&mut self, record: T) {
+        self.records.push_back(record);
+    }
+    /// What a sync that is asked for now covers: hand it to [`Unsynced::synced`] when it is done.
+    pub fn mark(&self) -> u64 {
+        self.durable + self.records.len() as u64
+    }
+    /// The sync with this mark is done: takes out what is now durable, in order.
+    pub fn synced(&mut self, mark: u64) -> impl Iterator<Item = T> + '_ {
+        let count = mark.saturating_sub(self.durable).min(self.records.len() as u64);
+        self.durable += count;
+        self.records.drain(..count as usize)
+    }
+    /// The process was killed: the page cache has everything.
+    pub fn process_killed(&mut self) -> impl Iterator<Item = T> + '_ {
+        self.synced(u64::MAX)
+    }
+    /// Power is lost: a prefix had reached the disk, of any length with equal chance. A record that is torn is found by its checksum and
+    /// dropped with all after it, so it counts as lost.
+    pub fn power_lost(&mut self, stream: &mut Stream) -> Vec<T> {
+        let kept = stream.index(self.records.len() + 1);
+        let survivors = self.records.drain(..kept).collect();
+        self.durable += kept as u64;
+        self.records.clear();
+        survivors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Seed;
+
+    fn constant(millis: u64) -> Disk {
+        Disk::new(Distribution::Constant(Duration::from_millis(millis)), Seed(1).stream("disk"))
+    }
+
+    #[test]
+    fn syncs_queue_and_end_in_their_order() {
+        let mut disk = constant(10);
+        let ends: Vec<Time> = [0, 0, 5, 40].map(|at| disk.sync(Time::from_millis(at))).into();
+        assert_eq!(ends, [10, 20, 30, 50].map(Time::from_millis));
+        disk.set_extra(Some(Distribution::Constant(Duration::from_millis(3))));
+        disk.set_factor_milli(20_000);
+        assert_eq!(disk.sync(Time::from_secs(1)), Time::from_millis(1_203));
+        disk.set_extra(None);
+        disk.set_factor_milli(1000);
+        assert_eq!(disk.sync(Time::from_secs(2)), Time::from_millis(2_010));
+    }
+
+    #[test]
+    fn stalls_come_about_once_a_day_and_delay_whoever_meets_one() {
+        let mut disk = constant(1).with_stalls(Time::ZERO, Seed(3).stream("stalls"));
+        // A sync each 100 ms for 20 days.
+        let late = (0..20 * 864_000u64).filter(|n| {
+            let now = Time::from_millis(n * 100);
+            disk.sync(now).since(now) > Duration::from_millis(900)
+        });
+        // A stall of some 3 s delays the 20 syncs of its first 2 s beyond 900 ms, on average.
+        let stalls = late.count() / 20;
+        assert!((10..=40).contains(&stalls), "{stalls}");
+    }
+
+    #[test]
+    fn a_power_loss_leaves_a_prefix_of_what_was_not_synced() {
+        let mut kept = std::collections::BTreeSet::new();
+        let mut stream = Seed(1).stream("power");
+        for _ in 0..100 {
+            let mut log = Unsynced::default();
+            log.write(1);
+            let mark = log.mark();
+            log.write(2);
+            log.write(3);
+            assert_eq!(log.synced(mark).collect::<Vec<_>>(), [1]);
+            let survivors = log.power_lost(&mut stream);
+            assert!([2, 3].starts_with(&survivors), "{survivors:?}");
+            kept.insert(survivors.len());
+            assert_eq!(log.process_killed().count(), 0);
+        }
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        let mut log = Unsynced::default();
+        log.write(1);
+        assert_eq!(log.process_killed().collect::<Vec<_>>(), [1], "a killed process loses nothing");
+    }
+}
