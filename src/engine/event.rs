@@ -136,6 +136,9 @@ impl Event {
         let shape = self.shape();
         (2..=8).contains(&shape.tag).then_some(Conn(shape.number))
     }
+    pub fn closes(&self) -> bool {
+        self.shape().tag == 6
+    }
     pub fn is_data(&self) -> bool {
         self.shape().tag == 5
     }

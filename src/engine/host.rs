@@ -21,8 +21,8 @@ pub trait Host {
     fn boot(&mut self, now: Time, address: Address, incarnation: Incarnation) -> Boot;
     /// A process ended (killed, or with its machine).
     fn stopped(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue);
-    /// Does input on this connection still reach this end? False when it was closed, or either end is gone.
-    fn delivers(&mut self, to: Address, conn: Conn) -> bool;
+    /// Does input on this connection still reach this end? False when it is over there. `closes`: this input ends it.
+    fn delivers(&mut self, to: Address, conn: Conn, closes: bool) -> bool;
     /// The fault that keeps `address` silent, or did until just before `now`.
     fn silenced_by(&self, now: Time, address: Address) -> Cause;
 }

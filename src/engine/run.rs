@@ -313,8 +313,8 @@ impl<A: Actors, H: Host> Engine<A, H> {
             }
         }
         if let Some(conn) = event.conn()
-            && event.is_data()
-            && !self.host.delivers(address, conn)
+            && (event.is_data() || event.closes())
+            && !self.host.delivers(address, conn, event.closes())
         {
             return;
         }

@@ -21,5 +21,5 @@ impl Default for Config {
 mod table;
 mod watcher;
 
-pub use table::{EndpointLog, NodeTable};
+pub use table::{Choice, EndpointLog, NodeTable};
 pub use watcher::Watcher;

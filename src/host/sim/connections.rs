@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Cause, Duration, Map, Time};
-use crate::wire::{Address, CloseReason, Conn, KeepAlive, MachineId, Message};
+use crate::wire::{Address, Conn, KeepAlive, MachineId, Message};
 
 /// A side of a connection: 0 dialled, 1 accepted.
 pub type Side = usize;
@@ -30,10 +30,14 @@ pub struct End {
     pub last_arrival: Time,
     /// Written to this end while nothing passes.
     pub held: Vec<(Cause, Message)>,
+    /// When the first of `held` was written.
+    pub held_since: Time,
     /// Its peer was told that it is blocked.
     pub blocked: bool,
     /// A keep-alive check of this end is in the queue.
     pub checking: bool,
+    /// It is about to be told that the connection is over.
+    pub closing: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,7 +60,7 @@ pub struct Connection {
 #[derive(Default)]
 pub struct Connections {
     connections: Map<Conn, Connection>,
-    by_process: Map<Address, BTreeMap<Conn, Side>>,
+    by_process: BTreeMap<Address, BTreeMap<Conn, Side>>,
 }
 
 impl Connections {
@@ -68,8 +72,10 @@ impl Connections {
             state: EndState::Open,
             last_arrival: Time::ZERO,
             held: Vec::new(),
+            held_since: Time::ZERO,
             blocked: false,
             checking: false,
+            closing: false,
         };
         // A peer stream of etcd notices silence the same way at both ends.
         let accepted = if dialler.2 == KeepAlive::ETCD_PEER { KeepAlive::ETCD_PEER } else { ACCEPTED_KEEP_ALIVE };
@@ -90,6 +96,10 @@ impl Connections {
     /// The connections of a process, in order.
     pub fn of(&self, address: Address) -> Vec<(Conn, Side)> {
         self.by_process.get(&address).into_iter().flatten().map(|(conn, side)| (*conn, *side)).collect()
+    }
+    /// The processes with connections, between two addresses.
+    pub fn processes(&self, first: Address, last: Address) -> Vec<Address> {
+        self.by_process.range(first..=last).map(|(address, _)| *address).collect()
     }
     /// All connections, in order.
     pub fn all(&self) -> Vec<Conn> {
@@ -129,13 +139,5 @@ impl End {
         let first = self.held.len() > HELD_MAX && !self.blocked;
         self.blocked |= first;
         first
-    }
-}
-
-/// Why the peer is told that the connection ended.
-pub fn reason_of(state: EndState) -> CloseReason {
-    match state {
-        EndState::Open | EndState::Closed => CloseReason::Fin,
-        EndState::Gone => CloseReason::Reset,
     }
 }

@@ -1,1 +1,352 @@
-//! The host that jumps through time and models network, disk and containers.
+//! The host that jumps through time and models network, disks, cores and containers.
+//!
+//! [`connections`] keeps streams between processes, [`machines`] what a box has (power, disk, cores, a container engine), [`storage`] what
+//! each process has written; the models themselves are in `models`. This file routes effects to them and their answers into the queue.
+//! Invariant: nothing reaches, and nothing comes from, a machine without power.
+
+mod connections;
+mod faults;
+mod machines;
+mod network;
+mod storage;
+
+use crate::base::random::Seed;
+use crate::base::{Cause, Incarnation, Map, Stream, Time};
+use crate::engine::event::{Event, HostEvent, Life, Pending, push};
+use crate::engine::plan::{Fault, Plan};
+use crate::engine::{Host, Queue};
+use crate::models::container_engine::{Answer, ContainerEngine};
+use crate::models::network::{Links, Place};
+use crate::models::registry::{PullResult, Registry};
+use crate::models::workload::Workloads;
+use crate::proxy::{EndpointLog, NodeTable};
+use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId};
+
+use connections::{Connections, EndState};
+use machines::Machine;
+use storage::Storage;
+
+/// What a [`HostEvent`] is about.
+mod what {
+    /// `which`: connection * 2 + side.
+    pub const KEEP_ALIVE: u32 = 1;
+    /// `which`: connection.
+    pub const DIAL_AGAIN: u32 = 2;
+    /// `which`: connection.
+    pub const SERVED: u32 = 3;
+    /// `which`: machine.
+    pub const ENGINE: u32 = 4;
+    pub const REGISTRY: u32 = 5;
+    /// `which`: number of a sync under way.
+    pub const SYNCED: u32 = 6;
+    /// `which`: process; the balancer's health checks have found out.
+    pub const BALANCER: u32 = 7;
+    /// `which`: machine; an orderly restart is over.
+    pub const BOOTED: u32 = 8;
+}
+
+/// A process, as the machine sees it.
+struct Process {
+    machine: MachineId,
+    up: bool,
+    frozen: bool,
+    incarnation: Incarnation,
+    /// The fault that silences it, or did last.
+    fault: Silence,
+    /// It said that it is ready; and what the balancer believes.
+    healthy: bool,
+    balanced: bool,
+}
+
+/// Why somebody is silent, and until when it was.
+#[derive(Clone, Copy, Default)]
+struct Silence {
+    cause: Cause,
+    /// `NEVER` while it lasts.
+    until: Time,
+}
+
+impl Silence {
+    /// Silence is noticed within a minute or so of its end: what is found later has another reason.
+    const NOTICED: crate::base::Duration = crate::base::Duration::from_secs(120);
+
+    fn begin(cause: Cause) -> Silence {
+        Silence { cause, until: Time::NEVER }
+    }
+    fn at(self, now: Time) -> Cause {
+        if self.until == Time::NEVER || now <= self.until + Silence::NOTICED { self.cause } else { Cause::NONE }
+    }
+}
+
+/// See the module.
+pub struct SimHost {
+    plan: std::sync::Arc<Plan>,
+    machines: Vec<Machine>,
+    processes: Map<Address, Process>,
+    links: Links,
+    connections: Connections,
+    dialling: Map<Conn, network::Dialling>,
+    storage: Storage,
+    engines: Map<MachineId, ContainerEngine>,
+    /// The machine of each block of pod addresses.
+    blocks: Vec<MachineId>,
+    registry: Registry,
+    registry_armed: Time,
+    workloads: Workloads,
+    log: EndpointLog,
+    tables: Map<MachineId, (NodeTable, crate::base::Duration)>,
+    stream: Stream,
+    served: Stream,
+    /// Links that a fault disturbs, until it ends.
+    disturbances: Vec<(Fault, u32)>,
+    next_server: usize,
+    answers: Vec<Answer>,
+    pulls: Vec<PullResult>,
+}
+
+impl SimHost {
+    /// `addresses`: each process and its machine.
+    pub fn new(plan: std::sync::Arc<Plan>, addresses: &[(Address, MachineId)]) -> SimHost {
+        let seed = Seed(plan.seed);
+        let places: Vec<Place> = plan
+            .machines
+            .iter()
+            .map(|machine| Place { region: machine.region.clone(), zone: machine.zone.clone(), rack: machine.rack.clone() })
+            .collect();
+        let process = |machine: MachineId| Process {
+            machine,
+            up: false,
+            frozen: false,
+            incarnation: Incarnation(0),
+            fault: Silence::default(),
+            healthy: false,
+            balanced: false,
+        };
+        let preloaded = || plan.images.preloaded.iter().map(|image| (image.clone(), plan.images.size(image))).collect();
+        let engine = |(block, node): (usize, &crate::engine::plan::NodePlan)| {
+            let stream = seed.stream(&format!("container engine {}", node.shape.name));
+            let engine = ContainerEngine::new(node.machine, block as u32, plan.runtime.clone(), preloaded(), stream);
+            (node.machine, engine)
+        };
+        SimHost {
+            machines: machines::all(&plan, seed),
+            processes: addresses.iter().map(|(address, machine)| (*address, process(*machine))).collect(),
+            links: Links::new(plan.network.clone(), &places, seed),
+            connections: Connections::default(),
+            dialling: Map::default(),
+            storage: Storage::new(seed.stream("power loss")),
+            engines: plan.nodes.iter().enumerate().map(engine).collect(),
+            blocks: plan.nodes.iter().map(|node| node.machine).collect(),
+            registry: Registry::new(
+                plan.images.clone(),
+                plan.machines.iter().map(|machine| machine.bandwidth).collect(),
+                seed.stream("registry"),
+            ),
+            registry_armed: Time::NEVER,
+            workloads: Workloads::new(seed, plan.behaviours.clone()),
+            log: EndpointLog::default(),
+            tables: Map::default(),
+            stream: seed.stream("host"),
+            served: seed.stream("requests served"),
+            disturbances: Vec::new(),
+            next_server: 0,
+            answers: Vec::new(),
+            pulls: Vec::new(),
+            plan,
+        }
+    }
+
+    /// The container engine of a node's machine, to place what runs before the run begins.
+    pub fn place(&mut self, machine: MachineId) -> (&mut ContainerEngine, &mut Workloads) {
+        (self.engines.get_mut(&machine).expect("every node has an engine"), &mut self.workloads)
+    }
+    /// The log of a process as it stands at the start.
+    pub fn preload_disk(&mut self, address: Address, records: Vec<crate::wire::DiskRecord>) {
+        self.storage.preload(address, records);
+    }
+
+    fn machine(&mut self, id: MachineId) -> &mut Machine {
+        &mut self.machines[id.0 as usize]
+    }
+    /// Has power, and neither stands still.
+    fn runs(&self, id: MachineId) -> bool {
+        let machine = &self.machines[id.0 as usize];
+        machine.powered && !machine.frozen
+    }
+    fn push_input(&self, queue: &mut Queue, at: Time, to: Address, input: Input<std::convert::Infallible>, cause: Cause) {
+        let incarnation = self.processes.get(&to).map_or(Incarnation(0), |process| process.incarnation);
+        push(queue, at, Event::input(to, input), incarnation, cause);
+    }
+    fn push_host(&self, queue: &mut Queue, at: Time, what: u32, which: u64, cause: Cause) {
+        queue.push(at, Pending::any(Event::Host(HostEvent { what, which }), cause));
+    }
+    fn push_life(queue: &mut Queue, at: Time, address: Address, life: Life, cause: Cause) {
+        queue.push(at, Pending::any(Event::Life(address, life), cause));
+    }
+
+    /// Puts a machine's engine into the queue if it wants to be woken earlier than it is.
+    fn arm_engine(&mut self, id: MachineId, queue: &mut Queue) {
+        let Some(engine) = self.engines.get(&id) else { return };
+        let deadline = engine.deadline();
+        let machine = &mut self.machines[id.0 as usize];
+        if deadline < machine.engine_armed {
+            machine.engine_armed = deadline;
+            self.push_host(queue, deadline, what::ENGINE, u64::from(id.0), Cause::NONE);
+        }
+    }
+    fn arm_registry(&mut self, queue: &mut Queue) {
+        let deadline = self.registry.deadline();
+        if deadline < self.registry_armed {
+            self.registry_armed = deadline;
+            self.push_host(queue, deadline, what::REGISTRY, 0, Cause::NONE);
+        }
+    }
+
+    /// Lets the registry go on and hands its results to the engines.
+    fn wake_registry(&mut self, now: Time, queue: &mut Queue) {
+        let mut pulls = std::mem::take(&mut self.pulls);
+        self.registry.wake(now, &mut pulls);
+        self.hand_out_pulls(now, pulls, queue);
+        self.arm_registry(queue);
+    }
+    fn hand_out_pulls(&mut self, now: Time, mut pulls: Vec<PullResult>, queue: &mut Queue) {
+        for PullResult { machine, image, result } in pulls.drain(..) {
+            if let Some(engine) = self.engines.get_mut(&machine) {
+                engine.pulled(&image, result, &mut self.answers);
+                self.answer_kubelet(now, machine, queue);
+            }
+        }
+        self.pulls = pulls;
+    }
+    fn wake_engine(&mut self, now: Time, id: MachineId, queue: &mut Queue) {
+        self.machine(id).engine_armed = Time::NEVER;
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.wake(now, &mut self.workloads, &mut self.answers);
+        }
+        self.answer_kubelet(now, id, queue);
+        self.arm_engine(id, queue);
+    }
+
+    /// Sends what an engine said to the kubelet of its machine; ends connections of containers that exited.
+    fn answer_kubelet(&mut self, now: Time, id: MachineId, queue: &mut Queue) {
+        let mut answers = std::mem::take(&mut self.answers);
+        let kubelet = self.machines[id.0 as usize].kubelet;
+        for Answer { asked, cause, event } in answers.drain(..) {
+            assert!(self.machines[id.0 as usize].powered, "a container of a machine without power made progress: {event:?}");
+            if let crate::wire::container::ContainerEvent::Exited { .. } | crate::wire::container::ContainerEvent::SandboxStopped { .. } =
+                event
+            {
+                self.reset_dead_pods(now, id, cause, queue);
+            }
+            if let Some(kubelet) = kubelet {
+                let input = Event::input(kubelet, Input::Container(Box::new(event)));
+                push(queue, now, input, asked.unwrap_or(Incarnation(0)), cause);
+            }
+        }
+        self.answers = answers;
+    }
+}
+
+impl Host for SimHost {
+    fn advance(&mut self, deadline: Time, _queue: &mut Queue) -> Time {
+        deadline
+    }
+
+    fn perform(&mut self, now: Time, from: Address, cause: Cause, effect: Effect, queue: &mut Queue) {
+        match effect {
+            Effect::Net(op) => self.net(now, from, cause, op, queue),
+            Effect::Disk(DiskOp::Write(record)) => self.storage.write(from, record),
+            Effect::Disk(DiskOp::Sync(id)) => {
+                let process = &self.processes[&from];
+                let (machine, incarnation) = (process.machine, process.incarnation);
+                let done = self.machines[machine.0 as usize].disk.sync(now);
+                let number = self.storage.sync(from, incarnation, id);
+                self.push_host(queue, done, what::SYNCED, number, cause);
+            }
+            Effect::Container(op) => {
+                let (machine, incarnation) = (self.processes[&from].machine, self.processes[&from].incarnation);
+                let engine = self.engines.get_mut(&machine).expect("a kubelet's machine has an engine");
+                engine.request(now, incarnation, cause, *op, &mut self.registry);
+                self.arm_engine(machine, queue);
+                self.arm_registry(queue);
+            }
+            Effect::Compute(id, work) => {
+                let machine = self.processes[&from].machine;
+                let done = self.machine(machine).cores.request(now, work);
+                self.push_input(queue, done, from, Input::Done(id), cause);
+            }
+            Effect::Endpoints(change) => self.log.append(now, cause, *change),
+            // The engine keeps these to itself.
+            Effect::Record(..) | Effect::Applied(_) => unreachable!("facts do not reach the host"),
+        }
+    }
+
+    fn inject(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue) {
+        self.begin_fault(now, fault, cause, queue);
+    }
+    fn heal(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue) {
+        self.end_fault(now, fault, cause, queue);
+    }
+
+    fn wake(&mut self, now: Time, event: HostEvent, cause: Cause, queue: &mut Queue) {
+        match event.what {
+            what::KEEP_ALIVE => self.check_keep_alive(now, Conn(event.which / 2), (event.which % 2) as usize, queue),
+            what::DIAL_AGAIN => self.dial_again(now, Conn(event.which), queue),
+            what::SERVED => self.served(now, Conn(event.which), cause, queue),
+            what::ENGINE => self.wake_engine(now, MachineId(event.which as u32), queue),
+            what::REGISTRY => {
+                self.registry_armed = Time::NEVER;
+                self.wake_registry(now, queue);
+            }
+            what::SYNCED => {
+                if let Some((address, incarnation, id)) = self.storage.synced(event.which) {
+                    push(queue, now, Event::input(address, Input::Synced(id)), incarnation, cause);
+                }
+            }
+            what::BALANCER => self.balancer_checks(event.which),
+            what::BOOTED => self.power_on(now, MachineId(event.which as u32), cause, queue),
+            other => unreachable!("no host event has the number {other}"),
+        }
+    }
+
+    fn boot(&mut self, _now: Time, address: Address, incarnation: Incarnation) -> Boot {
+        let disk = self.storage.read(address);
+        let process = self.processes.get_mut(&address).expect("every process has a place");
+        process.up = true;
+        process.frozen = false;
+        process.incarnation = incarnation;
+        Boot { incarnation, machine_boot: self.machines[process.machine.0 as usize].boot, disk }
+    }
+
+    fn stopped(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
+        let process = self.processes.get_mut(&address).expect("every process has a place");
+        process.up = false;
+        process.healthy = false;
+        let powered = self.machines[process.machine.0 as usize].powered;
+        self.storage.stopped(address, powered);
+        self.end_connections_of(now, address, powered, cause, queue);
+        if matches!(address, Address::Api(_)) {
+            self.notice_health(now, address, queue);
+        }
+    }
+
+    fn delivers(&mut self, to: Address, conn: Conn, closes: bool) -> bool {
+        match self.connections.open_side(conn, to) {
+            Some(side) => {
+                if closes {
+                    self.connections.end(conn, side, EndState::Closed);
+                }
+                true
+            }
+            // A dial that failed never was a connection.
+            None => closes && self.connections.get(conn).is_none(),
+        }
+    }
+
+    fn silenced_by(&self, now: Time, address: Address) -> Cause {
+        let Some(process) = self.processes.get(&address) else { return Cause::NONE };
+        let machine = &self.machines[process.machine.0 as usize];
+        let cut = self.links.cut_around(process.machine).unwrap_or_default();
+        process.fault.at(now).or(machine.fault.at(now)).or(cut)
+    }
+}

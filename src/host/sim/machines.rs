@@ -1,0 +1,52 @@
+//! Boxes: power, a disk, cores, and whether they stand still.
+
+use super::Silence;
+use crate::base::random::Seed;
+use crate::base::{Incarnation, Time};
+use crate::engine::plan;
+use crate::models::cores::{Cores, WorkTimes};
+use crate::models::disk::Disk;
+use crate::wire::{Address, NodeId};
+
+pub struct Machine {
+    pub powered: bool,
+    pub frozen: bool,
+    /// How often it has been started.
+    pub boot: Incarnation,
+    pub disk: Disk,
+    pub cores: Cores,
+    /// The kubelet on it, if it is a node.
+    pub kubelet: Option<Address>,
+    /// The fault that silences it, or did last.
+    pub fault: Silence,
+    /// `None` while it hears of changes of the API; else up to when it did.
+    pub hears_until: Option<Time>,
+    /// When its container engine will be woken.
+    pub engine_armed: Time,
+}
+
+impl Machine {
+    fn new(machine: &plan::Machine, seed: Seed) -> Machine {
+        let disk = Disk::new(machine.fsync.clone(), seed.stream(&format!("disk {}", machine.name)));
+        Machine {
+            powered: true,
+            frozen: false,
+            boot: Incarnation(1),
+            disk,
+            cores: Cores::new(machine.cores, WorkTimes::default()),
+            kubelet: None,
+            fault: Silence::default(),
+            hears_until: None,
+            engine_armed: Time::NEVER,
+        }
+    }
+}
+
+/// All machines of a plan.
+pub fn all(plan: &plan::Plan, seed: Seed) -> Vec<Machine> {
+    let mut machines: Vec<Machine> = plan.machines.iter().map(|machine| Machine::new(machine, seed)).collect();
+    for (number, node) in plan.nodes.iter().enumerate() {
+        machines[node.machine.0 as usize].kubelet = Some(Address::Kubelet(NodeId(number as u32)));
+    }
+    machines
+}

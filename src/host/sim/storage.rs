@@ -1,0 +1,101 @@
+//! What each process has written to its machine's disk: an ordered log of records, a part of which is durable.
+
+use crate::base::{Incarnation, Map, Stream};
+use crate::models::disk::Unsynced;
+use crate::wire::raft::HardState;
+use crate::wire::{Address, DiskRecord, SyncId};
+
+#[derive(Default)]
+struct Log {
+    durable: Vec<DiskRecord>,
+    unsynced: Unsynced<DiskRecord>,
+}
+
+struct Sync {
+    address: Address,
+    incarnation: Incarnation,
+    id: SyncId,
+    mark: u64,
+}
+
+/// The logs of all processes.
+pub struct Storage {
+    logs: Map<Address, Log>,
+    syncs: Map<u64, Sync>,
+    next: u64,
+    /// How much of what was not synced a power loss leaves.
+    stream: Stream,
+}
+
+impl Storage {
+    pub fn new(stream: Stream) -> Storage {
+        Storage { logs: Map::default(), syncs: Map::default(), next: 1, stream }
+    }
+    pub fn preload(&mut self, address: Address, records: Vec<DiskRecord>) {
+        self.logs.entry(address).or_default().durable = records;
+    }
+    pub fn write(&mut self, address: Address, record: DiskRecord) {
+        self.logs.entry(address).or_default().unsynced.write(record);
+    }
+    /// Begins a sync of all that was written so far; its number names it when it is done.
+    pub fn sync(&mut self, address: Address, incarnation: Incarnation, id: SyncId) -> u64 {
+        let mark = self.logs.entry(address).or_default().unsynced.mark();
+        let number = self.next;
+        self.next += 1;
+        self.syncs.insert(number, Sync { address, incarnation, id, mark });
+        number
+    }
+    /// A sync is done: whom to tell. `None` if power was lost meanwhile.
+    pub fn synced(&mut self, number: u64) -> Option<(Address, Incarnation, SyncId)> {
+        let sync = self.syncs.remove(&number)?;
+        let log = self.logs.get_mut(&sync.address)?;
+        let durable: Vec<DiskRecord> = log.unsynced.synced(sync.mark).collect();
+        log.append(durable);
+        Some((sync.address, sync.incarnation, sync.id))
+    }
+    /// The process ended: killed (the page cache keeps all), or with its machine (a prefix may survive).
+    pub fn stopped(&mut self, address: Address, powered: bool) {
+        let Some(log) = self.logs.get_mut(&address) else { return };
+        let survivors = if powered { log.unsynced.process_killed().collect() } else { log.unsynced.power_lost(&mut self.stream) };
+        log.append(survivors);
+        self.syncs.retain(|_, sync| sync.address != address);
+    }
+    /// What a new life finds.
+    pub fn read(&mut self, address: Address) -> Vec<DiskRecord> {
+        self.logs.get(&address).map(|log| log.durable.clone()).unwrap_or_default()
+    }
+}
+
+impl Log {
+    /// Adds records that are durable now. A snapshot makes what stands before it superfluous, but for the newest hard state and entries
+    /// beyond its index.
+    fn append(&mut self, records: Vec<DiskRecord>) {
+        let has_snapshot = records.iter().any(|record| matches!(record, DiskRecord::Snapshot(_)));
+        self.durable.extend(records);
+        if !has_snapshot {
+            return;
+        }
+        let is_snapshot = |record: &DiskRecord| matches!(record, DiskRecord::Snapshot(_));
+        let place = self.durable.iter().rposition(is_snapshot).expect("one was just appended");
+        let DiskRecord::Snapshot(snapshot) = self.durable[place].clone() else { unreachable!("it is a snapshot") };
+        let mut state: Option<HardState> = None;
+        let mut kept = vec![DiskRecord::Snapshot(snapshot.clone())];
+        for (at, record) in std::mem::take(&mut self.durable).into_iter().enumerate() {
+            match record {
+                DiskRecord::HardState(newer) if at < place => state = Some(newer),
+                DiskRecord::Entries(entries) if at < place => {
+                    let beyond: Vec<_> = entries.into_iter().filter(|entry| entry.index > snapshot.index).collect();
+                    if !beyond.is_empty() {
+                        kept.push(DiskRecord::Entries(beyond));
+                    }
+                }
+                _ if at <= place => {}
+                record => kept.push(record),
+            }
+        }
+        if let Some(state) = state {
+            kept.insert(1, DiskRecord::HardState(state));
+        }
+        self.durable = kept;
+    }
+}
