@@ -19,6 +19,8 @@ pub struct Record {
     pub digest: Digest,
     pub trace_digest: Digest,
     pub counts: Counts,
+    /// Broken invariants, with where the run was. The run stopped there.
+    pub violations: Vec<Name>,
 }
 
 /// What reports must know of the plan.

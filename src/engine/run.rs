@@ -24,6 +24,8 @@ pub trait Actors {
     fn deadline(&self, address: Address) -> Time;
     /// A store's member applied a revision: invariants across members, facts about objects.
     fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
+    /// The store's contents at the start, where there are any.
+    fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
@@ -224,6 +226,11 @@ impl<A: Actors, H: Host> Engine<A, H> {
     }
     pub fn is_up(&self, address: Address) -> bool {
         self.processes[self.directory.index(address)].state != State::Down
+    }
+
+    /// What the store holds at the start of a run that begins with a running cluster.
+    pub fn preload(&mut self, stored: &[crate::objects::Stored]) {
+        self.actors.preload(self.now, stored, &mut self.recorder, &mut self.out);
     }
 
     /// Plays everything up to and including `until`.

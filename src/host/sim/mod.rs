@@ -6,9 +6,13 @@
 
 mod connections;
 mod faults;
+mod initial;
 mod machines;
 mod network;
+pub mod run;
 mod storage;
+
+pub use run::{Progress, Run, run};
 
 use crate::base::random::Seed;
 use crate::base::{Cause, Incarnation, Map, Stream, Time};

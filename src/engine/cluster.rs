@@ -1,0 +1,332 @@
+//! The cluster: the plan's actors, made, stepped and looked into.
+//!
+//! The one place that knows all kinds of actors. It also holds the observer and the expectations, since both look at what the store's
+//! members applied, and compares members with one another.
+
+use std::sync::Arc;
+
+use super::checks::Checks;
+use super::event::Event;
+use super::expectations::Expectations;
+use super::observer::Observer;
+use super::plan::{Fault, FaultPlan, Plan, Targets};
+use super::record::{EtcdSample, Role, Sample, Verdict};
+use super::recorder::Recorder;
+use super::run::Actors;
+use crate::apiserver::ApiServer;
+use crate::base::random::Seed;
+use crate::base::{Duration, Incarnation, Name, Revision, Time};
+use crate::controllers::Manager;
+use crate::etcd::{self, EtcdMember};
+use crate::kubelet::Kubelet;
+use crate::objects::pod::PodIp;
+use crate::operator::Operator;
+use crate::proxy::Watcher;
+use crate::scheduler::Scheduler;
+use crate::traffic;
+use crate::wire::etcd::Applied;
+use crate::wire::{Actor, Address, MachineId, Member, NodeId, Outbox, Replica, Server};
+
+/// A traffic client of the plan: one for each machine that a source sends from.
+struct ClientPlan {
+    machine: MachineId,
+    config: traffic::Config,
+}
+
+/// See the module.
+pub struct Cluster {
+    plan: Arc<Plan>,
+    seed: Seed,
+    etcd: Vec<Option<Box<EtcdMember>>>,
+    servers: Vec<Option<Box<ApiServer>>>,
+    managers: Vec<Option<Box<Manager>>>,
+    schedulers: Vec<Option<Box<Scheduler>>>,
+    kubelets: Vec<Option<Kubelet>>,
+    proxy: Option<Watcher>,
+    operator: Option<Operator>,
+    clients: Vec<Option<traffic::Client>>,
+    client_plans: Vec<ClientPlan>,
+    pub observer: Observer,
+    pub expectations: Expectations,
+    pub checks: Checks,
+    /// Samples are taken each so many seconds, so that a record stays small.
+    sample_every: Duration,
+    next_sample: Time,
+}
+
+/// Samples of nodes that a record may hold: beyond it they are taken less often.
+const NODE_SAMPLES_MAX: u64 = 2_000_000;
+
+impl Cluster {
+    /// `service_ips`: the cluster IP that each traffic source's service will have, in the plan's order.
+    pub fn new(plan: Arc<Plan>, service_ips: &[PodIp]) -> Cluster {
+        let mut client_plans = Vec::new();
+        let mut ranges = Vec::new();
+        for (source, service) in plan.traffic.iter().zip(service_ips) {
+            let first = client_plans.len() as u32;
+            let machines = source.from.len().max(1) as u64;
+            for (number, machine) in source.from.iter().enumerate() {
+                // The rate is shared so that the parts add up to it.
+                let rate_milli = source.rate_milli / machines + u64::from((number as u64) < source.rate_milli % machines);
+                let config =
+                    traffic::Config { service: *service, rate_milli, timeout: source.timeout, begin: source.start.max(plan.start) };
+                client_plans.push(ClientPlan { machine: *machine, config });
+            }
+            ranges.push(first..client_plans.len() as u32);
+        }
+        let seconds = plan.duration.as_secs().max(1);
+        let every = (plan.nodes.len() as u64 * seconds).div_ceil(NODE_SAMPLES_MAX).max(1);
+        let none = |count: usize| (0..count).map(|_| None).collect::<Vec<_>>();
+        Cluster {
+            seed: Seed(plan.seed),
+            etcd: (0..plan.etcd.len()).map(|_| None).collect(),
+            servers: (0..plan.api_servers.len()).map(|_| None).collect(),
+            managers: (0..plan.managers.len()).map(|_| None).collect(),
+            schedulers: (0..plan.schedulers.len()).map(|_| None).collect(),
+            kubelets: (0..plan.nodes.len()).map(|_| None).collect(),
+            proxy: None,
+            operator: None,
+            clients: none(client_plans.len()),
+            client_plans,
+            observer: Observer::default(),
+            expectations: Expectations::new(&plan, ranges),
+            checks: Checks::default(),
+            sample_every: Duration::from_secs(every),
+            next_sample: plan.start,
+            plan,
+        }
+    }
+
+    /// Every process and its machine, in the order that [`super::run::Directory`] wants. What is outside of the cluster (the operator,
+    /// the proxies' watcher) lives on `outside`.
+    pub fn places(&self, outside: MachineId) -> Vec<(Address, MachineId)> {
+        let plan = &self.plan;
+        let mut places = vec![(Address::Operator, outside), (Address::Proxy, outside)];
+        let mut numbered = |machines: &[MachineId], address: &dyn Fn(u16) -> Address| {
+            places.extend(machines.iter().enumerate().map(|(index, machine)| (address(index as u16 + 1), *machine)));
+        };
+        numbered(&plan.etcd, &|n| Address::Etcd(Member(n)));
+        numbered(&plan.api_servers, &|n| Address::Api(Server(n)));
+        numbered(&plan.managers, &|n| Address::Manager(Replica(n)));
+        numbered(&plan.schedulers, &|n| Address::Scheduler(Replica(n)));
+        places.extend(self.client_plans.iter().enumerate().map(|(n, client)| (Address::Traffic(n as u32), client.machine)));
+        places.extend(plan.nodes.iter().enumerate().map(|(n, node)| (Address::Kubelet(NodeId(n as u32)), node.machine)));
+        places
+    }
+    /// Who is meant by the names that facts of silence use.
+    pub fn introduce(&self, recorder: &mut Recorder) {
+        for (number, node) in self.plan.nodes.iter().enumerate() {
+            recorder.know(node.shape.name.clone(), Address::Kubelet(NodeId(number as u32)));
+        }
+        for (address, _) in self.places(MachineId(0)) {
+            recorder.know(Name::from(address.to_string()), address);
+        }
+        recorder.know_machines(self.plan.machines.iter().map(|machine| machine.name.clone()).collect());
+    }
+    /// The service of each traffic client, by its number.
+    pub fn traffic_services(&self) -> Vec<crate::objects::Key> {
+        let sources = self.plan.traffic.iter();
+        sources.flat_map(|source| source.from.iter().map(|_| source.service.clone())).collect()
+    }
+    /// Judges the expectations that are left.
+    pub fn finish(&mut self, end: Time, recorder: &Recorder) -> Vec<Verdict> {
+        let empty = Expectations::new(&self.plan, Vec::new());
+        std::mem::replace(&mut self.expectations, empty).finish(end, &self.observer, recorder)
+    }
+    pub fn revision(&self) -> Revision {
+        self.observer.revision()
+    }
+    /// The members that live, with their numbers.
+    pub fn etcd_members(&self) -> Vec<(Member, &EtcdMember)> {
+        self.etcd
+            .iter()
+            .enumerate()
+            .filter_map(|(index, member)| {
+                let member: &EtcdMember = member.as_deref()?;
+                Some((Member(index as u16 + 1), member))
+            })
+            .collect()
+    }
+
+    fn etcd_leader(&self) -> Option<Address> {
+        let leads = |(member, actor): (Member, &EtcdMember)| {
+            let status = actor.status()?;
+            (status.role == etcd::raft::Role::Leader).then_some((status.term, member))
+        };
+        self.etcd_members().into_iter().filter_map(leads).max().map(|(_, member)| Address::Etcd(member))
+    }
+
+    fn sample(&mut self, now: Time, up: &dyn Fn(Address) -> bool) -> Sample {
+        let nodes = self.plan.nodes.iter().map(|node| self.observer.requested(&node.shape.name)).collect();
+        let etcd = self.etcd.iter_mut().enumerate().map(|(index, member)| {
+            let down = EtcdSample { role: Role::Down, term: 0, commit: 0, applied: 0, revision: 0, db_bytes: 0, commit_latency_p99: None };
+            let address = Address::Etcd(Member(index as u16 + 1));
+            let Some(member) = member.as_mut().filter(|_| up(address)) else { return down };
+            let mut latencies = member.take_commit_latencies();
+            latencies.sort_unstable();
+            let p99 = latencies.get((latencies.len().saturating_sub(1)) * 99 / 100).copied();
+            let Some(status) = member.status() else { return down };
+            EtcdSample {
+                role: match status.role {
+                    etcd::raft::Role::Leader => Role::Leader,
+                    etcd::raft::Role::Candidate | etcd::raft::Role::PreCandidate => Role::Candidate,
+                    etcd::raft::Role::Follower => Role::Follower,
+                },
+                term: status.term.0,
+                commit: status.commit.0,
+                applied: status.applied.0,
+                revision: status.revision.0,
+                db_bytes: status.db_bytes,
+                commit_latency_p99: p99,
+            }
+        });
+        let etcd = etcd.collect();
+        Sample { at: now, nodes, etcd }
+    }
+}
+
+fn slot<T>(actors: &mut [Option<T>], number: u16) -> &mut Option<T> {
+    &mut actors[usize::from(number) - 1]
+}
+
+impl Actors for Cluster {
+    fn spawn(&mut self, address: Address, incarnation: Incarnation) {
+        let stream = |purpose: &str| self.seed.stream(&format!("{address} {purpose} incarnation {incarnation}"));
+        let timings = &self.plan.timings;
+        let server = Address::ApiBalancer;
+        match address {
+            Address::Etcd(member) => {
+                let members = (1..=self.plan.etcd.len() as u16).map(Member).collect();
+                let actor = EtcdMember::new(timings.etcd.clone(), member, members, stream("raft"));
+                *slot(&mut self.etcd, member.0) = Some(Box::new(actor));
+            }
+            Address::Api(number) => {
+                let members = (1..=self.plan.etcd.len() as u16).map(Member).collect();
+                let actor = ApiServer::new(timings.apiserver.clone(), number, members, stream("server"));
+                *slot(&mut self.servers, number.0) = Some(Box::new(actor));
+            }
+            Address::Manager(replica) => {
+                let actor = Manager::new(timings.controllers.clone(), replica, server, stream("manager"));
+                *slot(&mut self.managers, replica.0) = Some(Box::new(actor));
+            }
+            Address::Scheduler(replica) => {
+                let actor =
+                    Scheduler::new(timings.scheduler.clone(), replica, server, stream("session"), stream("election"), stream("ties"));
+                *slot(&mut self.schedulers, replica.0) = Some(Box::new(actor));
+            }
+            Address::Kubelet(node) => {
+                let shape = Arc::new(self.plan.nodes[node.0 as usize].shape.clone());
+                let actor = Kubelet::new(timings.kubelet.clone(), node, shape, server, stream("kubelet"));
+                self.kubelets[node.0 as usize] = Some(actor);
+            }
+            Address::Proxy => self.proxy = Some(Watcher::new(server, stream("watcher"))),
+            Address::Operator => {
+                let workload = match self.plan.initial {
+                    super::plan::Initial::Empty => self.plan.workload.clone(),
+                    super::plan::Initial::Running => Vec::new(),
+                };
+                let (steps, start) = (self.plan.steps.clone(), self.plan.start);
+                self.operator = Some(Operator::new(server, workload, steps, start, stream("operator")));
+            }
+            Address::Traffic(client) => {
+                let config = self.client_plans[client as usize].config.clone();
+                self.clients[client as usize] = Some(traffic::Client::new(client, config, stream("client")));
+            }
+            Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => unreachable!("{address} is no actor"),
+        }
+    }
+
+    fn retire(&mut self, address: Address) {
+        match address {
+            Address::Etcd(member) => *slot(&mut self.etcd, member.0) = None,
+            Address::Api(server) => *slot(&mut self.servers, server.0) = None,
+            Address::Manager(replica) => *slot(&mut self.managers, replica.0) = None,
+            Address::Scheduler(replica) => *slot(&mut self.schedulers, replica.0) = None,
+            Address::Kubelet(node) => self.kubelets[node.0 as usize] = None,
+            Address::Proxy => self.proxy = None,
+            Address::Operator => self.operator = None,
+            Address::Traffic(client) => self.clients[client as usize] = None,
+            Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => {}
+        }
+    }
+
+    fn step(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        const LIVES: &str = "only the living get input";
+        match event {
+            Event::Etcd(member, input) => slot(&mut self.etcd, member.0).as_mut().expect(LIVES).step(now, input, out),
+            Event::Api(server, input) => slot(&mut self.servers, server.0).as_mut().expect(LIVES).step(now, input, out),
+            Event::Manager(replica, input) => slot(&mut self.managers, replica.0).as_mut().expect(LIVES).step(now, input, out),
+            Event::Scheduler(replica, input) => slot(&mut self.schedulers, replica.0).as_mut().expect(LIVES).step(now, input, out),
+            Event::Kubelet(node, input) => self.kubelets[node.0 as usize].as_mut().expect(LIVES).step(now, input, out),
+            Event::Proxy(input) => self.proxy.as_mut().expect(LIVES).step(now, input, out),
+            Event::Operator(input) => self.operator.as_mut().expect(LIVES).step(now, input, out),
+            Event::Traffic(client, input) => self.clients[client as usize].as_mut().expect(LIVES).step(now, input, out),
+            Event::Life(..) | Event::Host(_) | Event::Fault { .. } | Event::Second => unreachable!("{event:?} is for no actor"),
+        }
+    }
+
+    fn deadline(&self, address: Address) -> Time {
+        fn of<A: Actor>(actor: Option<&A>) -> Time {
+            actor.map_or(Time::NEVER, Actor::deadline)
+        }
+        match address {
+            Address::Etcd(member) => of(self.etcd[usize::from(member.0) - 1].as_deref()),
+            Address::Api(server) => of(self.servers[usize::from(server.0) - 1].as_deref()),
+            Address::Manager(replica) => of(self.managers[usize::from(replica.0) - 1].as_deref()),
+            Address::Scheduler(replica) => of(self.schedulers[usize::from(replica.0) - 1].as_deref()),
+            Address::Kubelet(node) => of(self.kubelets[node.0 as usize].as_ref()),
+            Address::Proxy => of(self.proxy.as_ref()),
+            Address::Operator => of(self.operator.as_ref()),
+            Address::Traffic(client) => of(self.clients[client as usize].as_ref()),
+            Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => Time::NEVER,
+        }
+    }
+
+    fn applied(&mut self, now: Time, from: Address, applied: Applied, recorder: &mut Recorder, out: &mut Outbox) {
+        if self.checks.applied(from, &applied, &mut recorder.violations) {
+            self.expectations.advance(now, &self.observer, recorder);
+            let touched = self.observer.committed(now, &applied, recorder, out);
+            recorder.violations.append(&mut self.observer.take_violations());
+            self.expectations.changed(now, &touched, &self.observer, recorder);
+        }
+    }
+
+    fn preload(&mut self, now: Time, stored: &[crate::objects::Stored], recorder: &mut Recorder, out: &mut Outbox) {
+        self.observer.preload(now, stored, recorder, out);
+    }
+
+    fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder) {
+        self.expectations.advance(now, &self.observer, recorder);
+        if now >= self.next_sample {
+            self.next_sample = now + self.sample_every;
+            let sample = self.sample(now, up);
+            recorder.samples.push(sample);
+        }
+        let members = self.etcd_members();
+        Checks::members(&members, &mut recorder.violations);
+    }
+
+    fn resolve(&self, fault: &FaultPlan) -> FaultPlan {
+        let leader = |targets: &Targets| -> Targets {
+            let address = match targets {
+                Targets::Addresses(_) => return targets.clone(),
+                Targets::EtcdLeader => self.etcd_leader(),
+                Targets::ManagerLeader => {
+                    let leads = self.managers.iter().position(|manager| manager.as_ref().is_some_and(|manager| manager.is_leading()));
+                    leads.map(|index| Address::Manager(Replica(index as u16 + 1)))
+                }
+                Targets::SchedulerLeader => {
+                    let leads = self.schedulers.iter().position(|one| one.as_ref().is_some_and(|scheduler| scheduler.is_leading()));
+                    leads.map(|index| Address::Scheduler(Replica(index as u16 + 1)))
+                }
+            };
+            Targets::Addresses(address.into_iter().collect())
+        };
+        let resolved = match &fault.fault {
+            Fault::Kill(targets) => Fault::Kill(leader(targets)),
+            Fault::Pause(targets) => Fault::Pause(leader(targets)),
+            other => other.clone(),
+        };
+        FaultPlan { fault: resolved, ..fault.clone() }
+    }
+}

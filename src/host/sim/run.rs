@@ -1,0 +1,141 @@
+//! A whole run: from a plan to its record.
+
+use std::sync::Arc;
+
+use super::SimHost;
+use crate::base::{Duration, Time};
+use crate::engine::plan::{Initial, Machine, Plan};
+use crate::engine::record::{Counts, NodeInfo, Record, ScenarioInfo};
+use crate::engine::{Cluster, Engine, Options};
+use crate::objects::pod::PodIp;
+use crate::objects::{Key, Object};
+use crate::wire::MachineId;
+
+/// Where a run stands, for whoever shows its progress.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Virtual time since the start.
+    pub elapsed: Duration,
+    pub events: u64,
+}
+
+/// Plays the plan and returns its record. Stops early when an invariant breaks: the record then tells so.
+pub fn run(plan: Plan, options: Options, progress: &mut dyn FnMut(Progress)) -> Record {
+    let mut run = Run::new(plan, options);
+    let mut at = run.plan.start;
+    let end = run.end();
+    while at < end && run.engine.recorder.violations.is_empty() {
+        at = (at + Duration::from_secs(1)).min(end);
+        run.engine.run_until(at);
+        progress(Progress { elapsed: at.since(run.plan.start), events: run.engine.events() });
+    }
+    run.finish()
+}
+
+/// A run that can be stopped and looked into between two instants.
+pub struct Run {
+    pub plan: Arc<Plan>,
+    pub engine: Engine<Cluster, SimHost>,
+}
+
+impl Run {
+    pub fn new(mut plan: Plan, options: Options) -> Run {
+        let outside = add_outside(&mut plan);
+        let service_ips = fix_cluster_ips(&mut plan);
+        let plan = Arc::new(plan);
+        let cluster = Cluster::new(plan.clone(), &service_ips);
+        let places = cluster.places(outside);
+        let mut host = SimHost::new(plan.clone(), &places);
+        let preloaded = match plan.initial {
+            Initial::Empty => Vec::new(),
+            Initial::Running => super::initial::preload(&plan, &mut host),
+        };
+        let addresses: Vec<_> = places.iter().map(|(address, _)| *address).collect();
+        let faults = plan.faults.clone();
+        let mut engine = Engine::new(cluster, host, &addresses, plan.start, plan.seed, faults, options);
+        engine.actors.introduce(&mut engine.recorder);
+        engine.preload(&preloaded);
+        Run { plan, engine }
+    }
+    pub fn end(&self) -> Time {
+        self.plan.start + self.plan.duration
+    }
+    /// The record of all that happened so far.
+    pub fn finish(self) -> Record {
+        let Run { plan, mut engine } = self;
+        let now = engine.now();
+        let expectations = engine.actors.finish(now, &engine.recorder);
+        let violations = std::mem::take(&mut engine.recorder.violations);
+        let whereabouts = engine.whereabouts();
+        let mut record = Record {
+            scenario: ScenarioInfo {
+                name: plan.name.clone(),
+                description: plan.description.clone(),
+                seed: plan.seed,
+                start: plan.start,
+                end: now,
+                nodes: plan.nodes.iter().map(node_info).collect(),
+                etcd_members: plan.etcd.len() as u16,
+                faults: Vec::new(),
+                traffic: engine.actors.traffic_services(),
+            },
+            expectations,
+            counts: Counts { events: engine.events(), messages: engine.messages(), revisions: engine.actors.revision().0 },
+            trace_digest: engine.trace_digest(),
+            violations: violations.into_iter().map(|what| format!("{what} ({whereabouts})").into()).collect(),
+            ..Record::default()
+        };
+        engine.recorder.finish(&mut record);
+        record
+    }
+}
+
+fn node_info(node: &crate::engine::plan::NodePlan) -> NodeInfo {
+    let amount = |name: &str| node.shape.allocatable.get(name).copied().unwrap_or_default();
+    let zone = node.shape.labels.get(crate::objects::node::labels::ZONE).cloned().unwrap_or_default();
+    NodeInfo { name: node.shape.name.clone(), zone, cpu_milli: amount("cpu").milli_value(), memory_bytes: amount("memory").value() }
+}
+
+/// Who uses the cluster sits at a machine of its own that no fault names.
+fn add_outside(plan: &mut Plan) -> MachineId {
+    let first = plan.machines.first().cloned();
+    let region = first.as_ref().map(|machine| machine.region.clone()).unwrap_or_default();
+    plan.machines.push(Machine {
+        name: "outside".into(),
+        region,
+        zone: "outside".into(),
+        rack: "outside".into(),
+        cores: 4,
+        fsync: crate::models::presets::ssd_fsync(),
+        bandwidth: crate::models::presets::NIC_10G,
+    });
+    MachineId(plan.machines.len() as u32 - 1)
+}
+
+/// Gives each service under traffic a cluster IP where its manifest leaves the choice to the API server, so that clients know it as they
+/// would by DNS. Returns those of the traffic sources, in order.
+fn fix_cluster_ips(plan: &mut Plan) -> Vec<PodIp> {
+    // The end of 10.96.0.0/16: the API server allocates from its beginning.
+    let mut next = u32::from(std::net::Ipv4Addr::new(10, 96, 255, 254));
+    let mut ip_of = |service: &Key, workload: &mut Vec<Arc<Object>>| -> PodIp {
+        for object in workload.iter_mut() {
+            if object.key() != *service {
+                continue;
+            }
+            if let Object::Service(found) = &**object {
+                if let Ok(ip) = found.spec.cluster_ip.parse::<std::net::Ipv4Addr>() {
+                    return PodIp(ip.into());
+                }
+                let ip = PodIp(next);
+                next -= 1;
+                let mut fixed = found.clone();
+                fixed.spec.cluster_ip = ip.to_string().into();
+                *object = Arc::new(Object::Service(fixed));
+                return ip;
+            }
+        }
+        PodIp(next)
+    };
+    let services: Vec<Key> = plan.traffic.iter().map(|source| source.service.clone()).collect();
+    services.iter().map(|service| ip_of(service, &mut plan.workload)).collect()
+}
