@@ -127,19 +127,19 @@ impl<T> EtcdClient<T> {
         self.endpoints.iter().any(|endpoint| matches!(endpoint.link, Link::Open(_)))
     }
     /// Sends a request that must be answered by `deadline`. Carries the outbox's current cause.
-    pub fn send(&mut self, now: Time, operation: Operation, deadline: Time, token: T, out: &mut Outbox) {
+    pub fn send(&mut self, _now: Time, operation: Operation, deadline: Time, token: T, out: &mut Outbox) {
         let (id, cause) = (self.new_id(), out.cause());
         if deadline != Time::NEVER {
             self.timers.insert((deadline, id));
         }
         self.requests.insert(id, Pending { token, operation, cause, deadline, sent: None, tries: 0, retry_at: Time::NEVER });
-        self.dispatch(now, id, out);
+        self.dispatch(id, out);
     }
     /// Watches `keys` after `from` until cancelled; returns the watch's name.
-    pub fn watch(&mut self, now: Time, keys: KeyRange, from: Revision, out: &mut Outbox) -> u64 {
+    pub fn watch(&mut self, _now: Time, keys: KeyRange, from: Revision, out: &mut Outbox) -> u64 {
         let name = self.new_id();
         self.watches.insert(name, Watching { keys, next: from.next(), cause: out.cause(), stream: None });
-        self.open_watches(now, out);
+        self.open_watches(out);
         name
     }
     /// Ends a watch: nothing more of it will come out.
@@ -179,7 +179,7 @@ impl<T> EtcdClient<T> {
         let Some(endpoint) = self.endpoint_of(conn) else { return Some(input) };
         let cause = out.cause();
         match input {
-            Input::Opened(_) => self.opened(now, endpoint, conn, out),
+            Input::Opened(_) => self.opened(endpoint, conn, out),
             Input::Refused(_) => self.disconnected(now, endpoint, out, outputs),
             Input::Closed(..) => self.disconnected(now, endpoint, out, outputs),
             Input::Data(_, ServerMessage::Etcd(response)) => self.respond(now, *response, out, outputs),
@@ -209,12 +209,12 @@ impl<T> EtcdClient<T> {
                 self.answer(id, Err(EtcdError::Timeout), outputs);
             } else if request.retry_at == at {
                 request.retry_at = Time::NEVER;
-                self.dispatch(now, id, out);
+                self.dispatch(id, out);
             }
         }
         if self.watch_at <= now {
             self.watch_at = Time::NEVER;
-            self.open_watches(now, out);
+            self.open_watches(out);
         }
         out.because(cause);
     }
@@ -235,14 +235,14 @@ impl<T> EtcdClient<T> {
         let endpoint = &mut self.endpoints[index];
         endpoint.link = Link::Dialing(out.dial(Address::Etcd(endpoint.member), KeepAlive::ETCD_CLIENT));
     }
-    fn opened(&mut self, now: Time, index: usize, conn: Conn, out: &mut Outbox) {
+    fn opened(&mut self, index: usize, conn: Conn, out: &mut Outbox) {
         self.endpoints[index].link = Link::Open(conn);
         self.endpoints[index].backoff.succeeded();
         for id in std::mem::take(&mut self.unsent) {
-            self.dispatch(now, id, out);
+            self.dispatch(id, out);
         }
         if self.watch_at == Time::NEVER {
-            self.open_watches(now, out);
+            self.open_watches(out);
         }
     }
     /// An open connection that breaks is dialled again at once, as grpc-go's round robin does; a failed dial after a back-off.
@@ -268,7 +268,7 @@ impl<T> EtcdClient<T> {
             for watching in self.watches.values_mut() {
                 (watching.stream, watching.cause) = (None, fault);
             }
-            self.open_watches(now, out);
+            self.open_watches(out);
         }
     }
     /// The next open connection in turn.
@@ -290,7 +290,7 @@ impl<T> EtcdClient<T> {
         self.next_id - 1
     }
     /// Writes a request to the member whose turn it is, or lets it wait for one.
-    fn dispatch(&mut self, _now: Time, id: u64, out: &mut Outbox) {
+    fn dispatch(&mut self, id: u64, out: &mut Outbox) {
         if !self.requests.contains_key(&id) {
             return;
         }
@@ -326,7 +326,7 @@ impl<T> EtcdClient<T> {
             request.retry_at = now + about(RETRY_PAUSE, &mut self.stream);
             self.timers.insert((request.retry_at, id));
         } else {
-            self.dispatch(now, id, out);
+            self.dispatch(id, out);
         }
         true
     }
@@ -348,7 +348,7 @@ impl<T> EtcdClient<T> {
         }
     }
     /// Opens every watch that has no stream, on the member that carries the others or on the next in turn.
-    fn open_watches(&mut self, _now: Time, out: &mut Outbox) {
+    fn open_watches(&mut self, out: &mut Outbox) {
         if self.watches.values().all(|watching| watching.stream.is_some()) {
             return;
         }
