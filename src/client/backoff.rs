@@ -1,12 +1,16 @@
-//! Exponential back-off with jitter, as client-go's reflectors use it.
+//! Exponential back-off with jitter, as client-go's reflectors and gRPC's connections use it.
 
 use crate::base::{Duration, Stream, Time};
 
-/// Delays that grow from failure to failure, and start again after a quiet time (apimachinery `wait.NewExponentialBackoffManager`).
+/// Delays that grow from failure to failure, and start again after a quiet time (apimachinery `wait.NewExponentialBackoffManager`) or
+/// when told so.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     initial: Duration,
     cap: Duration,
+    /// Growth, and the range of jitter, per mille.
+    factor: u64,
+    jitter: (u64, u64),
     reset: Duration,
     next: Duration,
     last: Option<Time>,
@@ -17,7 +21,19 @@ impl Backoff {
     /// facts/controllers.md section 1).
     pub fn reflector() -> Backoff {
         let initial = Duration::from_millis(800);
-        Backoff { initial, cap: Duration::from_secs(30), reset: Duration::from_secs(120), next: initial, last: None }
+        let (cap, reset) = (Duration::from_secs(30), Duration::from_secs(120));
+        Backoff { initial, cap, factor: 2000, jitter: (1000, 2000), reset, next: initial, last: None }
+    }
+    /// 1 s growing by 1.6 to 120 s, each delay times [0.8, 1.2) (gRPC `doc/connection-backoff.md`, grpc-go `backoff.DefaultConfig`).
+    pub fn grpc() -> Backoff {
+        let initial = Duration::from_secs(1);
+        let (cap, reset) = (Duration::from_secs(120), Duration::MAX);
+        Backoff { initial, cap, factor: 1600, jitter: (800, 1200), reset, next: initial, last: None }
+    }
+    /// It works again: the next failure is the first.
+    pub fn succeeded(&mut self) {
+        self.next = self.initial;
+        self.last = None;
     }
     /// How long to wait after a failure at `now`. The cap holds before jitter.
     pub fn delay(&mut self, now: Time, stream: &mut Stream) -> Duration {
@@ -26,8 +42,8 @@ impl Backoff {
         }
         self.last = Some(now);
         let delay = self.next;
-        self.next = (delay * 2).min(self.cap);
-        stream.jitter(delay, 1000)
+        self.next = delay.scale(self.factor, 1000).min(self.cap);
+        stream.duration_between(delay.scale(self.jitter.0, 1000), delay.scale(self.jitter.1, 1000))
     }
 }
 

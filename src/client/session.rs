@@ -511,3 +511,6 @@ impl Limiter {
 fn is_write(verb: &Verb) -> bool {
     !matches!(verb, Verb::Get { .. } | Verb::List { .. } | Verb::Watch { .. } | Verb::CancelWatch { .. })
 }
+
+#[cfg(test)]
+mod tests;
