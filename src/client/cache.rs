@@ -169,9 +169,8 @@ impl Cache {
         if is_first {
             return;
         }
-        let is_gone = |(key, stored): &(&Key, &Stored)| {
-            stored.revision <= revision && !listed.contains(*key) && scope.matches(&stored.object)
-        };
+        let is_gone =
+            |(key, stored): &(&Key, &Stored)| stored.revision <= revision && !listed.contains(*key) && scope.matches(&stored.object);
         let gone: Vec<Key> = self.list(kind).filter(is_gone).map(|(key, _)| key.clone()).collect();
         for key in gone {
             let change = self.apply(&key, None, revision);

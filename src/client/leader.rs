@@ -259,11 +259,7 @@ impl LeaderElector {
     fn retry(&mut self, now: Time) {
         let period = self.config.timings.retry_period;
         // A renewal is polled: a tick that an attempt overran is due at once.
-        let at = if self.leading {
-            now.max(self.attempt_started + period)
-        } else {
-            now + self.stream.jitter(period, JITTER_PER_MILLE)
-        };
+        let at = if self.leading { now.max(self.attempt_started + period) } else { now + self.stream.jitter(period, JITTER_PER_MILLE) };
         self.state = State::Waiting(at);
     }
     /// The record that makes this elector the leader, or keeps it so.

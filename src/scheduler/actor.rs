@@ -11,7 +11,8 @@ use super::decide::{Decision, Failure, Sampling, decide};
 use super::pods::PodInfo;
 use super::queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 use super::snapshot::Snapshot;
-use crate::base::{Cause, Duration, Map, Name, Stream, Time};
+use crate::base::random::Seed;
+use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
 use crate::client::{Change, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Condition, Conditions, Key, Kind, Node, Object, Pod, Stored};
 use crate::wire::api::{Part, Patch, Scope, Verb};
@@ -40,9 +41,13 @@ enum Token {
 /// See the module.
 pub struct Scheduler {
     config: Config,
-    address: Address,
+    replica: Replica,
+    /// How often the lead was lost in this life of the process.
+    losses: u32,
+    incarnation: Incarnation,
     session: Session<Token>,
     elector: LeaderElector,
+    election: Stream,
     snapshot: Snapshot,
     queue: SchedulingQueue,
     sampling: Sampling,
@@ -58,32 +63,29 @@ pub struct Scheduler {
 impl Scheduler {
     /// `server`: the balancer, or one API server. The streams are for the session's and the election's jitter, and for the choice among
     /// nodes of equal score.
-    pub fn new(config: Config, replica: Replica, server: Address, session: Stream, election: Stream, ties: Stream) -> Scheduler {
-        let address = Address::Scheduler(replica);
+    pub fn new(config: Config, replica: Replica, server: Address, session: Stream, mut election: Stream, ties: Stream) -> Scheduler {
         let session_config = SessionConfig {
             server,
             limits: vec![(config.client_qps_milli, config.client_burst), (0, 0)],
             timeout: Duration::ZERO,
             reflect: REFLECTED.into_iter().map(|kind| (kind, Scope::all())).collect(),
         };
-        let leader = LeaderConfig {
-            lease: Key::new(Kind::Lease, "kube-system", "kube-scheduler"),
-            identity: Name::from(address.to_string()),
-            timings: config.leader,
-        };
         Scheduler {
             queue: SchedulingQueue::new(delays(&config), Time::ZERO),
             sampling: Sampling { percentage: config.percentage_of_nodes_to_score, next: 0 },
-            config,
-            address,
+            replica,
+            losses: 0,
+            incarnation: Incarnation::default(),
             session: Session::new(session_config, session),
-            elector: LeaderElector::new(leader, election),
+            elector: elector(&config, identity(replica, Incarnation::default(), 0), &mut election),
+            election,
             snapshot: Snapshot::default(),
             ties,
             cycle: None,
             assumed: Map::default(),
             outputs: Vec::new(),
             booted: false,
+            config,
         }
     }
     /// How many pods wait for a node, gated ones included.
@@ -99,6 +101,24 @@ impl Scheduler {
     }
 }
 
+/// Another for each life, and for each time that the lead was lost in it: who holds the lease under this name has it.
+fn identity(replica: Replica, incarnation: Incarnation, losses: u32) -> Name {
+    Name::from(format!("scheduler-{}_{incarnation}.{losses}", replica.0))
+}
+
+/// Whose identity this is.
+fn holder_of(identity: &str) -> Option<Address> {
+    let (number, _) = identity.strip_prefix("scheduler-")?.split_once('_')?;
+    number.parse().ok().map(|number| Address::Scheduler(Replica(number)))
+}
+
+fn elector(config: &Config, identity: Name, stream: &mut Stream) -> LeaderElector {
+    let lease = Key::new(Kind::Lease, "kube-system", "kube-scheduler");
+    // A stream of its own each time: a candidate that starts over must not repeat its jitter.
+    let own = Seed(stream.next_u64()).stream("scheduler election");
+    LeaderElector::new(LeaderConfig { lease, identity, timings: config.leader }, own)
+}
+
 fn delays(config: &Config) -> Delays {
     Delays { initial_backoff: config.pod_initial_backoff, max_backoff: config.pod_max_backoff, pop_from_backoff: true }
 }
@@ -108,7 +128,8 @@ impl Actor for Scheduler {
 
     fn step(&mut self, now: Time, input: Input<ClientMessage>, out: &mut Outbox) {
         let cause = out.cause();
-        if let Input::Boot(_) = input {
+        if let Input::Boot(boot) = input {
+            self.incarnation = boot.incarnation;
             self.start(now, out);
         } else {
             match self.session.handle(now, input, out, &mut self.outputs) {
@@ -125,8 +146,11 @@ impl Actor for Scheduler {
             }
         }
         out.because(cause);
-        if let Some(verb) = self.elector.poll(now) {
-            self.session.send(now, ELECTION_CLIENT, verb, Token::Elect, out);
+        if self.booted
+            && let Some(verb) = self.elector.poll(now)
+        {
+            let timeout = self.config.leader.request_timeout();
+            self.session.send_within(now, ELECTION_CLIENT, verb, timeout, Token::Elect, out);
         }
         self.begin_cycle(out);
     }
@@ -142,6 +166,7 @@ impl Actor for Scheduler {
 impl Scheduler {
     fn start(&mut self, now: Time, out: &mut Outbox) {
         self.booted = true;
+        self.elector = elector(&self.config, identity(self.replica, self.incarnation, self.losses), &mut self.election);
         self.snapshot = Snapshot::default();
         self.queue = SchedulingQueue::new(delays(&self.config), now);
         self.sampling.next = 0;
@@ -159,12 +184,22 @@ impl Scheduler {
     }
 
     fn lead(&mut self, now: Time, leadership: Leadership, out: &mut Outbox) {
-        let what = match leadership {
-            Leadership::Gained => What::Leading,
-            Leadership::Lost => What::StoppedLeading,
-        };
-        out.record(Fact { subject: Subject::Actor(self.address), what });
+        let subject = Subject::Actor(Address::Scheduler(self.replica));
+        match leadership {
+            Leadership::Gained => {
+                if let Some((holder, since)) = self.elector.silent_holder()
+                    && let Some(of) = holder_of(&holder)
+                {
+                    out.record(Fact { subject: subject.clone(), what: What::Silent { of: Subject::Actor(of), since } });
+                }
+                out.record(Fact { subject, what: What::Leading });
+            }
+            Leadership::Lost => {
+                out.record(Fact { subject, what: What::StoppedLeading });
+            }
+        }
         if leadership == Leadership::Lost {
+            self.losses += 1;
             self.session.stop(out);
             self.outputs.clear();
             self.start(now, out);
@@ -295,6 +330,11 @@ impl Scheduler {
         let key = &change.key;
         let was_bound = change.old.as_ref().and_then(|old| old.object.as_pod()).is_some_and(counts);
         let Some(stored) = change.new.as_ref() else { return self.pod_gone(now, change, was_bound) };
+        if change.old.as_ref().is_some_and(|old| old.object.meta().uid != stored.object.meta().uid) {
+            // A list showed a pod in the place of another of this name, whose end was missed.
+            self.pod_gone(now, &Change { new: None, ..change.clone() }, was_bound);
+            return self.pod_changed(now, &Change { old: None, ..change.clone() });
+        }
         let pod = stored.object.as_pod().expect("a key of kind Pod names pods");
         if pod.status.phase.is_terminal() {
             self.pod_gone(now, change, was_bound);
@@ -369,3 +409,6 @@ fn differs(old: &Node, new: &Node) -> bool {
         || old.meta.labels != new.meta.labels
         || old.status.allocatable != new.status.allocatable
 }
+
+#[cfg(test)]
+mod tests;

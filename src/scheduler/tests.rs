@@ -191,7 +191,8 @@ fn a_snapshot_kept_up_to_date_decides_as_one_made_anew() {
                 }
                 1 => {
                     let number = 1000 + round;
-                    world.pods.push(world.bound_pod(number));
+                    let pod = world.bound_pod(number);
+                    world.pods.push(pod);
                     kept.set(world.pods.last().expect("just pushed"));
                 }
                 2 if world.nodes.len() > 1 => {
@@ -386,10 +387,8 @@ mod queue {
         bench.add(at(0), pod("p", "2"));
         bench.fail(at(100));
         bench.node_added(at(200), &node("small", "1", "a"));
-        let labelled = node("small", "1", "b");
-        let relabelled =
-            ClusterEvent::NodeChanged { old: node("small", "1", "a").as_node().expect("a node"), new: labelled.as_node().expect("a node") };
-        let event = relabelled;
+        let (old, new) = (node("small", "1", "a"), node("small", "1", "b"));
+        let event = ClusterEvent::NodeChanged { old: old.as_node().expect("a node"), new: new.as_node().expect("a node") };
         bench.queue.on_event(at(201), event, &bench.snapshot, because(8));
         assert_eq!(bench.pop(), None, "neither a node that is too small nor a label helps a pod that lacks CPU");
         let (old, new) = (node("small", "1", "a"), node("small", "3", "a"));
