@@ -129,6 +129,10 @@ impl World {
     }
     fn bound_pod(&mut self, number: u64) -> Arc<Object> {
         let mut pod = self.pod(&format!("pod-{number}"));
+        // A node's used ports are a set, as upstream: no two bound pods may have the same.
+        if number != 0 {
+            pod["spec"]["containers"][0]["ports"] = json!([]);
+        }
         // Now and then to a node that does not exist.
         pod["spec"]["nodeName"] = Value::from(format!("node-{}", self.stream.below(self.nodes.len() as u64 + 1)));
         if self.stream.chance(0.1) {

