@@ -1,5 +1,32 @@
 //! Floor 4: the scheduler: queue, filter and score plugins, assume and bind (oracle/scheduler-semantics.md; facts/controllers.md
 //! section 15).
+//!
+//! Follows kube-scheduler v1.34's default profile. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
+//! ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.
+//!
+//! What is not here: volumes and dynamic resources, extenders, several profiles, in-place resize, preemption and nominated nodes.
+//!
+//! Invariants: a pod is assumed on at most one node and is never in the queue meanwhile; what the snapshot counts on a node is what is
+//! bound there plus what is assumed (`tests.rs` compares with a snapshot made anew).
+
+mod actor;
+mod classes;
+mod columns;
+mod decide;
+mod nodes;
+mod place;
+pub mod plugins;
+mod pods;
+mod queue;
+mod snapshot;
+
+pub use actor::Scheduler;
+pub use decide::{Decision, Explanation, Failure, Sampling, decide, explain};
+pub use nodes::{NodeInfo, NodeTable, Slot};
+pub use place::place_all;
+pub use pods::{Amounts, PodInfo};
+pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
+pub use snapshot::Snapshot;
 
 use crate::base::Duration;
 use crate::client::LeaderTimings;
@@ -30,3 +57,6 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

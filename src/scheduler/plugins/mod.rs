@@ -1,0 +1,198 @@
+//! The scheduler's plugins: what may run where, and where best.
+//!
+//! Each plugin has a plain form, a node at a time ([`Filter::verdict`], [`Score::score`]): the reference, used where reasons are asked
+//! for; hot ones add a form for the whole cluster over [`Columns`](super::columns::Columns) ([`Filter::filter_all`],
+//! [`Score::score_all`]). A test holds both equal. `dyn` costs a call a pod, not a node.
+//!
+//! Orders, weights and status codes are those of the default profile of v1.34 (oracle/scheduler-semantics.md section 0); volume plugins
+//! and DynamicResources skip themselves for pods without volumes and claims, which are all that is modelled.
+
+mod image_locality;
+mod inter_pod_affinity;
+mod node_affinity;
+mod node_name;
+mod node_ports;
+mod node_resources;
+mod node_unschedulable;
+mod pod_topology_spread;
+mod taint_toleration;
+
+use std::fmt;
+
+use super::nodes::{NodeInfo, NodeTable, Slot};
+use super::pods::PodInfo;
+use super::queue::ClusterEvent;
+use super::snapshot::Snapshot;
+use crate::objects::Text;
+
+pub use node_affinity::required_matches;
+
+/// The largest normalised score of a plugin, before its weight (`framework.MaxNodeScore`).
+pub const MAX_SCORE: i64 = 100;
+
+/// A plugin's name; the order is that of Filter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum PluginId {
+    NodeUnschedulable,
+    NodeName,
+    TaintToleration,
+    NodeAffinity,
+    NodePorts,
+    NodeResourcesFit,
+    PodTopologySpread,
+    InterPodAffinity,
+    NodeResourcesBalancedAllocation,
+    ImageLocality,
+}
+
+impl fmt::Display for PluginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A set of plugins: who rejected a pod.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PluginSet(u16);
+
+impl PluginSet {
+    pub fn insert(&mut self, plugin: PluginId) {
+        self.0 |= 1 << plugin as u8;
+    }
+    pub fn contains(self, plugin: PluginId) -> bool {
+        self.0 & (1 << plugin as u8) != 0
+    }
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What a plugin says of a pod on a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Fits,
+    Rejected { code: Code, reasons: Vec<Text> },
+}
+
+/// How a rejection is meant: whether evicting pods from the node might help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    Unschedulable,
+    UnschedulableAndUnresolvable,
+}
+
+impl Verdict {
+    pub fn fits(&self) -> bool {
+        *self == Verdict::Fits
+    }
+    pub(super) fn unschedulable(reason: impl Into<Text>) -> Verdict {
+        Verdict::Rejected { code: Code::Unschedulable, reasons: vec![reason.into()] }
+    }
+    pub(super) fn unresolvable(reason: impl Into<Text>) -> Verdict {
+        Verdict::Rejected { code: Code::UnschedulableAndUnresolvable, reasons: vec![reason.into()] }
+    }
+}
+
+/// The pod of a cycle and what it is placed into.
+#[derive(Clone, Copy)]
+pub struct Cycle<'a> {
+    pub pod: &'a PodInfo,
+    pub snapshot: &'a Snapshot,
+}
+
+/// What PreFilter finds.
+pub enum PreFilter<'a> {
+    /// The plugin has nothing to say about this pod.
+    Skip,
+    Run(Box<dyn Filter + 'a>),
+    /// The same, and only these nodes are candidates.
+    Narrow(Vec<Slot>, Box<dyn Filter + 'a>),
+    /// No node will do, for this reason.
+    Reject(Text),
+}
+
+/// A plugin's filter for one pod.
+pub trait Filter {
+    fn verdict(&self, node: &NodeInfo) -> Verdict;
+    /// The same without the reasons.
+    fn fits(&self, node: &NodeInfo) -> bool {
+        self.verdict(node).fits()
+    }
+    /// Clears `fit[i]` where `nodes[i]` is rejected.
+    fn filter_all(&self, nodes: &[Slot], table: &NodeTable, fit: &mut [bool]) {
+        for (slot, fit) in nodes.iter().zip(fit) {
+            *fit = *fit && self.fits(table.info(*slot));
+        }
+    }
+}
+
+/// A plugin's score for one pod.
+pub trait Score {
+    /// The raw score.
+    fn score(&self, node: &NodeInfo) -> i64;
+    /// Sets `scores[i]` to the raw score of `nodes[i]`.
+    fn score_all(&self, nodes: &[Slot], table: &NodeTable, scores: &mut [i64]) {
+        for (slot, score) in nodes.iter().zip(scores) {
+            *score = self.score(table.info(*slot));
+        }
+    }
+    /// Brings raw scores of the feasible nodes into `0..=MAX_SCORE`.
+    fn normalize(&self, _nodes: &[Slot], _scores: &mut [i64]) {}
+}
+
+/// A plugin.
+pub trait Plugin: Sync {
+    fn id(&self) -> PluginId;
+    fn pre_filter<'a>(&self, _cycle: Cycle<'a>) -> PreFilter<'a> {
+        PreFilter::Skip
+    }
+    /// What multiplies its normalised score.
+    fn weight(&self) -> i64 {
+        1
+    }
+    /// `None`: it does not score this pod.
+    fn pre_score<'a>(&self, _cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
+        None
+    }
+    /// Whether a pod that this plugin rejected may be schedulable after the event: its queueing hint (upstream `EventsToRegister`).
+    fn hint(&self, _event: &ClusterEvent, _cycle: Cycle<'_>) -> bool {
+        false
+    }
+}
+
+/// In the order of Filter.
+pub const FILTERS: [&dyn Plugin; 8] = [
+    &node_unschedulable::NodeUnschedulable,
+    &node_name::NodeName,
+    &taint_toleration::TaintToleration,
+    &node_affinity::NodeAffinity,
+    &node_ports::NodePorts,
+    &node_resources::NodeResourcesFit,
+    &pod_topology_spread::PodTopologySpread,
+    &inter_pod_affinity::InterPodAffinity,
+];
+
+/// In the order of Score.
+pub const SCORES: [&dyn Plugin; 7] = [
+    &taint_toleration::TaintToleration,
+    &node_affinity::NodeAffinity,
+    &node_resources::NodeResourcesFit,
+    &pod_topology_spread::PodTopologySpread,
+    &inter_pod_affinity::InterPodAffinity,
+    &node_resources::NodeResourcesBalancedAllocation,
+    &image_locality::ImageLocality,
+];
+
+/// `helper.DefaultNormalizeScore`: scaled so that the largest becomes 100, reversed if less is better.
+fn normalize_to_largest(scores: &mut [i64], reverse: bool) {
+    let largest = scores.iter().copied().max().unwrap_or(0).max(0);
+    for score in scores {
+        if largest != 0 {
+            *score = MAX_SCORE * *score / largest;
+        }
+        if reverse {
+            *score = MAX_SCORE - *score;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `nodeSelector` and node affinity (upstream `plugins/nodeaffinity`; oracle/scheduler-semantics.md sections 3 and 5).
+
+use std::collections::BTreeSet;
+
+use super::{Cycle, Filter, Plugin, PluginId, PreFilter, Score, Verdict, normalize_to_largest};
+use crate::base::Name;
+use crate::objects::scheduling::{NodeAffinity as Affinity, NodeSelectorTerm, PreferredNodeTerm};
+use crate::objects::selector::Operator;
+use crate::objects::{Labels, PodSpec};
+use crate::scheduler::nodes::{NodeInfo, Slot};
+use crate::scheduler::queue::ClusterEvent;
+
+pub struct NodeAffinity;
+
+fn affinity(spec: &PodSpec) -> Option<&Affinity> {
+    spec.affinity.as_ref()?.node_affinity.as_ref()
+}
+
+/// Whether a pod with this spec asks anything of its node's labels.
+pub fn is_constrained(spec: &PodSpec) -> bool {
+    !spec.node_selector.is_empty() || affinity(spec).is_some_and(|affinity| affinity.required.is_some())
+}
+
+/// Whether `nodeSelector` and the required node affinity hold on a node.
+pub fn required_matches(spec: &PodSpec, name: &Name, labels: &Labels) -> bool {
+    spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && affinity(spec)
+            .and_then(|affinity| affinity.required.as_ref())
+            .is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, name, labels)))
+}
+
+/// A term without expressions and fields matches nothing.
+fn term_matches(term: &NodeSelectorTerm, name: &Name, labels: &Labels) -> bool {
+    let field_matches = |field: &crate::objects::Requirement| {
+        field.key == *"metadata.name"
+            && match field.operator {
+                Operator::In => field.values.contains(name),
+                Operator::NotIn => !field.values.contains(name),
+                _ => false,
+            }
+    };
+    !(term.match_expressions.is_empty() && term.match_fields.is_empty())
+        && term.match_expressions.iter().all(|expression| expression.matches(labels))
+        && term.match_fields.iter().all(field_matches)
+}
+
+/// The only nodes that can match, if every term names some by `matchFields`.
+fn named_nodes(spec: &PodSpec) -> Option<BTreeSet<&Name>> {
+    let terms = &affinity(spec)?.required.as_ref()?.node_selector_terms;
+    let mut union = BTreeSet::new();
+    for term in terms {
+        let mut names: Option<BTreeSet<&Name>> = None;
+        for field in term.match_fields.iter().filter(|field| field.key == *"metadata.name" && field.operator == Operator::In) {
+            let values: BTreeSet<&Name> = field.values.iter().collect();
+            names = Some(match names {
+                None => values,
+                Some(names) => names.intersection(&values).copied().collect(),
+            });
+        }
+        union.extend(names?);
+    }
+    (!terms.is_empty()).then_some(union)
+}
+
+struct Required<'a>(&'a PodSpec);
+
+struct Preferred<'a>(&'a [PreferredNodeTerm]);
+
+impl Plugin for NodeAffinity {
+    fn id(&self) -> PluginId {
+        PluginId::NodeAffinity
+    }
+    fn weight(&self) -> i64 {
+        2
+    }
+    fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
+        let spec = cycle.pod.spec();
+        if !is_constrained(spec) {
+            return PreFilter::Skip;
+        }
+        let filter = Box::new(Required(spec));
+        match named_nodes(spec) {
+            None => PreFilter::Run(filter),
+            Some(names) if names.is_empty() => PreFilter::Reject("pod affinity terms conflict".into()),
+            Some(names) => PreFilter::Narrow(names.iter().filter_map(|name| cycle.snapshot.nodes().slot(name)).collect(), filter),
+        }
+    }
+    fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
+        let preferred = &affinity(cycle.pod.spec())?.preferred;
+        (!preferred.is_empty()).then(|| Box::new(Preferred(preferred)) as Box<dyn Score>)
+    }
+    fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
+        let matches = |node: &crate::objects::Node| required_matches(cycle.pod.spec(), &node.meta.name, &node.meta.labels);
+        match event {
+            ClusterEvent::NodeAdded(node) => matches(node),
+            ClusterEvent::NodeChanged { old, new } => matches(new) && !matches(old),
+            _ => false,
+        }
+    }
+}
+
+impl Filter for Required<'_> {
+    fn verdict(&self, node: &NodeInfo) -> Verdict {
+        if self.fits(node) { Verdict::Fits } else { Verdict::unresolvable("node(s) didn't match Pod's node affinity/selector") }
+    }
+    fn fits(&self, node: &NodeInfo) -> bool {
+        required_matches(self.0, &node.name, node.labels())
+    }
+}
+
+impl Score for Preferred<'_> {
+    fn score(&self, node: &NodeInfo) -> i64 {
+        self.0.iter().filter(|term| term_matches(&term.preference, &node.name, node.labels())).map(|term| term.weight).sum()
+    }
+    fn normalize(&self, _nodes: &[Slot], scores: &mut [i64]) {
+        normalize_to_largest(scores, false);
+    }
+}

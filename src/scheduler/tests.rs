@@ -1,0 +1,446 @@
+//! The whole-cluster form of each plugin against its plain form, and the snapshot kept up to date against one made anew, over random
+//! clusters; the queue's times and hints; the rule of `place_all`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::plugins::{Cycle, FILTERS, PluginId, PluginSet, PreFilter, SCORES};
+use super::*;
+use crate::base::random::Seed;
+use crate::base::{Cause, Name, Revision, Stream, Time};
+use crate::objects::{Key, Object};
+
+fn object(kind: &str, mut value: Value) -> Arc<Object> {
+    value["kind"] = Value::from(kind);
+    Arc::new(Object::from_json(value).expect("a valid object"))
+}
+
+fn node(name: &str, cpu: &str, zone: &str) -> Arc<Object> {
+    object(
+        "Node",
+        json!({
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone}},
+            "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "110"}}
+        }),
+    )
+}
+
+fn pod(name: &str, cpu: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c", "image": "app", "resources": {"requests": {"cpu": cpu, "memory": "100Mi"}}}]}
+    })
+}
+
+/// A cluster whose nodes and pods use every feature now and then.
+struct World {
+    stream: Stream,
+    nodes: Vec<Arc<Object>>,
+    pods: Vec<Arc<Object>>,
+    others: Vec<Arc<Object>>,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut world = World { stream: Seed(seed).stream("world"), nodes: Vec::new(), pods: Vec::new(), others: Vec::new() };
+        let count = 1 + world.stream.below(30);
+        world.nodes = (0..count).map(|n| world.node(n)).collect();
+        world.others = vec![
+            object("Namespace", json!({"metadata": {"name": "default", "labels": {"team": "a"}}})),
+            object(
+                "Service",
+                json!({"metadata": {"name": "web", "namespace": "default"}, "spec": {"selector": {"app": "web"}, "ports": []}}),
+            ),
+        ];
+        let count = world.stream.below(60);
+        world.pods = (0..count).map(|n| world.bound_pod(n)).collect();
+        world
+    }
+    fn pick(&mut self, items: &[&str]) -> String {
+        items[self.stream.index(items.len())].to_owned()
+    }
+    fn node(&mut self, number: u64) -> Arc<Object> {
+        let name = format!("node-{number}");
+        let mut labels = json!({"kubernetes.io/hostname": name.as_str(), "disk": self.pick(&["ssd", "hdd"])});
+        if self.stream.chance(0.9) {
+            labels["topology.kubernetes.io/zone"] = Value::from(self.pick(&["a", "b", "c"]));
+        }
+        let mut taints = Vec::new();
+        for effect in ["NoSchedule", "PreferNoSchedule", "NoExecute"] {
+            if self.stream.chance(0.15) {
+                taints.push(json!({"key": self.pick(&["dedicated", "slow"]), "value": self.pick(&["", "x"]), "effect": effect}));
+            }
+        }
+        let images = if self.stream.chance(0.5) { json!([{"names": ["app:1"], "sizeBytes": 400_000_000}]) } else { json!([]) };
+        object(
+            "Node",
+            json!({
+                "metadata": {"name": name, "labels": labels},
+                "spec": {"unschedulable": self.stream.chance(0.1), "taints": taints},
+                "status": {
+                    "allocatable": {"cpu": self.pick(&["1", "4", "0"]), "memory": self.pick(&["1Gi", "8Gi"]), "pods": self.pick(&["3", "110"]),
+                        "vendor.io/gpu": self.pick(&["0", "2"])},
+                    "images": images
+                }
+            }),
+        )
+    }
+    fn term(&mut self) -> Value {
+        let key = self.pick(&["kubernetes.io/hostname", "topology.kubernetes.io/zone", "disk"]);
+        let app = self.pick(&["web", "db"]);
+        json!({"topologyKey": key, "labelSelector": {"matchLabels": {"app": app}}})
+    }
+    fn pod(&mut self, name: &str) -> Value {
+        let mut requests = json!({"cpu": self.pick(&["0", "100m", "500m"]), "memory": self.pick(&["64Mi", "300Mi"])});
+        if self.stream.chance(0.1) {
+            requests["vendor.io/gpu"] = json!("1");
+        }
+        let mut container = json!({"name": "c", "image": "app:1", "resources": {"requests": requests}});
+        if self.stream.chance(0.2) {
+            container["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
+        }
+        let mut spec = json!({"containers": [container]});
+        if self.stream.chance(0.4) {
+            spec["tolerations"] = json!([{"key": self.pick(&["dedicated", ""]), "operator": "Exists"}]);
+        }
+        if self.stream.chance(0.2) {
+            spec["nodeSelector"] = json!({"disk": self.pick(&["ssd", "hdd"])});
+        }
+        if self.stream.chance(0.4) {
+            spec["topologySpreadConstraints"] = json!([{
+                "maxSkew": 1, "topologyKey": self.pick(&["kubernetes.io/hostname", "topology.kubernetes.io/zone"]),
+                "whenUnsatisfiable": self.pick(&["DoNotSchedule", "ScheduleAnyway"]), "labelSelector": {"matchLabels": {"app": "web"}},
+                "nodeTaintsPolicy": self.pick(&["Honor", "Ignore"]),
+            }]);
+        }
+        if self.stream.chance(0.4) {
+            let kind = self.pick(&["podAffinity", "podAntiAffinity"]);
+            let (required, preferred) = (self.term(), self.term());
+            let stanza = match self.stream.below(3) {
+                0 => json!({"requiredDuringSchedulingIgnoredDuringExecution": [required]}),
+                1 => json!({"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 7, "podAffinityTerm": preferred}]}),
+                _ => json!({"requiredDuringSchedulingIgnoredDuringExecution": [required],
+                    "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 7, "podAffinityTerm": preferred}]}),
+            };
+            spec["affinity"] = json!({kind: stanza});
+        }
+        json!({"metadata": {"name": name, "namespace": self.pick(&["default", "other"]), "labels": {"app": self.pick(&["web", "db"])}}, "spec": spec})
+    }
+    fn bound_pod(&mut self, number: u64) -> Arc<Object> {
+        let mut pod = self.pod(&format!("pod-{number}"));
+        // A node's used ports are a set, as upstream: no two bound pods may have the same.
+        if number != 0 {
+            pod["spec"]["containers"][0]["ports"] = json!([]);
+        }
+        // Now and then to a node that does not exist.
+        pod["spec"]["nodeName"] = Value::from(format!("node-{}", self.stream.below(self.nodes.len() as u64 + 1)));
+        if self.stream.chance(0.1) {
+            pod["metadata"]["deletionTimestamp"] = Value::from("2024-01-01T00:00:00Z");
+        }
+        object("Pod", pod)
+    }
+}
+
+#[test]
+fn the_whole_cluster_form_of_a_plugin_is_its_plain_form() {
+    let (mut rejections, mut nonzero) = (0, 0);
+    for seed in 0..200 {
+        let mut world = World::new(seed);
+        let mut snapshot = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
+        for n in 0..5 {
+            let incoming = object("Pod", world.pod(&format!("incoming-{n}")));
+            let info = snapshot.pod_info(&incoming);
+            let cycle = Cycle { pod: &info, snapshot: &snapshot };
+            let table = snapshot.nodes();
+            let mut feasible: Vec<Slot> = table.order().to_vec();
+            for plugin in FILTERS {
+                let (PreFilter::Run(filter) | PreFilter::Narrow(_, filter)) = plugin.pre_filter(cycle) else { continue };
+                let mut fit = vec![true; table.len()];
+                filter.filter_all(table.order(), table, &mut fit);
+                for (slot, fit) in table.order().iter().zip(fit) {
+                    let verdict = filter.verdict(table.info(*slot));
+                    assert_eq!(fit, verdict.fits(), "{} on {:?} in world {seed}", plugin.id(), table.info(*slot).name);
+                    if !fit {
+                        rejections += 1;
+                        feasible.retain(|other| other != slot);
+                    }
+                }
+            }
+            for plugin in SCORES {
+                let Some(score) = plugin.pre_score(cycle, &feasible) else { continue };
+                let mut scores = vec![-1; feasible.len()];
+                score.score_all(&feasible, table, &mut scores);
+                let plain: Vec<i64> = feasible.iter().map(|slot| score.score(table.info(*slot))).collect();
+                assert_eq!(scores, plain, "{} in world {seed}", plugin.id());
+                score.normalize(&feasible, &mut scores);
+                assert!(scores.iter().all(|score| (0..=plugins::MAX_SCORE).contains(score)), "{} in world {seed}: {scores:?}", plugin.id());
+                nonzero += scores.iter().filter(|score| **score != 0).count();
+            }
+        }
+    }
+    assert!(rejections > 1000 && nonzero > 1000, "the worlds test little: {rejections} rejections, {nonzero} scores");
+}
+
+#[test]
+fn a_snapshot_kept_up_to_date_decides_as_one_made_anew() {
+    for seed in 0..100 {
+        let mut world = World::new(seed);
+        let mut kept = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
+        for round in 0..20 {
+            match world.stream.below(4) {
+                0 if !world.pods.is_empty() => {
+                    let gone = world.pods.remove(world.stream.index(world.pods.len()));
+                    kept.remove(&gone);
+                }
+                1 => {
+                    let number = 1000 + round;
+                    let pod = world.bound_pod(number);
+                    world.pods.push(pod);
+                    kept.set(world.pods.last().expect("just pushed"));
+                }
+                2 if world.nodes.len() > 1 => {
+                    let gone = world.nodes.remove(world.stream.index(world.nodes.len()));
+                    kept.remove(&gone);
+                    // It may come back, as the last in its zone.
+                    if world.stream.chance(0.5) {
+                        kept.set(&gone);
+                        world.nodes.push(gone);
+                    }
+                }
+                _ => {
+                    let at = world.stream.index(world.nodes.len());
+                    let number: u64 = world.nodes[at].meta().name["node-".len()..].parse().expect("a number");
+                    let changed = world.node(number);
+                    // A change of zone moves a node to the end of the new one; keep to changes within a zone.
+                    if changed.as_node().expect("a node").zone() == world.nodes[at].as_node().expect("a node").zone() {
+                        kept.set(&changed);
+                        world.nodes[at] = changed;
+                    }
+                }
+            }
+            let mut anew = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
+            let incoming = object("Pod", world.pod("incoming"));
+            let (in_kept, in_anew) = (kept.pod_info(&incoming), anew.pod_info(&incoming));
+            let (from_kept, from_anew) = (explain(&in_kept, &kept), explain(&in_anew, &anew));
+            assert_eq!(from_kept.scores, from_anew.scores, "world {seed}, round {round}");
+            assert_eq!(from_kept.rejected, from_anew.rejected, "world {seed}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn half_of_the_nodes_are_enough_at_a_hundred_and_a_tenth_at_five_thousand() {
+    let adaptive = Sampling { percentage: 0, next: 0 };
+    let enough: Vec<usize> = [99, 100, 1000, 5000, 20_000].into_iter().map(|nodes| adaptive.enough(nodes)).collect();
+    assert_eq!(enough, [99, 100, 420, 500, 1000]);
+    assert_eq!(Sampling { percentage: 30, next: 0 }.enough(1000), 300);
+}
+
+#[test]
+fn every_node_has_its_turn_to_be_looked_at() {
+    let nodes: Vec<Arc<Object>> = (0..1000).map(|n| node(&format!("n{n}"), "4", ["a", "b", "c"][n % 3])).collect();
+    let mut snapshot = Snapshot::from_objects(&nodes, [], []);
+    let info = snapshot.pod_info(&object("Pod", pod("p", "100m")));
+    let (mut sampling, mut ties) = (Sampling { percentage: 0, next: 0 }, Seed(1).stream("ties"));
+    let starts: Vec<usize> = (0..3)
+        .map(|_| {
+            decide(&info, &snapshot, &mut sampling, &mut ties);
+            sampling.next
+        })
+        .collect();
+    // 42 % of 1000 all fit, so that each cycle begins 420 further on.
+    assert_eq!(starts, [420, 840, 260]);
+}
+
+#[test]
+fn nodes_are_taken_zone_by_zone_in_turn() {
+    let nodes = [node("a1", "4", "a"), node("a2", "4", "a"), node("a3", "4", "a"), node("b1", "4", "b"), node("c1", "4", "c")];
+    let snapshot = Snapshot::from_objects(&nodes, [], []);
+    let order: Vec<&str> = snapshot.nodes().order().iter().map(|slot| snapshot.nodes().info(*slot).name.as_str()).collect();
+    assert_eq!(order, ["a1", "b1", "c1", "a2", "a3"]);
+}
+
+#[test]
+fn a_failure_counts_reasons_as_text() {
+    let mut nodes: Vec<Arc<Object>> = (0..10).map(|n| node(&format!("small-{n}"), "1", "a")).collect();
+    nodes.push(object("Node", json!({"metadata": {"name": "cordoned"}, "spec": {"unschedulable": true}})));
+    let mut snapshot = Snapshot::from_objects(&nodes, [], []);
+    let info = snapshot.pod_info(&object("Pod", pod("big", "2")));
+    let Decision::Unschedulable(failure) = decide(&info, &snapshot, &mut Sampling::ALL.clone(), &mut Seed(1).stream("ties")) else {
+        panic!("no node has two CPUs")
+    };
+    assert_eq!(failure.message.as_str(), "0/11 nodes are available: 1 node(s) were unschedulable, 10 Insufficient cpu.");
+    assert!(failure.plugins.contains(PluginId::NodeResourcesFit) && failure.plugins.contains(PluginId::NodeUnschedulable));
+    assert!(!failure.plugins.contains(PluginId::TaintToleration));
+}
+
+#[test]
+fn a_running_cluster_is_filled_evenly_and_constraints_hold() {
+    let nodes: Vec<Arc<Object>> = (0..30).map(|n| node(&format!("n{n}"), "4", ["a", "b", "c"][n % 3])).collect();
+    let mut pods: Vec<Arc<Object>> = (0..300).map(|n| object("Pod", pod(&format!("p{n}"), "100m"))).collect();
+    let mut pinned = pod("pinned", "100m");
+    pinned["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "n7"});
+    pods.push(object("Pod", pinned));
+    pods.push(object("Pod", pod("too-big", "5")));
+    let placed = place_all(&nodes, &pods, &[], &mut Seed(1).stream("ties"));
+    let on = |name: &str| placed[..300].iter().filter(|node| node.as_ref().is_some_and(|node| *node == *name)).count();
+    assert!((0..30).all(|n| on(&format!("n{n}")) == 10));
+    assert_eq!(placed[300].as_ref().map(Name::as_str), Some("n7"));
+    assert_eq!(placed[301], None);
+}
+
+mod queue {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+    fn because(revision: u64) -> Cause {
+        Cause::revision(Revision(revision))
+    }
+
+    struct Bench {
+        queue: SchedulingQueue,
+        snapshot: Snapshot,
+    }
+
+    impl Bench {
+        fn new(pop_from_backoff: bool) -> Bench {
+            let config = Config::default();
+            let delays = Delays { initial_backoff: config.pod_initial_backoff, max_backoff: config.pod_max_backoff, pop_from_backoff };
+            Bench { queue: SchedulingQueue::new(delays, Time::ZERO), snapshot: Snapshot::default() }
+        }
+        fn add(&mut self, now: Time, value: Value) {
+            let info = self.snapshot.pod_info(&object("Pod", value));
+            self.queue.add(now, info, because(1));
+        }
+        fn pop(&mut self) -> Option<String> {
+            self.queue.pop().map(|queued| queued.info.key.name().to_owned())
+        }
+        /// Pops the only pod and finds it unschedulable for lack of resources.
+        fn fail(&mut self, now: Time) {
+            let queued = self.queue.pop().expect("a pod is ready");
+            let mut rejected_by = PluginSet::default();
+            rejected_by.insert(PluginId::NodeResourcesFit);
+            self.queue.unschedulable(now, queued, rejected_by);
+        }
+        fn node_added(&mut self, now: Time, node: &Arc<Object>) {
+            let event = ClusterEvent::NodeAdded(node.as_node().expect("a node"));
+            self.queue.on_event(now, event, &self.snapshot, because(7));
+        }
+    }
+
+    #[test]
+    fn higher_priority_first_then_first_come() {
+        let mut bench = Bench::new(true);
+        for (name, priority) in [("a", 0), ("b", 0), ("c", 100), ("d", -1)] {
+            let mut value = pod(name, "100m");
+            value["spec"]["priority"] = json!(priority);
+            bench.add(at(1), value);
+        }
+        let order: Vec<String> = std::iter::from_fn(|| bench.pop()).collect();
+        assert_eq!(order, ["c", "a", "b", "d"]);
+    }
+
+    #[test]
+    fn back_off_doubles_to_ten_seconds() {
+        let mut bench = Bench::new(false);
+        bench.add(at(0), pod("p", "1"));
+        let big = node("big", "4", "a");
+        let mut now = at(100);
+        for expected in [1, 2, 4, 8, 10, 10] {
+            bench.fail(now);
+            bench.node_added(now, &big);
+            assert_eq!(bench.queue.deadline(), now + Duration::from_secs(expected));
+            bench.queue.wake(now + Duration::from_secs(expected) - Duration::from_nanos(1));
+            assert_eq!(bench.queue.pop().map(|queued| queued.info.key), None, "{expected} s of back-off are not over");
+            now = bench.queue.deadline();
+            bench.queue.wake(now);
+        }
+    }
+
+    #[test]
+    fn an_idle_scheduler_takes_a_pod_before_its_back_off_is_over() {
+        let mut bench = Bench::new(true);
+        bench.add(at(0), pod("p", "1"));
+        bench.fail(at(100));
+        assert_eq!(bench.pop(), None, "nothing has changed");
+        bench.add(at(100), pod("other", "1"));
+        bench.node_added(at(100), &node("big", "4", "a"));
+        assert_eq!(bench.pop().as_deref(), Some("other"), "active pods go first");
+        let queued = bench.queue.pop().expect("taken from the back-off queue");
+        assert_eq!((queued.info.key.name(), queued.cause), ("p", because(7)));
+    }
+
+    #[test]
+    fn an_error_backs_off_to_its_end() {
+        let mut bench = Bench::new(true);
+        bench.add(at(0), pod("p", "1"));
+        let queued = bench.queue.pop().expect("new pods are active");
+        bench.queue.failed(at(100), queued);
+        assert_eq!(bench.pop(), None);
+        assert_eq!(bench.queue.deadline(), at(101));
+        bench.queue.wake(at(101));
+        assert_eq!(bench.pop().as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn only_events_that_may_help_move_a_pod() {
+        let mut bench = Bench::new(true);
+        bench.add(at(0), pod("p", "2"));
+        bench.fail(at(100));
+        bench.node_added(at(200), &node("small", "1", "a"));
+        let (old, new) = (node("small", "1", "a"), node("small", "1", "b"));
+        let event = ClusterEvent::NodeChanged { old: old.as_node().expect("a node"), new: new.as_node().expect("a node") };
+        bench.queue.on_event(at(201), event, &bench.snapshot, because(8));
+        assert_eq!(bench.pop(), None, "neither a node that is too small nor a label helps a pod that lacks CPU");
+        let (old, new) = (node("small", "1", "a"), node("small", "3", "a"));
+        let event = ClusterEvent::NodeChanged { old: old.as_node().expect("a node"), new: new.as_node().expect("a node") };
+        bench.queue.on_event(at(202), event, &bench.snapshot, because(9));
+        assert_eq!(bench.queue.pop().expect("more CPU helps").cause, because(9));
+    }
+
+    #[test]
+    fn leftovers_are_tried_again_after_five_minutes() {
+        let mut bench = Bench::new(true);
+        bench.add(at(0), pod("p", "2"));
+        bench.fail(at(10));
+        // The flush looks every 30 s; at 310 s the pod has been there for exactly five minutes, at 330 s for more.
+        assert_eq!(bench.queue.deadline(), at(330));
+        bench.queue.wake(at(329));
+        assert_eq!(bench.pop(), None);
+        bench.queue.wake(at(330));
+        assert_eq!(bench.pop().as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_gated_pod_waits_for_its_gates_and_nothing_else() {
+        let mut bench = Bench::new(true);
+        let mut gated = pod("p", "1");
+        gated["spec"]["schedulingGates"] = json!([{"name": "example.com/quota"}]);
+        bench.add(at(0), gated);
+        bench.node_added(at(1), &node("big", "4", "a"));
+        assert_eq!((bench.pop(), bench.queue.deadline()), (None, Time::NEVER));
+        let open = bench.snapshot.pod_info(&object("Pod", pod("p", "1")));
+        bench.queue.update(at(2), open, because(5));
+        let queued = bench.queue.pop().expect("the gate is gone");
+        assert_eq!((queued.info.key, queued.cause), (Key::pod("default", "p"), because(5)));
+    }
+
+    #[test]
+    fn a_change_of_status_does_not_wake_a_pod() {
+        let mut bench = Bench::new(true);
+        bench.add(at(0), pod("p", "1"));
+        bench.fail(at(10));
+        let mut changed = pod("p", "1");
+        changed["status"] = json!({"conditions": [{"type": "PodScheduled", "status": "False"}]});
+        let info = bench.snapshot.pod_info(&object("Pod", changed.clone()));
+        bench.queue.update(at(20), info, because(5));
+        assert_eq!(bench.pop(), None);
+        changed["metadata"]["labels"]["tier"] = json!("gold");
+        let info = bench.snapshot.pod_info(&object("Pod", changed));
+        bench.queue.update(at(21), info, because(6));
+        assert_eq!(bench.queue.pop().expect("labels matter").cause, because(6));
+    }
+}
