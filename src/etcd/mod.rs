@@ -1,6 +1,13 @@
 //! Floor 4: an etcd member: Raft consensus ([`raft`]: knows members and opaque entries) under a multi-version key-value store (knows keys,
 //! sizes and revisions, no pods), with watches and leases. facts/etcd-raft.md.
 
+mod member;
+pub mod raft;
+pub mod store;
+mod watch;
+
+pub use member::{EtcdMember, MemberStatus};
+
 use crate::base::Duration;
 
 /// A member's settings; defaults are etcd 3.6's.

@@ -1,0 +1,85 @@
+//! Connections to the other members. Each member dials its own for what it sends (etcd `server/etcdserver/api/rafthttp`); what has no open
+//! connection is dropped, as Raft allows.
+
+use super::Life;
+use crate::base::{Duration, Time};
+use crate::wire::{Address, Conn, KeepAlive, Member, Message, Outbox, raft};
+
+/// How long after a lost connection the next is tried (etcd `rafthttp/stream.go`, DialRetryFrequency: 10 a second).
+const REDIAL: Duration = Duration::from_millis(100);
+
+/// The connection to one member.
+pub(super) struct Link {
+    member: Member,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Dialling(Conn),
+    Open(Conn),
+    /// Unsent bytes have piled up: what comes now is dropped.
+    Blocked(Conn),
+    Lost {
+        redial_at: Time,
+    },
+}
+
+impl Link {
+    pub fn new(member: Member) -> Link {
+        Link { member, state: State::Lost { redial_at: Time::ZERO } }
+    }
+    pub fn dial(&mut self, out: &mut Outbox) {
+        self.state = State::Dialling(out.dial(Address::Etcd(self.member), KeepAlive::ETCD_PEER));
+    }
+    pub fn deadline(&self) -> Time {
+        match self.state {
+            State::Lost { redial_at } => redial_at,
+            _ => Time::NEVER,
+        }
+    }
+    fn conn(&self) -> Option<Conn> {
+        match self.state {
+            State::Dialling(conn) | State::Open(conn) | State::Blocked(conn) => Some(conn),
+            State::Lost { .. } => None,
+        }
+    }
+}
+
+impl Life {
+    fn link(&mut self, conn: Conn) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.conn() == Some(conn))
+    }
+    pub(super) fn link_opened(&mut self, conn: Conn) {
+        if let Some(link) = self.link(conn) {
+            link.state = State::Open(conn);
+        }
+    }
+    pub(super) fn link_lost(&mut self, conn: Conn) {
+        let redial_at = self.now + REDIAL;
+        if let Some(link) = self.link(conn) {
+            link.state = State::Lost { redial_at };
+            let member = link.member;
+            self.raft.report_unreachable(member);
+        }
+    }
+    pub(super) fn redial(&mut self, out: &mut Outbox) {
+        for link in self.links.iter_mut().filter(|link| link.deadline() <= self.now) {
+            link.dial(out);
+        }
+    }
+    /// Of a member: messages are dropped until it is writable. Of a client: its watches fall behind.
+    pub(super) fn set_blocked(&mut self, conn: Conn, blocked: bool) {
+        match self.link(conn) {
+            Some(link) => link.state = if blocked { State::Blocked(conn) } else { State::Open(conn) },
+            None => self.watchers.set_blocked(conn, blocked),
+        }
+    }
+    pub(super) fn send(&mut self, message: raft::Message, out: &mut Outbox) {
+        let to = message.to;
+        match self.links.iter().find(|link| link.member == to).map(|link| link.state) {
+            Some(State::Open(conn)) => out.write(conn, Message::Raft(Box::new(message))),
+            _ => self.raft.report_unreachable(to),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Clients' requests: reads wait for a read index, mutations for their entry to be applied, watches are kept.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Life;
+use crate::base::{Cause, Duration, Incarnation, Index, Map, Time};
+use crate::etcd::raft::Role;
+use crate::etcd::store;
+use crate::etcd::watch::Notice;
+use crate::wire::etcd::{Answer, Command, EtcdError, LeaseId, Mutation, Operation, Range, Request, Response, Status, Txn, Watch};
+use crate::wire::{Conn, Member, Message, Outbox};
+
+/// A read index that does not come is asked for again (etcd `server/etcdserver/v3_server.go`, readIndexRetryTime).
+const READ_RETRY: Duration = Duration::from_millis(500);
+
+/// Proposals of this member's clients that are not answered yet.
+pub(super) struct Proposals {
+    me: Member,
+    timeout: Duration,
+    next: u64,
+    waiting: Map<u64, (Conn, u64)>,
+    /// When each times out, in order; answered ones leave when they come to the front.
+    deadlines: VecDeque<(Time, u64)>,
+    /// Made while no leader was known: they wait for one.
+    held: VecDeque<Arc<Command>>,
+}
+
+impl Proposals {
+    pub fn new(me: Member, incarnation: Incarnation, timeout: Duration) -> Proposals {
+        // No number of an earlier life comes again: 2^40 proposals a life.
+        let next = u64::from(incarnation.get()) << 40;
+        Proposals { me, timeout, next, waiting: Map::default(), deadlines: VecDeque::new(), held: VecDeque::new() }
+    }
+    pub fn command(&mut self, mutation: Mutation, cause: Cause) -> Command {
+        self.next += 1;
+        Command { origin: self.me, number: self.next, cause, mutation }
+    }
+    fn wait(&mut self, number: u64, now: Time, conn: Conn, id: u64) {
+        self.waiting.insert(number, (conn, id));
+        self.deadlines.push_back((now + self.timeout, number));
+    }
+    /// Who waits for this proposal, which has been applied.
+    pub fn answered(&mut self, number: u64) -> Option<(Conn, u64)> {
+        let client = self.waiting.remove(&number);
+        while self.deadlines.front().is_some_and(|(_, number)| !self.waiting.contains_key(number)) {
+            self.deadlines.pop_front();
+        }
+        client
+    }
+    pub fn deadline(&self) -> Time {
+        self.deadlines.front().map_or(Time::NEVER, |&(at, _)| at)
+    }
+}
+
+/// A read that must see every write that was answered before it began.
+struct Read {
+    conn: Conn,
+    id: u64,
+    deadline: Time,
+    cause: Cause,
+    question: Question,
+}
+
+enum Question {
+    Range(Range),
+    Txn(Txn),
+}
+
+/// One read index is asked for at a time, for all reads that came before it was.
+#[derive(Default)]
+pub(super) struct Reads {
+    context: u64,
+    /// They share the read index that is asked for.
+    asked: Vec<Read>,
+    /// The index, once it is known.
+    index: Option<Index>,
+    retry_at: Option<Time>,
+    /// They came later.
+    waiting: Vec<Read>,
+}
+
+impl Reads {
+    pub fn new(incarnation: Incarnation) -> Reads {
+        // An answer to an earlier life must not be taken for one to this.
+        Reads { context: u64::from(incarnation.get()) << 40, ..Reads::default() }
+    }
+    pub fn deadline(&self) -> Time {
+        let first = self.asked.first().or(self.waiting.first()).map_or(Time::NEVER, |read| read.deadline);
+        first.min(self.retry_at.unwrap_or(Time::NEVER))
+    }
+    /// Raft's answers.
+    pub fn confirmed(&mut self, reads: &[(u64, Index)]) {
+        if let Some(&(_, index)) = reads.iter().find(|(context, _)| *context == self.context)
+            && !self.asked.is_empty()
+        {
+            self.index.get_or_insert(index);
+            self.retry_at = None;
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn request(&mut self, conn: Conn, request: Request, out: &mut Outbox) {
+        let Request { id, operation } = request;
+        if let Err(error) = self.admit(&operation) {
+            return self.respond(conn, id, Err(error), out);
+        }
+        match operation {
+            Operation::Range(range) if range.serializable => {
+                let answer = self.store.range(&range).map(Answer::Range);
+                self.respond(conn, id, answer, out);
+            }
+            Operation::Range(range) => self.read(conn, id, Question::Range(range), out),
+            Operation::Txn(txn) if txn.is_read_only() => self.read(conn, id, Question::Txn(txn), out),
+            Operation::Txn(txn) => self.propose(conn, id, Mutation::Txn(txn), out),
+            Operation::LeaseGrant { id: lease, ttl } => {
+                // The shortest is one and a half election timeouts, in whole seconds (etcd `server/etcdserver/server.go`, minTTL).
+                let shortest = Duration::from_secs((self.config.election_timeout * 3).nanos().div_ceil(2_000_000_000));
+                self.propose(conn, id, Mutation::LeaseGrant { id: lease, ttl: ttl.max(shortest) }, out);
+            }
+            Operation::LeaseRevoke { id: lease } => self.propose(conn, id, Mutation::LeaseRevoke { id: lease }, out),
+            Operation::LeaseKeepAlive { id: lease } => {
+                let answer = self.keep_alive(lease);
+                self.respond(conn, id, answer, out);
+            }
+            Operation::Compact { revision } => self.propose(conn, id, Mutation::Compact { revision }, out),
+            Operation::Watch(watch) => self.watch(conn, id, watch, out),
+            Operation::WatchCancel { watch } => {
+                if self.watchers.remove((conn, watch)) {
+                    self.respond(conn, watch, Ok(Answer::WatchCanceled { compact_revision: Default::default() }), out);
+                }
+            }
+            // A watcher that lags gets its events first, and is asked about again by its client.
+            Operation::WatchProgress { watch } => {
+                if self.watchers.is_synced((conn, watch)) {
+                    self.respond(conn, watch, Ok(Answer::WatchProgress), out);
+                }
+            }
+            Operation::Status => {
+                let status = Status { leader: self.raft.leader(), applied: self.applied, db_bytes: self.store.db_bytes() };
+                self.respond(conn, id, Ok(Answer::Status(status)), out);
+            }
+        }
+    }
+    /// What is refused at the door.
+    fn admit(&self, operation: &Operation) -> Result<(), EtcdError> {
+        match operation {
+            Operation::Status => Ok(()),
+            _ if !self.serving => Err(EtcdError::Unavailable),
+            Operation::Txn(txn) => {
+                store::validate(txn)?;
+                if txn.size() > self.config.max_request_bytes { Err(EtcdError::TooLarge) } else { Ok(()) }
+            }
+            // Kubernetes asks for streams that need a leader (etcd client `WithRequireLeader`).
+            Operation::Watch(_) if self.raft.leader().is_none() => Err(EtcdError::NoLeader),
+            _ => Ok(()),
+        }
+    }
+    /// To a client, if its connection still stands. Carries the outbox's cause.
+    pub(super) fn respond(&self, conn: Conn, id: u64, result: Result<Answer, EtcdError>, out: &mut Outbox) {
+        if self.clients.contains(&conn) {
+            let (revision, term) = (self.store.revision(), self.raft.term());
+            out.write(conn, Message::EtcdResponse(Box::new(Response { id, member: self.me, revision, term, result })));
+        }
+    }
+
+    fn propose(&mut self, conn: Conn, id: u64, mutation: Mutation, out: &Outbox) {
+        let command = Arc::new(self.proposals.command(mutation, out.cause()));
+        self.proposals.wait(command.number, self.now, conn, id);
+        if self.raft.propose(self.now, out.cause(), command.clone()).is_err() {
+            self.proposals.held.push_back(command);
+        }
+    }
+    /// There is a new leader: what waited for one is proposed, and reads whose index was asked of the old one fail.
+    pub(super) fn leader_changed(&mut self, out: &mut Outbox) {
+        let cause = out.cause();
+        for command in std::mem::take(&mut self.proposals.held) {
+            // Those that have timed out meanwhile were never proposed.
+            if self.proposals.waiting.contains_key(&command.number) && self.raft.propose(self.now, command.cause, command.clone()).is_err()
+            {
+                self.proposals.held.push_back(command);
+            }
+        }
+        if self.reads.index.is_none() {
+            self.reads.retry_at = None;
+            for read in std::mem::take(&mut self.reads.asked) {
+                out.because(read.cause);
+                self.respond(read.conn, read.id, Err(EtcdError::LeaderChanged), out);
+            }
+        }
+        out.because(cause);
+    }
+
+    fn read(&mut self, conn: Conn, id: u64, question: Question, out: &Outbox) {
+        let deadline = self.now + self.proposals.timeout;
+        self.reads.waiting.push(Read { conn, id, deadline, cause: out.cause(), question });
+        self.ask_read_index();
+    }
+    /// Asks for a read index for all that wait, unless one is being asked for.
+    fn ask_read_index(&mut self) {
+        if self.reads.asked.is_empty() && !self.reads.waiting.is_empty() {
+            self.reads.asked = std::mem::take(&mut self.reads.waiting);
+            self.reads.context = self.reads.context.wrapping_add(1);
+            self.reads.index = None;
+            self.ask_again();
+        }
+    }
+    fn ask_again(&mut self) {
+        let cause = self.reads.asked.first().map_or(Cause::NONE, |read| read.cause);
+        // Without a leader the next try may find one.
+        let _ = self.raft.read_index(self.now, cause, self.reads.context);
+        self.reads.retry_at = Some(self.now + READ_RETRY);
+    }
+    /// Answers the reads whose index is known and applied, and asks for the next.
+    pub(super) fn serve_reads(&mut self, out: &mut Outbox) {
+        if self.reads.index.is_some_and(|index| index <= self.applied) {
+            self.reads.index = None;
+            for read in std::mem::take(&mut self.reads.asked) {
+                let answer = match &read.question {
+                    Question::Range(range) => self.store.range(range).map(Answer::Range),
+                    Question::Txn(txn) => self.store.read_txn(txn).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
+                };
+                out.because(read.cause);
+                self.respond(read.conn, read.id, answer, out);
+            }
+        }
+        self.ask_read_index();
+    }
+    pub(super) fn time_out_requests(&mut self, out: &mut Outbox) {
+        while self.proposals.deadline() <= self.now {
+            let Some((_, number)) = self.proposals.deadlines.pop_front() else { break };
+            if let Some((conn, id)) = self.proposals.answered(number) {
+                self.respond(conn, id, Err(EtcdError::Timeout), out);
+            }
+        }
+        let late = |reads: &mut Vec<Read>, now| {
+            let late = reads.partition_point(|read| read.deadline <= now);
+            reads.drain(..late).collect::<Vec<Read>>()
+        };
+        let mut gone = late(&mut self.reads.asked, self.now);
+        gone.extend(late(&mut self.reads.waiting, self.now));
+        for read in gone {
+            out.because(read.cause);
+            self.respond(read.conn, read.id, Err(EtcdError::Timeout), out);
+        }
+        out.because(Cause::NONE);
+        if self.reads.asked.is_empty() {
+            self.reads.retry_at = None;
+            self.reads.index = None;
+        } else if self.reads.retry_at.is_some_and(|at| at <= self.now) {
+            self.ask_again();
+        }
+    }
+
+    fn watch(&mut self, conn: Conn, id: u64, watch: Watch, out: &mut Outbox) {
+        self.watchers.add((conn, id), watch, self.store.revision());
+        self.respond(conn, id, Ok(Answer::WatchCreated), out);
+    }
+    /// Sends what watchers are to be told.
+    pub(super) fn flush_watches(&mut self, out: &mut Outbox) {
+        self.watchers.flush(&mut self.notices);
+        let mut notices = std::mem::take(&mut self.notices);
+        for Notice { to: (conn, id), answer, cause } in notices.drain(..) {
+            out.because(cause);
+            self.respond(conn, id, Ok(answer), out);
+        }
+        self.notices = notices;
+    }
+    /// Streams that need a leader end when there has been none for too long.
+    pub(super) fn give_up_watches(&mut self, out: &mut Outbox) {
+        for (conn, id) in self.watchers.remove_all() {
+            self.respond(conn, id, Err(EtcdError::NoLeader), out);
+        }
+    }
+    /// Only the leader keeps leases alive; a follower says that it is none.
+    fn keep_alive(&mut self, id: LeaseId) -> Result<Answer, EtcdError> {
+        if self.raft.role() != Role::Leader {
+            return Err(EtcdError::NoLeader);
+        }
+        let ttl = self.store.lease_ttl(id).filter(|&ttl| self.leases.keep_alive(id, ttl, self.now)).unwrap_or_default();
+        Ok(Answer::LeaseKeptAlive { ttl })
+    }
+}

@@ -1,0 +1,431 @@
+//! Raft (Ongaro and Ousterhout, "In search of an understandable consensus algorithm", 2014) as etcd runs it, without I/O: it knows members
+//! and opaque entries, no keys, and touches neither disk nor network. Time is an argument.
+//!
+//! Inputs are calls: [`Raft::tick`] when [`Raft::deadline`] is reached, [`Raft::step`] with a message, [`Raft::propose`],
+//! [`Raft::read_index`], [`Raft::synced`] when what was to persist is durable. After them [`Raft::ready`] gives, as data, all that is to be
+//! done. As in etcd's own loop (`server/etcdserver/raft.go`) there is one [`Ready`] at a time: while its write is not durable there is no
+//! further one, and no ticks are counted, so a leader whose disk stalls sends no heartbeats and loses its lead.
+//!
+//! What may leave when: a leader's appends go out beside its own write; everything of a follower or a candidate, and every vote and
+//! acknowledgement, waits until the write is durable. A leader counts itself among the owners of an entry, and a candidate its own vote,
+//! only then. Committed entries are handed out when they are durable here, too.
+//!
+//! With pre-vote (thesis, section 9.6), quorum checks and leases on votes (section 6.2 and 4.2.3), and linearizable reads by read index
+//! (section 6.4). Left out: changes of membership, learners, and offering a transfer of leadership (one that is offered is taken).
+//!
+//! At most one leader a term, equal logs up to equal entries, committed entries never lost: `tests/raft.rs` checks all three under random
+//! faults.
+
+mod election;
+mod log;
+mod progress;
+mod replication;
+mod ticks;
+
+use std::sync::Arc;
+
+use crate::base::{Cause, Duration, Index, Stream, Term, Time};
+use crate::wire::Member;
+use crate::wire::actor::DiskRecord;
+use crate::wire::etcd::Command;
+use crate::wire::raft::{Body, Entry, HardState, Message, Snapshot};
+use log::Log;
+use progress::Progress;
+use replication::Reads;
+use ticks::Ticks;
+
+/// What a member of a group is to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub me: Member,
+    /// All voting members, this one too.
+    pub members: Vec<Member>,
+    /// The period of ticks and of heartbeats.
+    pub tick: Duration,
+    /// The election timeout in ticks; the randomised one is 1 to 2 times of it.
+    pub election_ticks: u64,
+    /// Appends in flight to one follower.
+    pub max_in_flight: usize,
+    /// Bytes of entries in one append.
+    pub max_message_bytes: usize,
+}
+
+/// A member's part in the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Follower,
+    /// Asks whether it could win, without a new term.
+    PreCandidate,
+    Candidate,
+    Leader,
+}
+
+/// What is to be done now. Filled by [`Raft::ready`]; meant to be used again for its allocations.
+#[derive(Default)]
+pub struct Ready {
+    /// The state machine starts again from here, before `committed`.
+    pub restore: Option<Arc<Snapshot>>,
+    /// Changes of role, in order.
+    pub changes: Vec<RoleChange>,
+    /// These may leave at once, each with the cause of the input that made it.
+    pub messages: Vec<(Cause, Message)>,
+    /// Write this, make it durable, then call [`Raft::synced`].
+    pub persist: Option<Persist>,
+    /// To be applied, in order.
+    pub committed: Vec<Arc<Entry>>,
+    /// Reads that may be served once the index is applied: (context, index).
+    pub reads: Vec<(u64, Index)>,
+}
+
+/// What has to become durable.
+pub struct Persist {
+    /// It replaces all that was written before; `entries` are then all that follow it.
+    pub snapshot: Option<Arc<Snapshot>>,
+    pub hard_state: Option<HardState>,
+    pub entries: Vec<Arc<Entry>>,
+}
+
+/// A member has changed its role.
+#[derive(Clone, Debug)]
+pub struct RoleChange {
+    pub from: Role,
+    pub to: Role,
+    /// The term of the new role; a pre-candidate's is the one that it would like to begin.
+    pub term: Term,
+    pub cause: Cause,
+    /// Who had been leading, as far as this member knew.
+    pub leader_before: Option<Member>,
+    /// A leader that steps down since it hears no quorum: those that it did not hear.
+    pub silent: Vec<Member>,
+}
+
+/// There is no leader to whom a proposal or a read could go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoLeader;
+
+/// See the module.
+pub struct Raft {
+    config: Config,
+    role: Role,
+    term: Term,
+    vote: Option<Member>,
+    leader: Option<Member>,
+    log: Log,
+    /// The newest snapshot: what a follower gets that is behind the log's beginning.
+    snapshot: Option<Arc<Snapshot>>,
+    /// The other members, sorted.
+    peers: Vec<Progress>,
+    /// Our own answer to our (pre-)candidacy: for a vote, once it is durable.
+    own_vote: bool,
+    reads: Reads,
+
+    stream: Stream,
+    ticks: Ticks,
+    /// Tick counts: when the election timer was set, the randomised timeout, and the last that a leader took.
+    election_since: u64,
+    election_timeout: u64,
+    last_tick: u64,
+    now: Time,
+    /// Of the input at hand.
+    cause: Cause,
+
+    /// Term and vote as last handed out to be written.
+    durable: (Term, Option<Member>),
+    /// Is a write outstanding?
+    persisting: bool,
+    /// The snapshot is to be written, and the log after it anew.
+    rewrite: bool,
+    /// The last committed entry that was handed out.
+    handed_out: Index,
+    /// There may be something to append or a commit index to tell.
+    append_due: bool,
+    /// Made since the last `Ready`.
+    messages: Vec<(Cause, Message)>,
+    /// Wait for the outstanding write; then they are the first of the next `Ready`.
+    held: Vec<(Cause, Message)>,
+    changes: Vec<RoleChange>,
+    confirmed_reads: Vec<(u64, Index)>,
+    restore: Option<Arc<Snapshot>>,
+}
+
+impl Raft {
+    /// Starts from what survived on disk; the first [`Ready`] restores and applies what of it is known to be committed.
+    pub fn new(config: Config, disk: &[DiskRecord], now: Time, stream: Stream) -> Raft {
+        let mut log = Log::default();
+        let mut hard_state = HardState::default();
+        let mut snapshot: Option<Arc<Snapshot>> = None;
+        for record in disk {
+            match record {
+                DiskRecord::HardState(state) => hard_state = *state,
+                DiskRecord::Entries(entries) => log::replay(&mut log, entries),
+                DiskRecord::Snapshot(newer) => {
+                    // What follows the snapshot is written again after it; until that is durable the old records are still there.
+                    if log.term(newer.index) == Some(newer.term) {
+                        log.commit_to(newer.index);
+                        log.compact(newer.index);
+                    } else {
+                        log = Log::after(newer.index, newer.term);
+                    }
+                    snapshot = Some(newer.clone());
+                }
+            }
+        }
+        log.commit_to(hard_state.commit.min(log.last_index()));
+        let mut peers: Vec<Progress> = config.members.iter().filter(|&&member| member != config.me).map(|&m| Progress::new(m)).collect();
+        peers.sort_by_key(|peer| peer.member);
+        let term = hard_state.term.max(log.last_term());
+        let vote = if term == hard_state.term { hard_state.vote } else { None };
+        let mut raft = Raft {
+            role: Role::Follower,
+            term,
+            vote,
+            leader: None,
+            handed_out: log.offset(),
+            log,
+            restore: snapshot.clone(),
+            snapshot,
+            peers,
+            own_vote: false,
+            reads: Reads::default(),
+            stream,
+            ticks: Ticks::new(now, config.tick),
+            election_since: 0,
+            election_timeout: 0,
+            last_tick: 0,
+            now,
+            cause: Cause::NONE,
+            durable: (term, vote),
+            persisting: false,
+            rewrite: false,
+            append_due: false,
+            messages: Vec::new(),
+            held: Vec::new(),
+            changes: Vec::new(),
+            confirmed_reads: Vec::new(),
+            config,
+        };
+        raft.draw_election_timeout();
+        raft
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+    pub fn term(&self) -> Term {
+        self.term
+    }
+    /// Who leads this term, as far as this member knows.
+    pub fn leader(&self) -> Option<Member> {
+        self.leader
+    }
+    pub fn commit(&self) -> Index {
+        self.log.committed()
+    }
+    pub fn last_index(&self) -> Index {
+        self.log.last_index()
+    }
+    /// The term of an entry; `None` if the log does not reach so far, or no longer.
+    pub fn entry_term(&self, index: Index) -> Option<Term> {
+        self.log.term(index)
+    }
+    /// The index before the first entry of the log.
+    pub fn log_offset(&self) -> Index {
+        self.log.offset()
+    }
+    /// Up to here the log is durable.
+    pub fn stable(&self) -> Index {
+        self.log.stable()
+    }
+
+    /// When [`Raft::tick`] has something to do.
+    pub fn deadline(&self) -> Time {
+        match self.role {
+            Role::Leader => self.ticks.time_of(self.last_tick + 1),
+            _ => self.ticks.time_of(self.election_since + self.election_timeout),
+        }
+    }
+    /// Time has passed: heartbeats, quorum checks, elections. Calling it early is harmless.
+    pub fn tick(&mut self, now: Time) {
+        self.begin(now, Cause::NONE);
+        self.take_ticks();
+    }
+    /// A message from another member.
+    pub fn step(&mut self, now: Time, cause: Cause, message: Message) {
+        self.begin(now, cause);
+        // Proposals and questions are about no term.
+        match message.body {
+            Body::Propose { commands } => drop(self.propose_or_forward(commands)),
+            Body::ReadIndex { context } if self.role == Role::Leader => self.lead_read(message.from, context),
+            Body::ReadIndex { .. } => {}
+            _ if message.term > self.term && !self.follow_newer_term(&message) => {}
+            _ if message.term < self.term => self.answer_older_term(&message),
+            _ => self.step_body(message),
+        }
+    }
+    /// Appends to the log of the leader: directly, or by a message to it.
+    pub fn propose(&mut self, now: Time, cause: Cause, command: Arc<Command>) -> Result<(), NoLeader> {
+        self.begin(now, cause);
+        self.propose_or_forward(vec![command])
+    }
+    /// Asks for the index at which a linearizable read may be served; it comes in [`Ready::reads`], unless a message is lost.
+    pub fn read_index(&mut self, now: Time, cause: Cause, context: u64) -> Result<(), NoLeader> {
+        self.begin(now, cause);
+        match self.leader {
+            Some(leader) if leader == self.config.me => self.lead_read(leader, context),
+            Some(leader) => self.send(leader, Body::ReadIndex { context }),
+            None => return Err(NoLeader),
+        }
+        Ok(())
+    }
+    /// What the last [`Persist`] asked for is durable.
+    pub fn synced(&mut self, now: Time, cause: Cause) {
+        assert!(self.persisting, "nothing was to be written");
+        (self.now, self.cause, self.persisting) = (now, cause, false);
+        self.ticks.release(now);
+        self.log.written_is_stable();
+        match self.role {
+            Role::Candidate if self.durable == (self.term, Some(self.config.me)) => {
+                self.own_vote = true;
+                self.tally();
+            }
+            Role::Leader => self.advance_commit(),
+            _ => {}
+        }
+        // The tick that came during the write.
+        if self.deadline() <= now {
+            self.take_ticks();
+        }
+    }
+    /// Messages to this member have been lost.
+    pub fn report_unreachable(&mut self, member: Member) {
+        if self.role == Role::Leader
+            && let Some(at) = self.peer(member)
+        {
+            self.peers[at].unreachable();
+        }
+    }
+    /// A snapshot of the applied state was made: the log up to it is no longer needed.
+    pub fn compact(&mut self, snapshot: Arc<Snapshot>) {
+        assert!(snapshot.index <= self.handed_out, "a snapshot at {} of what was not applied", snapshot.index);
+        if snapshot.index > self.log.offset() {
+            self.log.compact(snapshot.index);
+            self.snapshot = Some(snapshot);
+            self.rewrite = true;
+        }
+    }
+
+    /// Fills `ready` with all that is to be done; `false`: nothing now.
+    pub fn ready(&mut self, ready: &mut Ready) -> bool {
+        if self.persisting {
+            return false;
+        }
+        if std::mem::take(&mut self.append_due) && self.role == Role::Leader {
+            (0..self.peers.len()).for_each(|peer| self.replicate_to(peer, false));
+        }
+        ready.messages.clear();
+        ready.messages.append(&mut self.held);
+        ready.restore = self.restore.take();
+        ready.changes.clear();
+        ready.changes.append(&mut self.changes);
+        ready.reads.clear();
+        ready.reads.append(&mut self.confirmed_reads);
+        ready.committed.clear();
+        let to = self.log.committed().min(self.log.stable());
+        if to > self.handed_out {
+            ready.committed.extend(self.log.range(self.handed_out.next(), to).cloned());
+            self.handed_out = to;
+        }
+        ready.persist = self.take_persist();
+        match (&ready.persist, self.role) {
+            (None, _) => ready.messages.append(&mut self.messages),
+            (Some(_), Role::Leader) => {
+                let waits =
+                    |body: &Body| matches!(body, Body::AppendResponse { .. } | Body::VoteResponse { .. } | Body::PreVoteResponse { .. });
+                for message in self.messages.drain(..) {
+                    if waits(&message.1.body) { self.held.push(message) } else { ready.messages.push(message) }
+                }
+            }
+            (Some(_), _) => self.held.append(&mut self.messages),
+        }
+        ready.restore.is_some()
+            || ready.persist.is_some()
+            || !(ready.messages.is_empty() && ready.committed.is_empty() && ready.changes.is_empty() && ready.reads.is_empty())
+    }
+
+    /// A new commit index alone is not worth a write: it goes with the next one, and until then the leader's word replaces it.
+    fn take_persist(&mut self) -> Option<Persist> {
+        let voted = (self.term, self.vote) != self.durable;
+        if !voted && !self.rewrite && !self.log.has_unwritten() {
+            return None;
+        }
+        let snapshot = if std::mem::take(&mut self.rewrite) { self.snapshot.clone() } else { None };
+        let mut entries = self.log.take_unwritten();
+        if snapshot.is_some() {
+            entries = self.log.range(self.log.offset().next(), self.log.last_index()).cloned().collect();
+        }
+        self.durable = (self.term, self.vote);
+        self.persisting = true;
+        self.ticks.hold(self.now);
+        let hard_state = Some(HardState { term: self.term, vote: self.vote, commit: self.log.committed() });
+        Some(Persist { snapshot, hard_state, entries })
+    }
+    fn begin(&mut self, now: Time, cause: Cause) {
+        (self.now, self.cause) = (now, cause);
+        self.ticks.look(now, self.deadline());
+    }
+    fn take_ticks(&mut self) {
+        let count = self.ticks.count(self.now);
+        if self.role == Role::Leader {
+            if count > self.last_tick {
+                self.last_tick = count;
+                self.check_quorum(count);
+                if self.role == Role::Leader {
+                    self.broadcast_heartbeat();
+                }
+            }
+        } else if count >= self.election_since + self.election_timeout {
+            self.election_since = count;
+            self.campaign();
+        }
+    }
+    fn step_body(&mut self, message: Message) {
+        let Message { from, term, body, .. } = message;
+        match body {
+            Body::PreVote { last_index, last_term } => self.answer_vote(from, term, last_index, last_term, true),
+            Body::Vote { last_index, last_term, .. } => self.answer_vote(from, term, last_index, last_term, false),
+            Body::PreVoteResponse { granted } => self.count_vote(from, granted, Role::PreCandidate),
+            Body::VoteResponse { granted } => self.count_vote(from, granted, Role::Candidate),
+            Body::Append { previous_index, previous_term, entries, commit } => {
+                self.hear_leader(from);
+                self.handle_append(from, previous_index, previous_term, &entries, commit);
+            }
+            Body::Heartbeat { commit, read_context } => {
+                self.hear_leader(from);
+                self.log.commit_to(commit);
+                self.send(from, Body::HeartbeatResponse { read_context });
+            }
+            Body::InstallSnapshot { snapshot } => {
+                self.hear_leader(from);
+                self.handle_snapshot(from, snapshot);
+            }
+            Body::AppendResponse { index, rejected } => self.handle_append_response(from, index, rejected),
+            Body::HeartbeatResponse { read_context } => self.handle_heartbeat_response(from, read_context),
+            Body::ReadIndexResponse { context, index } => self.confirmed_reads.push((context, index)),
+            Body::TimeoutNow if self.role != Role::Leader => self.campaign_for_term(true),
+            Body::TimeoutNow => {}
+            Body::Propose { .. } | Body::ReadIndex { .. } => unreachable!("handled before terms are looked at"),
+        }
+    }
+    fn peer(&self, member: Member) -> Option<usize> {
+        self.peers.binary_search_by_key(&member, |peer| peer.member).ok()
+    }
+    fn quorum(&self) -> usize {
+        self.peers.len().div_ceil(2) + usize::from(self.peers.len().is_multiple_of(2))
+    }
+    fn send(&mut self, to: Member, body: Body) {
+        self.send_in(self.term, self.cause, to, body);
+    }
+    fn send_in(&mut self, term: Term, cause: Cause, to: Member, body: Body) {
+        self.messages.push((cause, Message { from: self.config.me, to, term, body }));
+    }
+}
