@@ -1,1 +1,7 @@
-fn main() {}
+//! `sim`: the command line of clustersim. See [`clustersim::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    clustersim::cli::main()
+}

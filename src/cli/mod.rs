@@ -1,1 +1,106 @@
-//! Floor 10: verbs, flags, exit codes.
+//! Floor 10: verbs, flags, exit codes, progress bars. One file a verb; raw arguments become typed ones here, and nothing below knows
+//! that there is a terminal.
+//!
+//! Exit status: 0 all held; 1 the cluster did not do what was expected; 2 the input or the command line is wrong; 3 the environment lacks
+//! something (an output folder that can't be written, say).
+
+mod bench;
+mod check;
+mod list;
+mod report;
+mod run;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a verb came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Held,
+    /// An expectation or an invariant did not hold.
+    Failed,
+    BadInput,
+    /// The environment lacks something.
+    Lacking,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> ExitCode {
+        ExitCode::from(match outcome {
+            Outcome::Held => 0,
+            Outcome::Failed => 1,
+            Outcome::BadInput => 2,
+            Outcome::Lacking => 3,
+        })
+    }
+}
+
+/// What will my container cluster do when ...? A deterministic simulator of a whole Kubernetes-style cluster: same scenario, same seed,
+/// same run, byte for byte.
+#[derive(Parser)]
+#[command(
+    name = "sim",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 all held; 1 the cluster did not do what was expected; 2 the input or the command line is wrong; 3 the \
+                  environment lacks something.\n\nBegin with: sim list, then sim run node-failure"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Play a scenario and write its reports.
+    Run(run::Run),
+    /// Read and check scenarios; tell what is not modelled; run nothing.
+    Check(check::Check),
+    /// The shipped scenarios, a line each.
+    List(list::List),
+    /// Write CSV and PNG again from a saved run.
+    Report(report::Report),
+    /// How fast this machine runs it, beside a reference measured in the same run.
+    Bench(bench::Bench),
+    /// The JSON Schema of scenario files.
+    Schema(schema::Schema),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // `--help` and `--version` come this way too, with status 0.
+            let outcome = if error.use_stderr() { Outcome::BadInput } else { Outcome::Held };
+            // Nobody to tell when the terminal is gone.
+            let _ = error.print();
+            return outcome.into();
+        }
+    };
+    let outcome = match arguments.verb {
+        Verb::Run(verb) => verb.run(),
+        Verb::Check(verb) => verb.run(),
+        Verb::List(verb) => verb.run(),
+        Verb::Report(verb) => verb.run(),
+        Verb::Bench(verb) => verb.run(),
+        Verb::Schema(verb) => verb.run(),
+    };
+    outcome.into()
+}
+
+/// Prints to standard output; a reader that went away (`sim list | head`) is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints all errors of an input to standard error.
+fn complain(errors: &[crate::scenario::InputError]) -> Outcome {
+    for error in errors {
+        eprintln!("error: {error}");
+    }
+    Outcome::BadInput
+}

@@ -1,0 +1,45 @@
+//! `sim check`: read and check scenarios.
+
+use clap::Args;
+
+use super::{Outcome, complain, say};
+use crate::scenario;
+
+/// Read and check scenarios; tell what is not modelled; run nothing.
+#[derive(Args)]
+pub struct Check {
+    /// Scenario files, or names of shipped scenarios.
+    #[arg(required = true)]
+    scenarios: Vec<String>,
+    /// Change a field before checking: cluster.nodes[0].count=5.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+impl Check {
+    pub fn run(self) -> Outcome {
+        let mut outcome = Outcome::Held;
+        for name in &self.scenarios {
+            let loaded = scenario::find(name).map_err(|error| vec![error]).and_then(|source| scenario::load(&source, &self.set));
+            match loaded {
+                Ok(loaded) => {
+                    for warning in &loaded.warnings {
+                        say(&format!("warning: {warning}\n"));
+                    }
+                    let plan = &loaded.plan;
+                    say(&format!(
+                        "{name}: {} nodes, {} objects, {} steps, {} faults, {} expectations, {} s of virtual time: ok\n",
+                        plan.nodes.len(),
+                        plan.workload.len(),
+                        plan.steps.len(),
+                        plan.faults.len(),
+                        plan.expectations.len(),
+                        plan.duration.as_secs()
+                    ));
+                }
+                Err(errors) => outcome = complain(&errors),
+            }
+        }
+        outcome
+    }
+}

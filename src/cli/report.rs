@@ -1,0 +1,36 @@
+//! `sim report`: reports again from a saved run.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Outcome, say};
+use crate::report;
+
+/// Write CSV and PNG again from a saved run.
+#[derive(Args)]
+pub struct Report {
+    /// The folder of a run.
+    run: PathBuf,
+    /// Leave the pictures out.
+    #[arg(long)]
+    no_plots: bool,
+}
+
+impl Report {
+    pub fn run(self) -> Outcome {
+        let record = match report::read(&self.run.join(report::RECORD_FILE)) {
+            Ok(record) => record,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Outcome::BadInput;
+            }
+        };
+        if let Err(error) = report::write_reports(&record, &self.run, !self.no_plots) {
+            eprintln!("error: {error}");
+            return Outcome::Lacking;
+        }
+        say(&report::text(&record, false));
+        Outcome::Held
+    }
+}

@@ -1,0 +1,153 @@
+//! `sim run`: play a scenario.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Outcome, complain, say};
+use crate::base::Time;
+use crate::engine::Options;
+use crate::host::sim;
+use crate::report;
+use crate::scenario;
+
+/// Play a scenario and write its reports to a folder.
+#[derive(Args)]
+pub struct Run {
+    /// A scenario file, or the name of a shipped scenario (see `sim list`).
+    scenario: String,
+    /// The seed of the run, instead of the scenario's.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where to write, instead of output/SCENARIO-seedN.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Change a field of the scenario: faults[0].at=3m. May be given again.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Stop after this much virtual time: 90s, 5m30s.
+    #[arg(long, value_name = "T")]
+    until: Option<String>,
+    /// Print summary.json instead of the summary for people.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar, and of the summary the digest only.
+    #[arg(long, short)]
+    quiet: bool,
+    /// Leave the pictures out.
+    #[arg(long)]
+    no_plots: bool,
+    /// `full`: the dear invariants too.
+    #[arg(long, value_name = "LEVEL", value_parser = ["full", "cheap"], default_value = "cheap")]
+    check: String,
+    /// Send every message through the codec, as between processes. Must not change the outcome.
+    #[arg(long)]
+    codec: bool,
+    /// Permute events of the same time and different sources: finds accidental dependence on their order.
+    #[arg(long, value_name = "SEED")]
+    shuffle_ties: Option<u64>,
+    /// Write nothing to disk.
+    #[arg(long, conflicts_with = "out")]
+    no_output: bool,
+}
+
+impl Run {
+    pub fn run(self) -> Outcome {
+        let mut sets = self.set.clone();
+        sets.extend(self.seed.map(|seed| format!("seed={seed}")));
+        let loaded = match scenario::find(&self.scenario).map_err(|error| vec![error]).and_then(|source| scenario::load(&source, &sets)) {
+            Ok(loaded) => loaded,
+            Err(errors) => return complain(&errors),
+        };
+        if !self.quiet {
+            for warning in &loaded.warnings {
+                eprintln!("warning: {warning}");
+            }
+        }
+        let mut plan = loaded.plan;
+        if let Some(until) = &self.until {
+            match scenario::units::duration(until) {
+                Some(span) => plan.duration = plan.duration.min(span),
+                None => {
+                    eprintln!("error: --until: \"{until}\" is not a duration (expected \"90s\" or \"5m30s\", say)");
+                    return Outcome::BadInput;
+                }
+            }
+        }
+        let folder = self.folder(&plan.name, plan.seed);
+        if let Some(folder) = &folder
+            && let Err(error) = report::probe(folder)
+        {
+            eprintln!("error: {error}");
+            return Outcome::Lacking;
+        }
+        let options = Options { codec: self.codec, shuffle_ties: self.shuffle_ties, check_full: self.check == "full" };
+        let total = plan.duration;
+        let bar = self.bar(total.as_secs());
+        let record = sim::run(plan, options, &mut |progress| {
+            if let Some(bar) = &bar {
+                bar.set_position(progress.elapsed.as_secs());
+                let speed = progress.elapsed.as_secs_f64() / bar.elapsed().as_secs_f64().max(1e-6);
+                bar.set_message(format!("{} · {speed:.0}x real time", clock(Time::ZERO + progress.elapsed)));
+            }
+        });
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        if let Some(folder) = &folder
+            && let Err(error) = report::write_all(&record, &loaded.resolved, folder, !self.no_plots)
+        {
+            eprintln!("error: {error}");
+            return Outcome::Lacking;
+        }
+        self.tell(&record, folder.as_deref());
+        for violation in &record.violations {
+            eprintln!("error: a broken invariant: {violation}");
+        }
+        let held = record.violations.is_empty() && record.expectations.iter().all(|verdict| verdict.held);
+        if held { Outcome::Held } else { Outcome::Failed }
+    }
+
+    fn folder(&self, name: &str, seed: u64) -> Option<PathBuf> {
+        if self.no_output {
+            return None;
+        }
+        Some(self.out.clone().unwrap_or_else(|| Path::new("output").join(format!("{name}-seed{seed}"))))
+    }
+
+    fn tell(&self, record: &crate::engine::record::Record, folder: Option<&Path>) {
+        if self.json {
+            say(&report::summary_json(record));
+        } else if self.quiet {
+            say(&format!("digest {}\n", record.digest));
+        } else {
+            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let mut text = report::text(record, colour);
+            if let Some(folder) = folder
+                && let Some(place) = text.rfind("digest ")
+            {
+                text.insert_str(place, &format!("reports in {}\n", folder.display()));
+            }
+            say(&text);
+        }
+    }
+
+    /// On a terminal only.
+    fn bar(&self, seconds: u64) -> Option<ProgressBar> {
+        if self.quiet || self.json || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = ProgressBar::new(seconds);
+        let template = "{bar:40} {percent:>3}%  {msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Some(bar)
+    }
+}
+
+/// Virtual time as minutes and seconds.
+fn clock(at: Time) -> String {
+    let seconds = at.nanos() / 1_000_000_000;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
