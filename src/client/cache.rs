@@ -1,12 +1,14 @@
 //! The informer cache: the newest version of each object that a reflector has seen, with the indexes that controllers ask for.
 //!
-//! Invariant: the indexes are what a rebuild from the map would give; they change in [`Cache::apply`] only, and debug builds compare.
+//! Invariant: the indexes are what a rebuild from the objects would give. They change in [`Cache::reindex`] only; debug builds rebuild
+//! and compare now and then ([`Cache::check`]).
 
 use std::collections::BTreeMap;
 
-use crate::base::{Cause, Map, Name, Revision};
+use crate::base::{Cause, Map, Name, Revision, Set};
 use crate::objects::service::SERVICE_NAME_LABEL;
 use crate::objects::{Deployment, EndpointSlice, Key, Kind, Node, Object, Pod, ReplicaSet, Service, Stored, Uid};
+use crate::wire::api::Scope;
 
 /// What changed in a cache: an object came (`old` is `None`), changed, or went (`new` is `None`).
 #[derive(Clone, Debug)]
@@ -14,7 +16,8 @@ pub struct Change {
     pub key: Key,
     pub old: Option<Stored>,
     pub new: Option<Stored>,
-    /// The write that made it: of the new version's revision, or of the delete.
+    /// The write that made it: of the new version's revision, or of the delete. For an object that a relist no longer found: why there
+    /// was a relist, since nobody saw the delete.
     pub cause: Cause,
 }
 
@@ -29,20 +32,32 @@ impl Change {
     }
 }
 
+/// Keys with the slot of their object, in key order.
+type Keys = BTreeMap<Key, u32>;
+
 /// Objects by key, with indexes. Iteration is in key order.
+///
+/// Objects lie in slots, found by hash; the orders over them change only when an object comes, goes or moves to another owner or node.
 #[derive(Default)]
 pub struct Cache {
-    objects: BTreeMap<Key, Stored>,
-    pods_by_node: Map<Name, BTreeMap<Key, ()>>,
+    slots: Vec<Option<Stored>>,
+    free: Vec<u32>,
+    by_key: Map<Key, u32>,
+    by_kind: [Keys; Kind::ALL.len()],
+    pods_by_node: Map<Name, Keys>,
     /// By the uid of the managing controller.
-    by_controller: Map<Uid, BTreeMap<Key, ()>>,
-    /// Slices by (namespace, service).
-    slices_by_service: Map<(Name, Name), BTreeMap<Key, ()>>,
+    by_controller: Map<Uid, Keys>,
+    /// Slices by the key of their service.
+    slices_by_service: Map<Key, Keys>,
+    /// The path of a key that is being looked up.
+    path: String,
+    /// Changes since the last debug check.
+    unchecked: usize,
 }
 
 impl Cache {
     pub fn get(&self, key: &Key) -> Option<&Stored> {
-        self.objects.get(key)
+        self.by_key.get(key).map(|&slot| self.stored(slot))
     }
     pub fn pod(&self, key: &Key) -> Option<&Pod> {
         self.get(key)?.object.as_pod()
@@ -63,91 +78,304 @@ impl Cache {
         self.get(key)?.object.as_endpoint_slice()
     }
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.by_key.len()
     }
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.by_key.is_empty()
+    }
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.by_kind[kind as usize].len()
     }
     /// All objects of a kind, in key order.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Stored)> {
-        self.from_prefix(kind, Key::new(kind, "", ""), move |_| true)
+        self.resolve(self.by_kind[kind as usize].iter())
     }
     /// All objects of a kind in a namespace, in key order.
     pub fn list_in<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        self.from_prefix(kind, Key::new(kind, namespace, ""), move |key| key.namespace() == namespace)
-    }
-    fn from_prefix<'a>(
-        &'a self,
-        kind: Kind,
-        first: Key,
-        belongs: impl Fn(&Key) -> bool + 'a,
-    ) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        self.objects.range(first..).take_while(move |(key, _)| key.kind() == kind && belongs(key))
+        let first = Key::new(kind, namespace, "");
+        self.resolve(self.by_kind[kind as usize].range(first..)).take_while(move |(key, _)| key.namespace() == namespace)
     }
     /// Pods bound to a node, in key order.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        self.indexed(self.pods_by_node.get(node))
+        self.resolve(self.pods_by_node.get(node).into_iter().flatten())
     }
     /// Objects of `kind` whose managing controller has this uid, in key order.
     pub fn controlled_by<'a>(&'a self, owner: &Uid, kind: Kind) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        self.indexed(self.by_controller.get(owner)).filter(move |(key, _)| key.kind() == kind)
+        self.resolve(self.by_controller.get(owner).into_iter().flatten()).filter(move |(key, _)| key.kind() == kind)
     }
     /// The slices of a service, in key order.
     pub fn slices_of<'a>(&'a self, service: &Key) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        self.indexed(self.slices_by_service.get(&(Name::new(service.namespace()), Name::new(service.name()))))
+        self.resolve(self.slices_by_service.get(service).into_iter().flatten())
     }
-    fn indexed<'a>(&'a self, keys: Option<&'a BTreeMap<Key, ()>>) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        keys.into_iter().flatten().map(|(key, ())| (key, self.objects.get(key).expect("indexed objects exist")))
+    fn resolve<'a>(&'a self, keys: impl Iterator<Item = (&'a Key, &'a u32)>) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
+        keys.map(|(key, &slot)| (key, self.stored(slot)))
+    }
+    fn stored(&self, slot: u32) -> &Stored {
+        self.slots[slot as usize].as_ref().expect("an indexed slot is filled")
     }
 
     /// Puts in the new version of an object, or takes the object out. Returns what changed; `None` if it is not newer than what is here.
     pub fn apply(&mut self, key: &Key, new: Option<Stored>, at: Revision) -> Option<Change> {
-        let old = self.objects.get(key);
-        if old.is_some_and(|old| old.revision > at || (new.is_some() && old.revision == at)) || (old.is_none() && new.is_none()) {
-            return None;
+        debug_assert!(new.as_ref().is_none_or(|stored| stored.object.key() == *key));
+        let slot = self.by_key.get(key).copied();
+        let seen = slot.map(|slot| self.stored(slot).revision);
+        match seen {
+            None if new.is_none() => return None,
+            Some(seen) if seen > at || (seen == at && new.is_some()) => return None,
+            _ => {}
         }
-        let old = match &new {
-            Some(stored) => {
-                debug_assert_eq!(stored.object.key(), *key);
-                self.objects.insert(key.clone(), stored.clone())
-            }
-            None => self.objects.remove(key),
-        };
-        for (version, present) in [(&old, false), (&new, true)] {
-            if let Some(stored) = version {
-                self.index(key, &stored.object, present);
-            }
+        let slot = slot.unwrap_or_else(|| self.free_slot());
+        let old = std::mem::replace(&mut self.slots[slot as usize], new.clone());
+        self.reindex(key, slot, old.as_ref(), new.as_ref());
+        if new.is_none() {
+            self.free.push(slot);
         }
+        self.check_sometimes();
         Some(Change { key: key.clone(), old, new, cause: Cause::revision(at) })
+    }
+    /// Puts in a version that came from the server.
+    pub fn put(&mut self, stored: Stored) -> Option<Change> {
+        let (key, at) = (self.key_of(&stored.object), stored.revision);
+        self.apply(&key, Some(stored), at)
+    }
+    /// Takes out an object whose last state came from the server, with the deleting revision.
+    pub fn remove(&mut self, last: &Stored) -> Option<Change> {
+        let key = self.key_of(&last.object);
+        self.apply(&key, None, last.revision)
+    }
+    /// Makes the objects of a kind in a scope those of a list at `revision`; tells what changed by it: first what came or is newer, then
+    /// what is gone. `cause`: why there was a list. Upstream delivers unchanged objects too; their handlers drop them.
+    pub fn replace(
+        &mut self,
+        kind: Kind,
+        scope: &Scope,
+        items: Vec<Stored>,
+        revision: Revision,
+        cause: Cause,
+        mut changed: impl FnMut(Change),
+    ) {
+        let is_first = self.count(kind) == 0;
+        let mut listed = Set::default();
+        for stored in items {
+            if is_first {
+                self.put(stored).into_iter().for_each(&mut changed);
+            } else {
+                let (key, at) = (self.key_of(&stored.object), stored.revision);
+                self.apply(&key, Some(stored), at).into_iter().for_each(&mut changed);
+                listed.insert(key);
+            }
+        }
+        if is_first {
+            return;
+        }
+        let is_gone =
+            |(key, stored): &(&Key, &Stored)| stored.revision <= revision && !listed.contains(*key) && scope.matches(&stored.object);
+        let gone: Vec<Key> = self.list(kind).filter(is_gone).map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            let change = self.apply(&key, None, revision);
+            changed(Change { cause, ..change.expect("what is listed here is here") });
+        }
+    }
+    /// The object's key: the one that is here, if it is here, so that a change of a known object makes no new key.
+    fn key_of(&mut self, object: &Object) -> Key {
+        let meta = object.meta();
+        self.path.clear();
+        Key::write_path(object.kind(), &meta.namespace, &meta.name, &mut self.path);
+        match self.by_key.get_key_value(self.path.as_str()) {
+            Some((key, _)) => key.clone(),
+            None => object.key(),
+        }
+    }
+    fn free_slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("a cache holds fewer than 2^32 objects")
+        })
     }
 
     /// The one place where indexes change.
-    fn index(&mut self, key: &Key, object: &Object, present: bool) {
-        fn set<I: std::hash::Hash + Eq>(index: &mut Map<I, BTreeMap<Key, ()>>, by: I, key: &Key, present: bool) {
-            if present {
-                index.entry(by).or_default().insert(key.clone(), ());
-            } else if let Some(keys) = index.get_mut(&by) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    index.remove(&by);
-                }
+    fn reindex(&mut self, key: &Key, slot: u32, old: Option<&Stored>, new: Option<&Stored>) {
+        let (old, new) = (old.map(|stored| &*stored.object), new.map(|stored| &*stored.object));
+        if old.is_some() != new.is_some() {
+            if new.is_some() {
+                self.by_key.insert(key.clone(), slot);
+                self.by_kind[key.kind() as usize].insert(key.clone(), slot);
+            } else {
+                self.by_key.remove(key);
+                self.by_kind[key.kind() as usize].remove(key);
             }
         }
-        if let Some(owner) = object.meta().controller() {
-            set(&mut self.by_controller, owner.uid.clone(), key, present);
-        }
-        match object {
-            Object::Pod(pod) => {
-                if let Some(node) = &pod.node {
-                    set(&mut self.pods_by_node, node.clone(), key, present);
-                }
-            }
-            Object::EndpointSlice(slice) => {
-                if let Some(service) = slice.meta.label(SERVICE_NAME_LABEL) {
-                    set(&mut self.slices_by_service, (slice.meta.namespace.clone(), service.clone()), key, present);
-                }
+        update(&mut self.by_controller, key, slot, old.and_then(controller), new.and_then(controller));
+        match key.kind() {
+            Kind::Pod => update(&mut self.pods_by_node, key, slot, old.and_then(node), new.and_then(node)),
+            Kind::EndpointSlice => {
+                update(&mut self.slices_by_service, key, slot, old.and_then(service).as_ref(), new.and_then(service).as_ref());
             }
             _ => {}
         }
+    }
+
+    /// Rebuilds the indexes and compares. Panics if they differ.
+    pub fn check(&self) {
+        let mut rebuilt = Cache { slots: self.slots.clone(), ..Cache::default() };
+        for (key, &slot) in self.by_kind.iter().flatten() {
+            let stored = self.stored(slot);
+            assert_eq!(stored.object.key(), *key, "slot {slot}");
+            rebuilt.reindex(key, slot, None, Some(stored));
+        }
+        assert_eq!(self.slots.iter().flatten().count(), rebuilt.by_key.len(), "every object has a key");
+        assert_eq!(self.free.len() + self.by_key.len(), self.slots.len(), "every slot is free or filled");
+        assert!(self.by_key == rebuilt.by_key, "by key");
+        assert!(self.by_kind == rebuilt.by_kind, "by kind");
+        assert!(self.pods_by_node == rebuilt.pods_by_node, "pods by node");
+        assert!(self.by_controller == rebuilt.by_controller, "by controller");
+        assert!(self.slices_by_service == rebuilt.slices_by_service, "slices by service");
+    }
+    /// In debug builds, after as many changes as there are objects: a constant cost a change.
+    fn check_sometimes(&mut self) {
+        self.unchecked += 1;
+        // 1,024: a small cache need not be rebuilt at every change.
+        if cfg!(debug_assertions) && self.unchecked > self.len() + 1_024 {
+            self.unchecked = 0;
+            self.check();
+        }
+    }
+}
+
+fn controller(object: &Object) -> Option<&Uid> {
+    object.meta().controller().map(|owner| &owner.uid)
+}
+fn node(object: &Object) -> Option<&Name> {
+    object.as_pod()?.node.as_ref()
+}
+fn service(object: &Object) -> Option<Key> {
+    let meta = &object.as_endpoint_slice()?.meta;
+    Some(Key::new(Kind::Service, &meta.namespace, meta.label(SERVICE_NAME_LABEL)?))
+}
+/// Moves a key in an index from one term to another.
+fn update<I: std::hash::Hash + Eq + Clone>(index: &mut Map<I, Keys>, key: &Key, slot: u32, old: Option<&I>, new: Option<&I>) {
+    if old == new {
+        return;
+    }
+    if let Some(term) = old {
+        let keys = index.get_mut(term).expect("an indexed term has keys");
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(term);
+        }
+    }
+    if let Some(term) = new {
+        index.entry(term.clone()).or_default().insert(key.clone(), slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::objects::{Labels, Meta, OwnerReference, Shared};
+
+    fn stored(revision: u64, object: impl Into<Object>) -> Stored {
+        Stored { revision: Revision(revision), cause: Cause::NONE, object: Arc::new(object.into()) }
+    }
+    fn pod(name: &str, node: Option<&str>, owner: Option<&str>) -> Pod {
+        let mut meta = Meta::named("default", name);
+        let owner = owner.map(|uid| Meta { uid: Name::new(uid), ..Meta::named("default", uid) });
+        meta.owner_references = owner.map(|owner| OwnerReference::controller(Kind::ReplicaSet, &owner)).into_iter().collect();
+        Pod { meta, node: node.map(Name::new), ..Pod::default() }
+    }
+    fn names<'a>(objects: impl Iterator<Item = (&'a Key, &'a Stored)>) -> Vec<String> {
+        objects.map(|(key, _)| key.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn indexes_follow_their_objects() {
+        let mut cache = Cache::default();
+        cache.put(stored(1, pod("b", None, Some("rs"))));
+        cache.put(stored(2, pod("a", Some("n1"), Some("rs"))));
+        cache.put(stored(3, Node { meta: Meta::named("", "n1"), ..Node::default() }));
+        let rs = Name::new("rs");
+        assert_eq!(names(cache.controlled_by(&rs, Kind::Pod)), ["a", "b"]);
+        assert_eq!(names(cache.pods_on("n1")), ["a"]);
+        let bound = cache.put(stored(4, pod("b", Some("n1"), Some("rs")))).unwrap();
+        assert_eq!((bound.old.unwrap().revision, bound.cause), (Revision(1), Cause::revision(Revision(4))));
+        assert_eq!(names(cache.pods_on("n1")), ["a", "b"]);
+        let released = cache.put(stored(5, pod("a", Some("n1"), None))).unwrap();
+        assert_eq!(released.key, Key::pod("default", "a"));
+        assert_eq!(names(cache.controlled_by(&rs, Kind::Pod)), ["b"]);
+        cache.remove(&stored(6, pod("b", Some("n1"), Some("rs")))).unwrap();
+        assert_eq!((names(cache.pods_on("n1")), cache.len()), (vec!["a".to_owned()], 2));
+        assert!(cache.node("n1").is_some());
+        cache.check();
+    }
+
+    #[test]
+    fn slices_are_found_by_their_service() {
+        let slice = |name: &str, service: &str| {
+            let labels = Labels::from([(Name::new(SERVICE_NAME_LABEL), Name::new(service))]);
+            EndpointSlice { meta: Meta { labels: Shared::new(labels), ..Meta::named("shop", name) }, ..EndpointSlice::default() }
+        };
+        let mut cache = Cache::default();
+        cache.put(stored(1, slice("web-1", "web")));
+        cache.put(stored(2, slice("web-2", "web")));
+        cache.put(stored(3, slice("web-2", "other")));
+        assert_eq!(names(cache.slices_of(&Key::new(Kind::Service, "shop", "web"))), ["web-1"]);
+        assert_eq!(names(cache.slices_of(&Key::new(Kind::Service, "shop", "other"))), ["web-2"]);
+        cache.check();
+    }
+
+    #[test]
+    fn what_is_not_newer_changes_nothing() {
+        let mut cache = Cache::default();
+        assert!(cache.put(stored(5, pod("a", None, None))).is_some());
+        assert!(cache.put(stored(5, pod("a", Some("n1"), None))).is_none());
+        assert!(cache.put(stored(4, pod("a", Some("n1"), None))).is_none());
+        assert!(cache.remove(&stored(4, pod("a", None, None))).is_none());
+        assert!(cache.remove(&stored(6, pod("b", None, None))).is_none());
+        assert_eq!(names(cache.pods_on("n1")), [""; 0]);
+    }
+
+    #[test]
+    fn namespaces_that_begin_alike_are_kept_apart() {
+        let mut cache = Cache::default();
+        for (revision, namespace) in ["a", "a-b", "a0", "b"].into_iter().enumerate() {
+            cache.put(stored(revision as u64 + 1, Pod { meta: Meta::named(namespace, namespace), ..Pod::default() }));
+        }
+        assert_eq!(names(cache.list_in(Kind::Pod, "a")), ["a"]);
+        assert_eq!(names(cache.list_in(Kind::Pod, "a-b")), ["a-b"]);
+        assert_eq!(names(cache.list_in(Kind::Pod, "c")), [""; 0]);
+        assert_eq!(names(cache.list(Kind::Pod)), ["a-b", "a", "a0", "b"], "as etcd orders the keys");
+    }
+
+    #[test]
+    fn a_relist_tells_what_came_changed_and_went() {
+        let mut cache = Cache::default();
+        for (revision, name) in ["gone", "same", "changed", "newer"].into_iter().enumerate() {
+            cache.put(stored(revision as u64 + 1, pod(name, Some("n1"), None)));
+        }
+        cache.put(stored(20, pod("newer", Some("n1"), None)));
+        cache.put(stored(3, pod("elsewhere", Some("n2"), None)));
+        let items = vec![
+            stored(2, pod("same", Some("n1"), None)),
+            stored(9, pod("changed", Some("n1"), None)),
+            stored(8, pod("came", Some("n1"), None)),
+        ];
+        let mut changes = Vec::new();
+        let why = Cause::revision(Revision(7));
+        cache.replace(Kind::Pod, &Scope::on_node(&Name::new("n1")), items, Revision(10), why, |change| {
+            changes.push((change.key.name().to_owned(), change.old.is_some(), change.new.is_some(), change.cause));
+        });
+        let wrote = |revision| Cause::revision(Revision(revision));
+        assert_eq!(
+            changes,
+            [
+                ("changed".to_owned(), true, true, wrote(9)),
+                ("came".to_owned(), false, true, wrote(8)),
+                ("gone".to_owned(), true, false, why),
+            ]
+        );
+        cache.check();
     }
 }

@@ -1,94 +1,455 @@
 //! The etcd client: a connection to each endpoint, requests in turn over those that are open, retries where a retry is safe, watches that
-//! move to another member when theirs is lost (facts/etcd-raft.md section 4).
+//! move to another member when theirs is lost (facts/etcd-raft.md section 4; etcd `client/v3/{retry_interceptor,retry,watch}.go`).
+//!
+//! A request waits while no connection is open. What only reads is sent again, to the next member, when its member is unavailable or its
+//! connection breaks, until the deadline. A mutation is sent once: when its answer is lost the outcome is unknown, and its sender gets
+//! `Timeout`, as at the deadline. All watches are on one member, as those of one client share one gRPC stream.
+//!
+//! Invariants: every `send` is answered once. A watch delivers each revision once and in order, across members: it goes on after the last
+//! revision that it delivered or that a progress notification covered.
 
-use crate::base::{Cause, Map, Revision, Set, Stream, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::backoff::Backoff;
+use crate::base::{Cause, Duration, Map, Revision, Stream, Time};
 use crate::wire::etcd::{Answer, EtcdError, KeyRange, Operation, Request, Response, Watch, WatchEvent};
 use crate::wire::{Address, Conn, Input, KeepAlive, Member, Message, Outbox, ServerMessage};
+
+/// A repeated request waits so long, +-10 %, after each quorum of tries (etcd `client/v3/options.go`, defaultBackoffWaitBetween).
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// No more tries than this (defaultUnaryMaxRetries).
+const TRIES_MAX: u32 = 100;
+/// A watch that its member refuses is opened again after this, +-10 %: etcd `client/v3/watch.go` backs off up to 100 ms.
+const WATCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the client hands to its actor.
 #[derive(Debug)]
 pub enum EtcdOutput<T> {
     /// The answer to `send`; `Timeout` when none came in time: a mutation's outcome is then unknown.
     Answer { token: T, cause: Cause, result: Result<Response, EtcdError> },
-    /// Events of a watch: each revision once, in order, across reconnects.
+    /// Events of a watch: each revision once, in order, across reconnects. `revision` and `cause` are those of the last event.
     Events { watch: u64, events: Vec<WatchEvent>, revision: Revision, cause: Cause },
     /// All events up to `revision` have come.
     Progress { watch: u64, revision: Revision },
-    /// The watch's start is compacted: list again.
+    /// The watch's start is compacted: list again. The watch is gone.
     Compacted { watch: u64, compact_revision: Revision },
 }
 
-/// See the module. For now the plainest that works: one connection, no retries.
+/// See the module.
 pub struct EtcdClient<T> {
-    members: Vec<Member>,
-    conn: Option<Conn>,
-    next: u64,
-    pending: Map<u64, (T, Cause)>,
-    watches: Set<u64>,
+    endpoints: Vec<Endpoint>,
+    stream: Stream,
+    started: bool,
+    /// The endpoint whose turn it is.
+    turn: usize,
+    next_id: u64,
+    requests: Map<u64, Pending<T>>,
+    /// Wait for an open connection. May name requests that have timed out.
+    unsent: VecDeque<u64>,
+    /// Deadlines and retries of requests. What is over before its time is found to be so when it comes.
+    timers: BTreeSet<(Time, u64)>,
+    watches: BTreeMap<u64, Watching>,
+    /// The watch of each stream that is open.
+    streams: Map<u64, u64>,
+    /// The endpoint that carries the watches.
+    watch_endpoint: Option<usize>,
+    /// When refused watches are opened again.
+    watch_at: Time,
+}
+
+struct Endpoint {
+    member: Member,
+    link: Link,
+    backoff: Backoff,
+}
+
+#[derive(Clone, Copy)]
+enum Link {
+    Down { until: Time, cause: Cause },
+    Dialing(Conn),
+    Open(Conn),
+}
+
+struct Pending<T> {
+    token: T,
+    operation: Operation,
+    cause: Cause,
+    deadline: Time,
+    /// The endpoint that has it.
+    sent: Option<usize>,
+    tries: u32,
+    /// When to send it again; `NEVER` if it is not waiting for that.
+    retry_at: Time,
+}
+
+struct Watching {
+    keys: KeyRange,
+    /// The first revision that has not been delivered.
+    next: Revision,
+    cause: Cause,
+    /// The id of its stream, if it has one.
+    stream: Option<u64>,
 }
 
 impl<T> EtcdClient<T> {
-    pub fn new(members: Vec<Member>, _stream: Stream) -> EtcdClient<T> {
-        EtcdClient { members, conn: None, next: 0, pending: Map::default(), watches: Set::default() }
+    pub fn new(members: Vec<Member>, stream: Stream) -> EtcdClient<T> {
+        let down = Link::Down { until: Time::NEVER, cause: Cause::NONE };
+        let endpoint = |member| Endpoint { member, link: down, backoff: Backoff::grpc() };
+        EtcdClient {
+            endpoints: members.into_iter().map(endpoint).collect(),
+            stream,
+            started: false,
+            turn: 0,
+            next_id: 1,
+            requests: Map::default(),
+            unsent: VecDeque::new(),
+            timers: BTreeSet::new(),
+            watches: BTreeMap::new(),
+            streams: Map::default(),
+            watch_endpoint: None,
+            watch_at: Time::NEVER,
+        }
     }
-    /// Dials every endpoint.
+    /// Dials every endpoint, in an order drawn by chance, so that not every server's first request goes to the same member.
     pub fn start(&mut self, _now: Time, out: &mut Outbox) {
-        self.conn = Some(out.dial(Address::Etcd(self.members[0]), KeepAlive::ETCD_CLIENT));
+        if self.started {
+            return;
+        }
+        self.started = true;
+        // grpc-go's round robin begins at a random endpoint.
+        self.turn = if self.endpoints.is_empty() { 0 } else { self.stream.index(self.endpoints.len()) };
+        for index in 0..self.endpoints.len() {
+            self.dial(index, out);
+        }
     }
-    /// Sends a request that must be answered by `deadline`.
-    pub fn send(&mut self, _now: Time, operation: Operation, _deadline: Time, token: T, out: &mut Outbox) {
-        let id = self.write(operation, out);
-        self.pending.insert(id, (token, out.cause()));
+    /// Is some member connected?
+    pub fn is_connected(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| matches!(endpoint.link, Link::Open(_)))
+    }
+    /// Sends a request that must be answered by `deadline`. Carries the outbox's current cause.
+    pub fn send(&mut self, _now: Time, operation: Operation, deadline: Time, token: T, out: &mut Outbox) {
+        let (id, cause) = (self.new_id(), out.cause());
+        if deadline != Time::NEVER {
+            self.timers.insert((deadline, id));
+        }
+        self.requests.insert(id, Pending { token, operation, cause, deadline, sent: None, tries: 0, retry_at: Time::NEVER });
+        self.dispatch(id, out);
     }
     /// Watches `keys` after `from` until cancelled; returns the watch's name.
     pub fn watch(&mut self, _now: Time, keys: KeyRange, from: Revision, out: &mut Outbox) -> u64 {
-        let watch = Watch { keys, start: from.next(), previous_value: false, progress_notify: false, no_put: false, no_delete: false };
-        let id = self.write(Operation::Watch(watch), out);
-        self.watches.insert(id);
-        id
+        let name = self.new_id();
+        self.watches.insert(name, Watching { keys, next: from.next(), cause: out.cause(), stream: None });
+        self.open_watches(out);
+        name
     }
+    /// Ends a watch: nothing more of it will come out.
+    pub fn cancel_watch(&mut self, watch: u64, out: &mut Outbox) {
+        let Some(Watching { stream: Some(stream), .. }) = self.watches.remove(&watch) else { return };
+        self.streams.remove(&stream);
+        if let Some(conn) = self.watch_conn() {
+            let id = self.new_id();
+            write(out, conn, id, Operation::WatchCancel { watch: stream });
+        }
+    }
+    /// Asks the member how far a watch has come; answered by `Progress`, unless the member is lost before.
+    pub fn request_progress(&mut self, watch: u64, out: &mut Outbox) {
+        let stream = self.watches.get(&watch).and_then(|watching| watching.stream);
+        if let (Some(stream), Some(conn)) = (stream, self.watch_conn()) {
+            let id = self.new_id();
+            write(out, conn, id, Operation::WatchProgress { watch: stream });
+        }
+    }
+    /// Is this one of the client's connections? Its inputs are for `handle`.
+    pub fn owns(&self, conn: Conn) -> bool {
+        self.endpoint_of(conn).is_some()
+    }
+    /// Feeds an input; those of other connections and of the actor itself come back untouched.
     pub fn handle(
         &mut self,
-        _now: Time,
+        now: Time,
         input: Input<ServerMessage>,
         out: &mut Outbox,
         outputs: &mut Vec<EtcdOutput<T>>,
     ) -> Option<Input<ServerMessage>> {
+        let conn = match &input {
+            Input::Opened(conn) | Input::Refused(conn) | Input::Data(conn, _) | Input::Closed(conn, _) => *conn,
+            Input::Blocked(conn) | Input::Writable(conn) => *conn,
+            _ => return Some(input),
+        };
+        let Some(endpoint) = self.endpoint_of(conn) else { return Some(input) };
+        let cause = out.cause();
         match input {
-            Input::Data(_, ServerMessage::Etcd(response)) => {
-                let (id, revision) = (response.id, response.revision);
-                if let Some((token, cause)) = self.pending.remove(&id) {
-                    outputs.push(EtcdOutput::Answer { token, cause, result: Ok(*response) });
-                } else if self.watches.contains(&id) {
-                    match response.result {
-                        Ok(Answer::WatchEvents(events)) => {
-                            outputs.push(EtcdOutput::Events { watch: id, events, revision, cause: out.cause() })
-                        }
-                        Ok(Answer::WatchProgress) => outputs.push(EtcdOutput::Progress { watch: id, revision }),
-                        Ok(Answer::WatchCanceled { compact_revision }) => {
-                            outputs.push(EtcdOutput::Compacted { watch: id, compact_revision })
-                        }
-                        _ => {}
-                    }
-                }
-                None
+            Input::Opened(_) => self.opened(endpoint, conn, out),
+            Input::Refused(_) => self.disconnected(now, endpoint, out, outputs),
+            Input::Closed(..) => self.disconnected(now, endpoint, out, outputs),
+            Input::Data(_, ServerMessage::Etcd(response)) => self.respond(now, *response, out, outputs),
+            _ => {}
+        }
+        out.because(cause);
+        None
+    }
+    /// Time-outs, retries, reconnects. Call it at `Wake`.
+    pub fn wake(&mut self, now: Time, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
+        if now < self.deadline() {
+            return;
+        }
+        let cause = out.cause();
+        for index in 0..self.endpoints.len() {
+            if let Link::Down { until, cause } = self.endpoints[index].link
+                && until <= now
+            {
+                out.because(cause);
+                self.dial(index, out);
             }
-            Input::Opened(conn) if Some(conn) == self.conn => None,
-            other => Some(other),
+        }
+        while self.timers.first().is_some_and(|(at, _)| *at <= now) {
+            let (at, id) = self.timers.pop_first().expect("there is a first one");
+            let Some(request) = self.requests.get_mut(&id) else { continue };
+            if request.deadline == at {
+                self.answer(id, Err(EtcdError::Timeout), outputs);
+            } else if request.retry_at == at {
+                request.retry_at = Time::NEVER;
+                self.dispatch(id, out);
+            }
+        }
+        if self.watch_at <= now {
+            self.watch_at = Time::NEVER;
+            self.open_watches(out);
+        }
+        out.because(cause);
+    }
+    /// Constant for a handful of endpoints.
+    pub fn deadline(&self) -> Time {
+        let dial = |endpoint: &Endpoint| if let Link::Down { until, .. } = endpoint.link { until } else { Time::NEVER };
+        let dials = self.endpoints.iter().map(dial).min().unwrap_or(Time::NEVER);
+        let timer = self.timers.first().map_or(Time::NEVER, |(at, _)| *at);
+        dials.min(timer).min(self.watch_at)
+    }
+
+    // Connections.
+
+    fn endpoint_of(&self, conn: Conn) -> Option<usize> {
+        self.endpoints.iter().position(|endpoint| matches!(endpoint.link, Link::Dialing(mine) | Link::Open(mine) if mine == conn))
+    }
+    fn dial(&mut self, index: usize, out: &mut Outbox) {
+        let endpoint = &mut self.endpoints[index];
+        endpoint.link = Link::Dialing(out.dial(Address::Etcd(endpoint.member), KeepAlive::ETCD_CLIENT));
+    }
+    fn opened(&mut self, index: usize, conn: Conn, out: &mut Outbox) {
+        self.endpoints[index].link = Link::Open(conn);
+        self.endpoints[index].backoff.succeeded();
+        for id in std::mem::take(&mut self.unsent) {
+            self.dispatch(id, out);
+        }
+        if self.watch_at == Time::NEVER {
+            self.open_watches(out);
         }
     }
-    pub fn wake(&mut self, _now: Time, _out: &mut Outbox, _outputs: &mut Vec<EtcdOutput<T>>) {}
-    /// Asks for a [`EtcdOutput::Progress`] of a watch.
-    pub fn request_progress(&mut self, watch: u64, out: &mut Outbox) {
-        self.write(Operation::WatchProgress { watch }, out);
+    /// An open connection that breaks is dialled again at once, as grpc-go's round robin does; a failed dial after a back-off.
+    fn disconnected(&mut self, now: Time, index: usize, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
+        let fault = out.cause();
+        let endpoint = &mut self.endpoints[index];
+        if matches!(endpoint.link, Link::Open(_)) {
+            self.dial(index, out);
+        } else {
+            let until = now + endpoint.backoff.delay(now, &mut self.stream);
+            endpoint.link = Link::Down { until, cause: fault };
+        }
+        let mut lost: Vec<u64> = self.requests.iter().filter(|(_, request)| request.sent == Some(index)).map(|(id, _)| *id).collect();
+        lost.sort_unstable();
+        for id in lost {
+            if !self.retries(now, id, out) {
+                self.answer(id, Err(EtcdError::Timeout), outputs);
+            }
+        }
+        if self.watch_endpoint == Some(index) {
+            self.watch_endpoint = None;
+            self.streams.clear();
+            for watching in self.watches.values_mut() {
+                (watching.stream, watching.cause) = (None, fault);
+            }
+            self.open_watches(out);
+        }
     }
-    pub fn deadline(&self) -> Time {
-        Time::NEVER
+    /// The next open connection in turn.
+    fn pick(&mut self) -> Option<(usize, Conn)> {
+        for _ in 0..self.endpoints.len() {
+            let index = self.turn;
+            self.turn = (self.turn + 1) % self.endpoints.len();
+            if let Link::Open(conn) = self.endpoints[index].link {
+                return Some((index, conn));
+            }
+        }
+        None
     }
-    fn write(&mut self, operation: Operation, out: &mut Outbox) -> u64 {
-        self.next += 1;
-        let request = Request { id: self.next, operation };
-        out.write(self.conn.expect("started"), Message::EtcdRequest(Box::new(request)));
-        self.next
+
+    // Requests.
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+    /// Writes a request to the member whose turn it is, or lets it wait for one.
+    fn dispatch(&mut self, id: u64, out: &mut Outbox) {
+        if !self.requests.contains_key(&id) {
+            return;
+        }
+        let Some((index, conn)) = self.pick() else { return self.unsent.push_back(id) };
+        let request = self.requests.get_mut(&id).expect("looked up above");
+        request.sent = Some(index);
+        request.tries += 1;
+        let before = out.cause();
+        out.because(request.cause);
+        write(out, conn, id, request.operation.clone());
+        out.because(before);
+    }
+    fn respond(&mut self, now: Time, response: Response, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
+        let id = response.id;
+        if let Some(&watch) = self.streams.get(&id) {
+            return self.watched(now, watch, response, out, outputs);
+        }
+        match response.result {
+            Err(error) if is_unavailable(error) && self.retries(now, id, out) => {}
+            Err(error) => self.answer(id, Err(error), outputs),
+            Ok(_) => self.answer(id, Ok(response), outputs),
+        }
+    }
+    /// Is this request, which came to nothing, sent again? At once, or after a pause when a quorum has been tried.
+    fn retries(&mut self, now: Time, id: u64, out: &mut Outbox) -> bool {
+        let quorum = self.endpoints.len() as u32 / 2 + 1;
+        let Some(request) = self.requests.get_mut(&id) else { return false };
+        if !is_repeatable(&request.operation) || request.tries >= TRIES_MAX || request.deadline <= now {
+            return false;
+        }
+        request.sent = None;
+        if request.tries.is_multiple_of(quorum) {
+            request.retry_at = now + about(RETRY_PAUSE, &mut self.stream);
+            self.timers.insert((request.retry_at, id));
+        } else {
+            self.dispatch(id, out);
+        }
+        true
+    }
+    /// Answers a request, if it has not been answered before.
+    fn answer(&mut self, id: u64, result: Result<Response, EtcdError>, outputs: &mut Vec<EtcdOutput<T>>) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        if request.deadline != Time::NEVER {
+            self.timers.remove(&(request.deadline, id));
+        }
+        outputs.push(EtcdOutput::Answer { token: request.token, cause: request.cause, result });
+    }
+
+    // Watches.
+
+    fn watch_conn(&self) -> Option<Conn> {
+        match self.endpoints[self.watch_endpoint?].link {
+            Link::Open(conn) => Some(conn),
+            _ => None,
+        }
+    }
+    /// Opens every watch that has no stream, on the member that carries the others or on the next in turn.
+    fn open_watches(&mut self, out: &mut Outbox) {
+        if self.watches.values().all(|watching| watching.stream.is_some()) {
+            return;
+        }
+        if self.watch_endpoint.is_none() {
+            self.watch_endpoint = self.pick().map(|(index, _)| index);
+        }
+        let Some(conn) = self.watch_conn() else { return };
+        let before = out.cause();
+        for (name, watching) in &mut self.watches {
+            if watching.stream.is_some() {
+                continue;
+            }
+            let id = self.next_id;
+            self.next_id += 1;
+            watching.stream = Some(id);
+            self.streams.insert(id, *name);
+            let watch = Watch {
+                keys: watching.keys.clone(),
+                start: watching.next,
+                previous_value: true,
+                progress_notify: true,
+                no_put: false,
+                no_delete: false,
+            };
+            out.because(watching.cause);
+            write(out, conn, id, Operation::Watch(watch));
+        }
+        out.because(before);
+    }
+    /// What came on a watch's stream.
+    fn watched(&mut self, now: Time, name: u64, response: Response, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
+        let Response { id, revision, result, .. } = response;
+        let watching = self.watches.get_mut(&name).expect("a stream has a watch");
+        match result {
+            Ok(Answer::WatchEvents(mut events)) => {
+                // A member never sends what was before the start; if one did, this is where it would become a duplicate.
+                events.retain(|event| event.kv.mod_revision >= watching.next);
+                let Some(last) = events.last() else { return };
+                let revision = last.kv.mod_revision;
+                watching.next = revision.next();
+                outputs.push(EtcdOutput::Events { watch: name, events, revision, cause: Cause::revision(revision) });
+            }
+            Ok(Answer::WatchProgress) => {
+                watching.next = watching.next.max(revision.next());
+                outputs.push(EtcdOutput::Progress { watch: name, revision });
+            }
+            Ok(Answer::WatchCanceled { compact_revision }) if compact_revision != Revision::ZERO => {
+                self.watches.remove(&name);
+                self.streams.remove(&id);
+                outputs.push(EtcdOutput::Compacted { watch: name, compact_revision });
+            }
+            Err(EtcdError::Compacted) => {
+                let compact_revision = watching.next;
+                self.watches.remove(&name);
+                self.streams.remove(&id);
+                outputs.push(EtcdOutput::Compacted { watch: name, compact_revision });
+            }
+            // Cancelled by a member that may not serve it, or that has no leader (`WithRequireLeader`): the watch, and with it all of
+            // the shared stream, goes on elsewhere.
+            Ok(Answer::WatchCanceled { .. }) | Err(_) => self.move_watches(now, out),
+            Ok(_) => {}
+        }
+    }
+    /// Leaves the member that carries the watches; opens them on the next one after a pause.
+    fn move_watches(&mut self, now: Time, out: &mut Outbox) {
+        let Some(conn) = self.watch_conn() else { return };
+        let cause = out.cause();
+        self.streams.clear();
+        for watching in self.watches.values_mut() {
+            watching.cause = cause;
+            if let Some(stream) = watching.stream.take() {
+                let id = self.next_id;
+                self.next_id += 1;
+                write(out, conn, id, Operation::WatchCancel { watch: stream });
+            }
+        }
+        self.watch_endpoint = None;
+        self.watch_at = now + about(WATCH_PAUSE, &mut self.stream);
     }
 }
+
+fn write(out: &mut Outbox, conn: Conn, id: u64, operation: Operation) {
+    out.write(conn, Message::EtcdRequest(Box::new(Request { id, operation })));
+}
+/// Within 10 % of `pause`.
+fn about(pause: Duration, stream: &mut Stream) -> Duration {
+    stream.duration_between(pause.scale(9, 10), pause.scale(11, 10))
+}
+/// What gRPC's code `Unavailable` stands for (etcd `api/v3rpc/rpctypes/error.go`).
+fn is_unavailable(error: EtcdError) -> bool {
+    matches!(error, EtcdError::Unavailable | EtcdError::NoLeader | EtcdError::LeaderChanged | EtcdError::Timeout)
+}
+/// May be sent again although it may have been done (etcd `client/v3/retry.go`). A lease grant is not repeated here, since its id is
+/// chosen by the sender: the second one would fail with `LeaseExists`.
+fn is_repeatable(operation: &Operation) -> bool {
+    match operation {
+        Operation::Range(_) | Operation::Status | Operation::LeaseKeepAlive { .. } | Operation::LeaseRevoke { .. } => true,
+        Operation::Txn(txn) => txn.is_read_only(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

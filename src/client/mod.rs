@@ -5,13 +5,16 @@
 //! These are parts of actors, not actors: they get `now` and the actor's inputs, write effects into the actor's outbox, and hand back
 //! what concerns the actor. They use `wire` and below.
 
+pub mod backoff;
 pub mod cache;
 pub mod etcd;
 pub mod leader;
 pub mod limiter;
+mod reflector;
 pub mod session;
 pub mod work_queue;
 
+pub use backoff::Backoff;
 pub use cache::{Cache, Change};
 pub use etcd::{EtcdClient, EtcdOutput};
 pub use leader::{LeaderConfig, LeaderElector, LeaderTimings, Leadership};

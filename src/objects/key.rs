@@ -110,13 +110,23 @@ pub struct Key {
 impl Key {
     /// `namespace` is ignored for kinds that have none.
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Key {
+        let mut path = String::new();
+        Key::write_path(kind, namespace, name, &mut path);
         let namespace_at = "/registry/".len() + kind.resource().len() + 1;
-        let (path, name_at) = if kind.namespaced() {
-            (format!("/registry/{}/{namespace}/{name}", kind.resource()), namespace_at + namespace.len() + 1)
-        } else {
-            (format!("/registry/{}/{name}", kind.resource()), namespace_at)
-        };
+        let name_at = if kind.namespaced() { namespace_at + namespace.len() + 1 } else { namespace_at };
         Key { path: path.into(), kind, namespace_at: namespace_at as u16, name_at: name_at as u16 }
+    }
+    /// Appends the path that such a key has: a map of keys can be asked by it (`Borrow<str>`) without making a key.
+    pub fn write_path(kind: Kind, namespace: &str, name: &str, path: &mut String) {
+        path.reserve("/registry/".len() + kind.resource().len() + namespace.len() + name.len() + 2);
+        for part in ["/registry/", kind.resource(), "/"] {
+            path.push_str(part);
+        }
+        if kind.namespaced() {
+            path.push_str(namespace);
+            path.push('/');
+        }
+        path.push_str(name);
     }
     /// Reads an etcd key; `None` if it is not one of ours.
     pub fn from_path(path: &Arc<str>) -> Option<Key> {
@@ -171,6 +181,12 @@ impl Ord for Key {
 impl std::hash::Hash for Key {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.path.hash(state);
+    }
+}
+/// Equality, order and hash of a key are those of its path.
+impl std::borrow::Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.path
     }
 }
 /// `Pod default/web-1`, `Node worker-3`.
