@@ -11,7 +11,7 @@ use crate::base::{Cause, FactId, Incarnation, Revision, Term, Time};
 use crate::objects::{Key, Kind, Object, Stored};
 use crate::wire::api::{ApiRequest, Body, DeleteOptions, Part, Patch, Propagation, Reason, Scope, Verb, WatchEvent};
 use crate::wire::etcd::{self, Answer, CompareTarget, KeyRange, KeyValue, LeaseId, Op, OpAnswer, Operation, RangeAnswer};
-use crate::wire::{Actor, Address, Boot, Conn, Effect, Input, Member, Message, NetOp, NodeId, Outbox, Server, ServerMessage};
+use crate::wire::{Actor, Address, Boot, Conn, Effect, Input, Member, Message, NetOp, NodeId, Outbox, Server, ServerMessage, Work, WorkId};
 
 /// One store that answers at once, in order.
 #[derive(Default)]
@@ -97,6 +97,8 @@ struct World {
     answers: Vec<(u64, Cause, Body)>,
     health: Option<bool>,
     silent: bool,
+    works: Vec<(WorkId, u32)>,
+    closed: Vec<Conn>,
 }
 
 const CLIENT: Conn = Conn(1_000_000);
@@ -114,6 +116,8 @@ impl World {
             answers: vec![],
             health: None,
             silent: false,
+            works: vec![],
+            closed: vec![],
         };
         let boot = Boot { incarnation: Incarnation(1), machine_boot: Incarnation(1), disk: Vec::new() };
         world.feed(Input::Boot(Box::new(boot)), Cause::NONE);
@@ -130,6 +134,8 @@ impl World {
             for (cause, effect) in effects {
                 match effect {
                     Effect::Net(NetOp::Dial(conn, ..)) => inputs.push_back((cause, Input::Opened(conn))),
+                    Effect::Net(NetOp::Close(conn)) => self.closed.push(conn),
+                    Effect::Compute(id, Work::List { objects }) => self.works.push((id, objects)),
                     Effect::Net(NetOp::Health(health)) => self.health = Some(health),
                     Effect::Net(NetOp::Write(_, Message::ApiResponse(response))) => self.answers.push((response.id, cause, response.body)),
                     Effect::Net(NetOp::Write(conn, Message::EtcdRequest(request))) if !self.silent => {
@@ -439,6 +445,76 @@ fn watches_follow_and_replay_and_name_their_causes() {
     world.told(all);
     world.wake_at(world.now + Duration::from_secs(300));
     assert_eq!(world.told(all), ["end None"]);
+}
+
+#[test]
+fn a_fresh_list_of_a_quiet_kind_waits_for_progress() {
+    let mut world = World::new();
+    let revision = world.create(pod("a")).revision;
+    let Body::List { revision: cached, .. } = world.ask(Verb::List { kind: Kind::Node, scope: Scope::all(), fresh: false }) else {
+        panic!("no list")
+    };
+    assert!(cached < revision, "nothing has told the cache of nodes about pods");
+    let Body::List { revision: fresh, .. } = world.ask(Verb::List { kind: Kind::Node, scope: Scope::all(), fresh: true }) else {
+        panic!("no list")
+    };
+    assert_eq!(fresh, revision);
+}
+
+#[test]
+fn a_bookmark_a_minute_tells_a_watcher_how_far_it_is() {
+    let mut world = World::new();
+    let scope = Scope::on_node(&"n1".into());
+    let watch = world.send(Verb::Watch { kind: Kind::Pod, scope, from: Revision::ZERO, timeout: Duration::from_secs(100) });
+    let revision = world.create(pod("a")).revision;
+    assert_eq!(world.told(watch), [""; 0]);
+    let start = world.now;
+    world.wake_at(start + Duration::from_secs(60));
+    assert_eq!(world.told(watch), [format!("bookmark {revision}")]);
+    world.wake_at(start + Duration::from_secs(100));
+    assert_eq!(world.told(watch), ["end None"], "it knows already");
+}
+
+#[test]
+fn a_write_that_etcd_leaves_without_an_answer_has_an_unknown_outcome() {
+    let mut world = World::new();
+    world.silent = true;
+    let id = world.send(create(pod("a")));
+    assert!(world.answers.is_empty());
+    world.wake_at(world.now + Duration::from_secs(60));
+    let (_, _, body) = world.answers.iter().find(|(answered, ..)| *answered == id).expect("an answer after the deadline");
+    let Body::Error(error) = body else { panic!("expected an error, not {body:?}") };
+    assert_eq!(error.reason, Reason::Timeout);
+    assert!(error.reason.outcome_unknown());
+}
+
+#[test]
+fn a_big_list_takes_the_machines_time() {
+    let mut world = World::new();
+    for number in 0..501 {
+        world.create(pod(&format!("p{number:03}")));
+    }
+    let id = world.send(Verb::List { kind: Kind::Pod, scope: Scope::all(), fresh: false });
+    assert!(world.answers.iter().all(|(answered, ..)| *answered != id), "not before the work is done");
+    let (work, objects) = world.works.pop().expect("work for the machine");
+    assert_eq!(objects, 501);
+    world.feed(Input::Done(work), Cause::NONE);
+    assert!(
+        matches!(world.answers.iter().find(|(answered, ..)| *answered == id), Some((.., Body::List { items, .. })) if items.len() == 501)
+    );
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off() {
+    let mut world = World::new();
+    let watch = world.send(Verb::Watch { kind: Kind::Pod, scope: Scope::all(), from: Revision::ZERO, timeout: Duration::from_secs(300) });
+    world.feed(Input::Blocked(CLIENT), Cause::NONE);
+    world.wake_at(world.now + Duration::from_secs(1));
+    assert_eq!(world.closed, [CLIENT]);
+    world.feed(Input::Accepted(Conn(CLIENT.0 + 1), Address::Operator), Cause::NONE);
+    let request = ApiRequest { id: 900, verb: create(pod("a")) };
+    world.feed(Input::Data(Conn(CLIENT.0 + 1), ServerMessage::Client(Box::new(request))), Cause::NONE);
+    assert_eq!(world.told(watch), [""; 0]);
 }
 
 #[test]

@@ -339,7 +339,7 @@ pub fn delete(now: Time, key: &Key, options: &DeleteOptions, current: &Stored) -
         }
         // It may only shorten, counted from the first delete, and never into the past.
         Some((at, before)) => {
-            let asked = if matches!(old, Object::Pod(_)) && options.grace_period_seconds.is_none() { before } else { grace };
+            let asked = options.grace_period_seconds.unwrap_or(before);
             if asked < before {
                 let shortened = at - Duration::from_secs(before) + Duration::from_secs(asked);
                 meta.deletion_timestamp = Some(shortened.max(now).truncate_to_second());
