@@ -1,0 +1,158 @@
+//! `traffic.png`: what became of the requests, second by second, and how long they took.
+
+use std::collections::BTreeMap;
+
+use super::axis::{Panel, round_up};
+use super::canvas::{Canvas, Colour, HEADER, MARGIN, Swatch, WIDTH, palette};
+use super::{fault_bands, fault_labels, fault_lines, grouped, header, nothing, shorten};
+use crate::base::Time;
+use crate::objects::Key;
+use crate::report::Report;
+use crate::report::model::{Bucket, path_name};
+
+const TITLE: &str = "What clients saw";
+/// The services with most requests; traffic.csv has all.
+const MOST_SERVICES: usize = 3;
+const LABELS: f64 = 80.0;
+const OK: Colour = palette::GREEN;
+
+/// Outcomes from the bottom of a bar to its top.
+const OUTCOMES: [(&str, Colour, fn(&Bucket) -> u32); 4] = [
+    ("ok", OK, |bucket| bucket.ok),
+    ("refused", palette::ORANGE, |bucket| bucket.refused),
+    ("reset", palette::PURPLE, |bucket| bucket.reset),
+    ("timed out", palette::VERMILLION, |bucket| bucket.timeout),
+];
+
+pub fn draw(report: &Report) -> Canvas {
+    let model = &report.model;
+    let services = services(report);
+    if services.is_empty() {
+        return nothing(report, TITLE, "The scenario has no traffic.");
+    }
+    let (outcomes_height, latency_height) = if services.len() == 1 { (340.0, 220.0) } else { (220.0, 140.0) };
+    let mut scratch = Canvas::new(WIDTH, 100.0);
+    let base = Panel { left: MARGIN + LABELS, top: 0.0, right: WIDTH - MARGIN, bottom: 0.0, start: model.start, end: model.end };
+    let labels = fault_labels(report, &base, &mut scratch);
+    let mut top = HEADER + 24.0 + labels.height();
+    let mut panels = Vec::new();
+    for _ in &services {
+        let outcomes = Panel { top, bottom: top + outcomes_height, ..base };
+        let latency = Panel { top: outcomes.bottom + 48.0, bottom: outcomes.bottom + 48.0 + latency_height, ..base };
+        top = latency.bottom + 64.0;
+        panels.push((outcomes, latency));
+    }
+    let mut canvas = Canvas::new(WIDTH, top);
+    let mut legend: Vec<(Swatch, String)> = OUTCOMES.iter().map(|&(name, colour, _)| (Swatch::Fill(colour), name.to_string())).collect();
+    legend.push((Swatch::Line(palette::BLUE), "half of the answers are faster (p50)".to_string()));
+    legend.push((Swatch::Line(palette::TEXT), "99 % are faster (p99)".to_string()));
+    header(&mut canvas, report, TITLE, &legend);
+    for (index, ((service, buckets), (outcomes, latency))) in services.iter().zip(&panels).enumerate() {
+        draw_outcomes(report, &mut canvas, outcomes, service, buckets, if index == 0 { labels.height() } else { 0.0 });
+        draw_latency(report, &mut canvas, latency, buckets);
+        if index == 0 {
+            labels.draw(&mut canvas, outcomes.top - 6.0, outcomes.top);
+        }
+    }
+    if let Some((_, last)) = panels.last() {
+        last.time_labels(&mut canvas);
+    }
+    canvas
+}
+
+/// The services with most requests, each with its clients' buckets summed (of latencies the longest).
+fn services<'r>(report: &Report<'r>) -> Vec<(&'r Key, Vec<Bucket>)> {
+    let mut all: BTreeMap<&Key, BTreeMap<Time, Bucket>> = BTreeMap::new();
+    for traffic in &report.model.traffic {
+        let sums = all.entry(traffic.service).or_default();
+        for bucket in &traffic.buckets {
+            let sum = sums.entry(bucket.at).or_insert(Bucket { at: bucket.at, ..Bucket::default() });
+            sum.sent += bucket.sent;
+            sum.ok += bucket.ok;
+            sum.refused += bucket.refused;
+            sum.reset += bucket.reset;
+            sum.timeout += bucket.timeout;
+            sum.p50 = sum.p50.max(bucket.p50);
+            sum.p99 = sum.p99.max(bucket.p99);
+        }
+    }
+    let mut services: Vec<(&Key, Vec<Bucket>)> = all.into_iter().map(|(key, sums)| (key, sums.into_values().collect())).collect();
+    services.sort_by_key(|(_, buckets)| std::cmp::Reverse(buckets.iter().map(|bucket| u64::from(bucket.sent)).sum::<u64>()));
+    services.truncate(MOST_SERVICES);
+    services
+}
+
+/// Several buckets as one, so that a bar is at least a pixel and a half wide: the bar's left and right, seconds, the buckets.
+fn bars<'b>(panel: &Panel, buckets: &'b [Bucket]) -> Vec<(f64, f64, f64, &'b [Bucket])> {
+    let stride = buckets.len().div_ceil(((panel.right - panel.left) / 1.5) as usize).max(1);
+    let mut before = panel.start;
+    let mut bars = Vec::new();
+    for chunk in buckets.chunks(stride) {
+        let at = chunk.last().expect("a chunk is not empty").at;
+        if at > before {
+            bars.push((panel.x(before), panel.x(at), at.since(before).as_secs_f64(), chunk));
+        }
+        before = before.max(at);
+    }
+    bars
+}
+
+fn draw_outcomes(report: &Report, canvas: &mut Canvas, panel: &Panel, service: &Key, buckets: &[Bucket], labels: f64) {
+    let rate = |chunk: &[Bucket], seconds: f64, outcome: fn(&Bucket) -> u32| {
+        chunk.iter().map(|bucket| f64::from(outcome(bucket))).sum::<f64>() / seconds
+    };
+    let bars = bars(panel, buckets);
+    let all = |chunk: &[Bucket], seconds: f64| OUTCOMES.iter().map(|&(_, _, outcome)| rate(chunk, seconds, outcome)).sum::<f64>();
+    let most = round_up(bars.iter().map(|&(_, _, seconds, chunk)| all(chunk, seconds)).fold(1.0, f64::max) * 1.08);
+    panel.ground(canvas);
+    fault_bands(report, panel, canvas);
+    panel.time_grid(canvas);
+    let caption = format!("Service {}, requests per second by outcome", shorten(&path_name(service), 60));
+    canvas.text(panel.left, panel.top - labels - 14.0, &caption).size(15.0).bold().draw();
+    panel.value_axis(canvas, most, |value| grouped(value as u64));
+    for (left, right, seconds, chunk) in bars {
+        let mut height = 0.0;
+        for (_, colour, outcome) in OUTCOMES {
+            let rate = rate(chunk, seconds, outcome);
+            if rate > 0.0 {
+                canvas.rect(left, panel.y(height + rate, most), right, panel.y(height, most), colour);
+            }
+            height += rate;
+        }
+    }
+    canvas.rect(panel.left, panel.bottom, panel.right, panel.bottom + 1.0, palette::BORDER);
+    fault_lines(report, panel, canvas);
+}
+
+/// Latencies on a logarithmic scale: a request that waits for a connection takes a thousand times as long as one that does not.
+fn draw_latency(report: &Report, canvas: &mut Canvas, panel: &Panel, buckets: &[Bucket]) {
+    let answered: Vec<&Bucket> = buckets.iter().filter(|bucket| bucket.ok > 0 && bucket.p50.nanos() > 0).collect();
+    panel.ground(canvas);
+    fault_bands(report, panel, canvas);
+    panel.time_grid(canvas);
+    panel.caption(canvas, "Latency of the requests that were answered, ms (logarithmic)");
+    let least = answered.iter().map(|bucket| bucket.p50.nanos()).min().unwrap_or(1_000_000);
+    let most = answered.iter().map(|bucket| bucket.p99.nanos()).max().unwrap_or(1_000_000).max(least);
+    // Whole decades, in nanoseconds.
+    let (low, mut high) = (least.ilog10(), most.ilog10() + 1);
+    if high < low + 2 {
+        high = low + 2;
+    }
+    let decades = f64::from(high - low);
+    let y = |nanos: u64| panel.y(crate::base::maths::ln(nanos as f64) / std::f64::consts::LN_10 - f64::from(low), decades);
+    for decade in low..=high {
+        let height = panel.y(f64::from(decade - low), decades);
+        canvas.rect(panel.left, height - 0.5, panel.right, height + 0.5, palette::GRID);
+        let label = if decade >= 6 { grouped(10u64.pow(decade - 6)) } else { format!("0.{:0>1$}", 1, 6 - decade as usize) };
+        canvas.text(panel.left - 10.0, height, &label).size(13.0).colour(palette::SUBTLE).right().draw();
+    }
+    for (latency, colour) in [(0, palette::TEXT), (1, palette::BLUE)] {
+        let points: Vec<(f64, f64)> =
+            answered.iter().map(|bucket| (panel.x(bucket.at), y(if latency == 0 { bucket.p99 } else { bucket.p50 }.nanos()))).collect();
+        if points.len() > 1 {
+            canvas.line(&points, colour, if latency == 0 { 1.5 } else { 2.0 });
+        }
+    }
+    canvas.rect(panel.left, panel.bottom, panel.right, panel.bottom + 1.0, palette::BORDER);
+    fault_lines(report, panel, canvas);
+}

@@ -1,0 +1,131 @@
+//! `summary.json`: the run in a few lines for programs. `format` is 1; fields are only ever added.
+
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Exporter, Report};
+use crate::base::{Duration, Time};
+
+#[derive(Serialize)]
+struct Summary<'r> {
+    format: u32,
+    name: &'r str,
+    seed: u64,
+    digest: String,
+    /// Seconds of virtual time.
+    duration: f64,
+    held: bool,
+    expectations: Vec<Expectation<'r>>,
+    recovery: Vec<Recovery<'r>>,
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+struct Expectation<'r> {
+    description: &'r str,
+    held: bool,
+    seen: &'r str,
+}
+
+/// The columns of `recovery.csv`; `null` where it never happened.
+#[derive(Serialize)]
+struct Recovery<'r> {
+    fault: &'r str,
+    target: Vec<&'r str>,
+    at: f64,
+    workload: Option<String>,
+    detected: Option<f64>,
+    evicted: Option<f64>,
+    evicted_last: Option<f64>,
+    replaced: Option<f64>,
+    ready_again: Option<f64>,
+    unavailable_seconds: f64,
+    down_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    events: u64,
+    messages: u64,
+    revisions: u64,
+    facts: usize,
+    pods: usize,
+    nodes: usize,
+}
+
+/// The file.
+pub struct SummaryFile;
+
+impl Exporter for SummaryFile {
+    fn file(&self) -> &'static str {
+        "summary.json"
+    }
+    fn export(&self, report: &Report, path: &Path) -> io::Result<()> {
+        std::fs::write(path, json(report))
+    }
+}
+
+/// The text of `summary.json`, which `--json` puts on the standard output.
+pub fn json(report: &Report) -> String {
+    let model = &report.model;
+    let record = model.record;
+    let instant = |at: Time| seconds(u128::from(at.since(model.start).nanos()));
+    let recovery = report
+        .recovery
+        .iter()
+        .map(|row| {
+            let fault = &model.faults()[row.fault];
+            Recovery {
+                fault: &fault.kind,
+                target: fault.targets.iter().map(|target| target.as_str()).collect(),
+                at: instant(row.at),
+                workload: row.workload.map(|workload| model.workload_name(workload)),
+                detected: row.detected.map(instant),
+                evicted: row.evicted.map(instant),
+                evicted_last: row.evicted_last.map(instant),
+                replaced: row.replaced.map(instant),
+                ready_again: row.ready_again.map(instant),
+                unavailable_seconds: seconds(row.unavailable),
+                down_seconds: seconds(u128::from(row.down.nanos())),
+            }
+        })
+        .collect();
+    let summary = Summary {
+        format: 1,
+        name: &record.scenario.name,
+        seed: record.scenario.seed,
+        digest: record.digest.to_string(),
+        duration: seconds(u128::from(duration(report).nanos())),
+        held: record.expectations.iter().all(|verdict| verdict.held),
+        expectations: record
+            .expectations
+            .iter()
+            .map(|verdict| Expectation { description: &verdict.description, held: verdict.held, seen: &verdict.seen })
+            .collect(),
+        recovery,
+        counts: Counts {
+            events: record.counts.events,
+            messages: record.counts.messages,
+            revisions: record.counts.revisions,
+            facts: record.facts.len(),
+            pods: model.pods.len(),
+            nodes: model.nodes.len(),
+        },
+    };
+    let mut text = serde_json::to_string_pretty(&summary).expect("numbers and text can be written");
+    text.push('\n');
+    text
+}
+
+/// How long the run was.
+pub fn duration(report: &Report) -> Duration {
+    report.model.end.since(report.model.start)
+}
+
+/// Seconds for JSON, cut to microseconds. One division of whole numbers, rounded as IEEE 754 says and written with the fewest digits that
+/// give it back: the same text everywhere.
+fn seconds(nanos: u128) -> f64 {
+    (nanos / 1_000) as f64 / 1e6
+}
