@@ -13,7 +13,7 @@ impl List {
     pub fn run(self) -> Outcome {
         let width = scenario::shipped().iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
         for scenario in scenario::shipped() {
-            say(&format!("{:width$}  {}\n", scenario.name, scenario.line()));
+            say(&format!("{:width$}  {}\n", scenario.name, scenario.about));
         }
         Outcome::Held
     }

@@ -19,7 +19,7 @@ pub struct Report {
 
 impl Report {
     pub fn run(self) -> Outcome {
-        let record = match report::read(&self.run.join(report::RECORD_FILE)) {
+        let record = match report::read(&self.run.join(report::saved::FILE)) {
             Ok(record) => record,
             Err(error) => {
                 eprintln!("error: {error}");
@@ -30,7 +30,7 @@ impl Report {
             eprintln!("error: {error}");
             return Outcome::Lacking;
         }
-        say(&report::text(&record, false));
+        say(&report::text::summary(&report::Report::new(&record), false));
         Outcome::Held
     }
 }

@@ -68,7 +68,7 @@ impl Run {
         }
         let mut plan = loaded.plan;
         if let Some(until) = &self.until {
-            match scenario::units::duration(until) {
+            match scenario::units::parse_duration(until) {
                 Some(span) => plan.duration = plan.duration.min(span),
                 None => {
                     eprintln!("error: --until: \"{until}\" is not a duration (expected \"90s\" or \"5m30s\", say)");
@@ -78,7 +78,7 @@ impl Run {
         }
         let folder = self.folder(&plan.name, plan.seed);
         if let Some(folder) = &folder
-            && let Err(error) = report::probe(folder)
+            && let Err(error) = report::files::make_folder(folder)
         {
             eprintln!("error: {error}");
             return Outcome::Lacking;
@@ -119,12 +119,12 @@ impl Run {
 
     fn tell(&self, record: &crate::engine::record::Record, folder: Option<&Path>) {
         if self.json {
-            say(&report::summary_json(record));
+            say(&report::summary::json(&report::Report::new(record)));
         } else if self.quiet {
             say(&format!("digest {}\n", record.digest));
         } else {
             let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let mut text = report::text(record, colour);
+            let mut text = report::text::summary(&report::Report::new(record), colour);
             if let Some(folder) = folder
                 && let Some(place) = text.rfind("digest ")
             {
