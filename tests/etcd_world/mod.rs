@@ -365,8 +365,7 @@ pub fn world_command(world: &mut Option<World>, command: &str, output: &mut Stri
         "partition" => {
             let names = command.strip_prefix("partition").unwrap();
             let resolve = |name: &str| member(world, name);
-            let mut groups: Vec<BTreeSet<Member>> =
-                names.split('|').map(|group| group.split_whitespace().map(resolve).collect()).collect();
+            let mut groups: Vec<BTreeSet<Member>> = names.split('|').map(|group| group.split_whitespace().map(resolve).collect()).collect();
             let named: BTreeSet<Member> = groups.iter().flatten().copied().collect();
             // The others stay together.
             groups.push(world.members().into_iter().filter(|member| !named.contains(member)).collect());
