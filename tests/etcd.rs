@@ -4,7 +4,8 @@ mod etcd_world;
 
 use std::fmt::Write;
 
-use clustersim::base::{Duration, Revision};
+use clustersim::base::{Cause, Duration, Revision, Term};
+use clustersim::etcd::EtcdMember;
 use clustersim::wire::Member;
 use clustersim::wire::etcd::*;
 use etcd_world::{World, member, play_directory, world_command};
@@ -167,4 +168,32 @@ fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
 #[test]
 fn transcripts() {
     play_directory("etcd", run);
+}
+
+/// A cluster that begins with a store has it before its first election, and counts on from its revision.
+#[test]
+fn a_running_cluster_boots_from_a_store() {
+    let kv = KeyValue {
+        key: "a".into(),
+        value: Value::bytes(b"1"),
+        create_revision: Revision(40),
+        mod_revision: Revision(70),
+        version: 3,
+        lease: LeaseId::default(),
+        cause: Cause::NONE,
+    };
+    let state = StoreSnapshot { revision: Revision(100), kvs: vec![kv.clone()], ..StoreSnapshot::default() };
+    let records = EtcdMember::boot_records(state, Term(4));
+    let mut world = World::new(3, 1);
+    world.members().into_iter().for_each(|member| world.set_disk(member, records.clone()));
+    world.start_all();
+    assert_eq!(world.actor(Member(2)).unwrap().store().unwrap().get("a"), Some(&kv));
+    world.run_for(Duration::from_secs(3));
+    let leader = world.leader().unwrap();
+    let id = world.request(leader, Operation::Txn(Txn::if_unchanged("a".into(), Revision(70), op("put a 2"))));
+    world.run_for(Duration::from_millis(100));
+    let response = world.answer(id).expect("it is answered");
+    assert_eq!((response.revision, response.term), (Revision(101), Term(5)));
+    assert_eq!(world.status(leader).unwrap().applied.0, 102);
+    assert!(world.applied.iter().filter(|(_, applied)| applied.revision == Revision(101)).count() == 3);
 }

@@ -91,6 +91,10 @@ impl World {
     pub fn actor(&self, member: Member) -> Option<&EtcdMember> {
         self.machines[&member].actor.as_ref()
     }
+    /// What a member finds on its disk at its next start.
+    pub fn set_disk(&mut self, member: Member, records: Vec<DiskRecord>) {
+        self.machines.get_mut(&member).unwrap().durable = records;
+    }
     pub fn set_sync(&mut self, member: Member, sync: Duration) {
         self.machines.get_mut(&member).unwrap().sync = sync;
     }
