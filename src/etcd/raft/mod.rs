@@ -208,6 +208,9 @@ impl Raft {
         raft
     }
 
+    pub fn me(&self) -> Member {
+        self.config.me
+    }
     pub fn role(&self) -> Role {
         self.role
     }
