@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Config;
 use super::backoff::{Backoff, first_sync_after, sync_retry};
 use super::pod::Waiting;
-use crate::base::{Cause, Name, Stream, Time};
+use super::{Config, Env};
+use crate::base::{Cause, Name, Time};
 use crate::client::TokenBucket;
 use crate::objects::node::NodeImage;
 use crate::objects::pod::PullPolicy;
@@ -75,27 +75,18 @@ impl Images {
         images.into_iter().take(LISTED_MAX).map(|(name, size)| NodeImage { names: vec![name.clone()], size_bytes: *size }).collect()
     }
     /// Sees to it that a container's image is here.
-    pub fn ensure(
-        &mut self,
-        now: Time,
-        pod: &Uid,
-        index: u16,
-        container: &Container,
-        cause: Cause,
-        config: &Config,
-        stream: &mut Stream,
-    ) -> Ensure {
+    pub fn ensure(&mut self, pod: &Uid, index: u16, container: &Container, cause: Cause, env: &mut Env) -> Ensure {
         let image = &container.image;
         let present = self.present.contains_key(image);
         match (policy(container), present) {
             (PullPolicy::IfNotPresent | PullPolicy::Never, true) => return Ensure::Present,
-            (PullPolicy::Never, false) => return Ensure::Held(Waiting::ErrImageNeverPull, sync_retry(now, stream)),
+            (PullPolicy::Never, false) => return Ensure::Held(Waiting::ErrImageNeverPull, sync_retry(env.now, env.stream)),
             _ => {}
         }
         if let Some((backoff, failed)) = self.backoffs.get(&(pod.clone(), image.clone())) {
-            let until = backoff.until(*failed, config.image_pull_max_backoff);
-            if until > now {
-                return Ensure::Held(Waiting::ImagePullBackOff, first_sync_after(now, until, stream));
+            let until = backoff.until(*failed, env.config.image_pull_max_backoff);
+            if until > env.now {
+                return Ensure::Held(Waiting::ImagePullBackOff, first_sync_after(env.now, until, env.stream));
             }
         }
         self.queue.push_back(PullRequest { pod: pod.clone(), index, image: image.clone(), cause });

@@ -1,7 +1,7 @@
 //! Probes: thresholds and ticks of one probe of one container (facts/kubelet.md section 5).
 //!
 //! A worker ticks with its probe's period from an origin. While a result is promised to hold it sleeps to the tick at which the run of
-//! equal results reaches its threshold, or to the first tick at which the result may be another, and counts the ticks in between as
+//! equal results reaches its threshold, or to the first tick whose answer may be another, and counts the ticks in between as
 //! if they had been made: the outcome is that of ticking eagerly (tested below).
 
 use crate::base::{Duration, Time};
@@ -15,6 +15,8 @@ pub(super) struct ProbeWorker {
     /// Ticks are at `origin + n * period`.
     origin: Time,
     period: Duration,
+    /// How long an answer may take: a probe that is asked before a promise ends may be answered after it.
+    timeout: Duration,
     thresholds: Thresholds,
     /// The last result and how often it came in a row.
     run: (bool, u64),
@@ -38,7 +40,7 @@ impl ProbeWorker {
             Thresholds { success: probe.success_threshold.unwrap_or(1).max(1), failure: probe.failure_threshold.unwrap_or(3).max(1) };
         let period = Duration::from_secs(probe.period_seconds.unwrap_or(10).max(1));
         let verdict = (kind == ProbeKind::Readiness).then_some(false);
-        ProbeWorker { kind, origin, period, thresholds, run: (false, 0), verdict, next: Time::NEVER }
+        ProbeWorker { kind, origin, period, timeout: timeout(probe), thresholds, run: (false, 0), verdict, next: Time::NEVER }
     }
     /// Ticks from now on, but not before `earliest` (the container's start and the probe's initial delay).
     pub fn begin(&mut self, now: Time, earliest: Time) {
@@ -64,7 +66,11 @@ impl ProbeWorker {
             self.verdict = Some(success);
         }
         let after = (now + Duration::from_nanos(1)).next_tick(self.origin, self.period);
-        let may_change = if holds_until == Time::NEVER { Time::NEVER } else { after.max(holds_until).next_tick(self.origin, self.period) };
+        let may_change = if holds_until == Time::NEVER {
+            Time::NEVER
+        } else {
+            after.max(holds_until - self.timeout).next_tick(self.origin, self.period)
+        };
         self.next = if decided { may_change } else { may_change.min(after + self.period * (threshold - self.run.1 - 1)) };
         if !decided {
             self.run.1 += self.next.since(after).nanos() / self.period.nanos();

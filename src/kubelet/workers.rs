@@ -163,7 +163,7 @@ impl Worker {
         record.begin_attempt();
         record.waiting = Waiting::Creating;
         let (container, _) = self.spec(index);
-        match shared.images.ensure(now, self.uid(), index, container, self.cause, env.config, env.stream) {
+        match shared.images.ensure(self.uid(), index, container, self.cause, env) {
             Ensure::Present => self.create(index, env),
             Ensure::Queued => self.operation = Operation::Pull(index),
             Ensure::Held(waiting, until) => self.hold(index, waiting, until),
