@@ -1,12 +1,34 @@
 //! Floor 4: a kubelet: registers its node, keeps Lease and status heartbeats, and runs the pods bound to it: pod workers, image pulls,
 //! containers, probes, restarts with back-off, graceful termination. facts/kubelet.md.
 //!
-//! Loops that poll their own state (PLEG, sync, housekeeping, probes) are computed, not ticked (mechanics.md).
+//! Loops that poll their own state (PLEG, sync, housekeeping, probes) are computed, not ticked (mechanics.md): with nothing to find, a
+//! node costs its lease's renewals and no other event. A status says what the last relist saw, so a start or an exit shows up to 1 s
+//! late, as it does upstream.
+//!
+//! Left out: volumes, node-pressure eviction, static pods, graceful node shutdown, image garbage collection, in-place changes of a
+//! running pod's spec, hooks other than a preStop sleep, readiness gates.
+//! Invariants: one operation of a pod at a time; a worker never goes back from terminating; one report of a pod in flight.
+
+mod admission;
+mod backoff;
+mod heartbeat;
+mod images;
+mod pod;
+mod pods;
+mod probes;
+mod status;
+mod workers;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::base::{Duration, Name};
-use crate::objects::{Labels, Quantity, Taint};
+use crate::base::{Duration, Incarnation, Name, Stream, Time};
+use crate::client::{Reply, Session, SessionConfig, SessionOutput};
+use crate::objects::{Key, Kind, Labels, Quantity, Stored, Taint, Uid};
+use crate::wire::api::{Scope, Verb};
+use crate::wire::{Actor, Address, ClientMessage, Input, NodeId, Outbox};
+use heartbeat::{Heartbeat, LeaseCall};
+use pods::Pods;
 
 /// A kubelet's settings; defaults are upstream's.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,4 +81,151 @@ pub struct NodeShape {
     pub allocatable: BTreeMap<Name, Quantity>,
     pub labels: Labels,
     pub taints: Vec<Taint>,
+}
+
+/// What the kubelet's requests are about.
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    Register,
+    Lease(LeaseCall),
+    NodeStatus,
+    PodStatus(Uid),
+    PodDelete(Uid),
+}
+
+/// What every part of the kubelet acts with.
+struct Env<'a> {
+    now: Time,
+    config: &'a Config,
+    shape: &'a NodeShape,
+    session: &'a mut Session<Token>,
+    stream: &'a mut Stream,
+    out: &'a mut Outbox,
+}
+
+impl Env<'_> {
+    fn send(&mut self, limiter: usize, verb: Verb, token: Token) {
+        self.session.send(self.now, limiter, verb, token, self.out);
+    }
+}
+
+/// A node's kubelet: one life of its process. See the module.
+pub struct Kubelet {
+    id: NodeId,
+    config: Config,
+    shape: Arc<NodeShape>,
+    session: Session<Token>,
+    stream: Stream,
+    /// `None` before the boot.
+    life: Option<Box<Life>>,
+    outputs: Vec<SessionOutput<Token>>,
+}
+
+struct Life {
+    heartbeat: Heartbeat,
+    pods: Pods,
+}
+
+impl Kubelet {
+    /// `server`: the API server or its balancer. `stream`: this life's own.
+    pub fn new(config: Config, id: NodeId, shape: Arc<NodeShape>, server: Address, mut stream: Stream) -> Kubelet {
+        let own = Scope { name: Some(shape.name.clone()), ..Scope::default() };
+        let session = SessionConfig {
+            server,
+            limits: vec![(config.client_qps_milli, config.client_burst), (0, 0)],
+            // The heartbeat client's time-out: the shorter of the status period and a quarter of the lease (`server.go`).
+            timeout: config.node_status_update_frequency.min(config.node_lease_duration.scale(1, 4)),
+            reflect: vec![(Kind::Pod, Scope::on_node(&shape.name)), (Kind::Node, own)],
+        };
+        let seed = crate::base::random::Seed(stream.next_u64());
+        Kubelet { id, config, shape, session: Session::new(session, seed.stream("session")), stream, life: None, outputs: Vec::new() }
+    }
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    fn boot(&mut self, now: Time, incarnation: Incarnation, out: &mut Outbox) {
+        assert!(self.life.is_none(), "{} boots twice in one life", self.id);
+        let pods = Pods::new(now, incarnation == Incarnation(1), &mut self.stream, out);
+        self.life = Some(Box::new(Life { heartbeat: Heartbeat::new(&self.shape.name, now), pods }));
+        self.session.start(now, out);
+    }
+}
+
+impl Actor for Kubelet {
+    type Message = ClientMessage;
+
+    fn step(&mut self, now: Time, input: Input<ClientMessage>, out: &mut Outbox) {
+        if let Input::Boot(boot) = &input {
+            self.boot(now, boot.incarnation, out);
+        }
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let input = match input {
+            Input::Boot(_) => None,
+            other => self.session.handle(now, other, out, &mut outputs),
+        };
+        if matches!(input, Some(Input::Wake)) {
+            self.session.wake(now, out, &mut outputs);
+        }
+        let Kubelet { config, shape, session, stream, life, .. } = self;
+        let Some(life) = life else { return };
+        let Life { heartbeat, pods } = &mut **life;
+        let mut env = Env { now, config, shape, session, stream, out };
+        if let Some(Input::Container(event)) = input {
+            if matches!(*event, crate::wire::container::ContainerEvent::Listed { .. }) {
+                heartbeat.runtime_ready(&env);
+            }
+            if pods.container_event(*event, &mut env) {
+                heartbeat.status_changed(&env);
+            }
+        }
+        for output in outputs.drain(..) {
+            match output {
+                SessionOutput::Synced => pods.synced(&mut env),
+                SessionOutput::Change(change) if change.kind() == Kind::Node => {
+                    if let Some(node) = &change.new {
+                        heartbeat.node_changed(node, &env);
+                    }
+                }
+                SessionOutput::Change(change) => pods.changed(change, &mut env),
+                SessionOutput::Answer { token, cause, result } => {
+                    env.out.because(cause);
+                    let result = result.map(stored);
+                    match token {
+                        Token::Register => {
+                            heartbeat.registered(result, &mut env);
+                            if heartbeat.is_registered() {
+                                pods.registered(&mut env);
+                            }
+                        }
+                        Token::Lease(call) => heartbeat.lease_answered(call, result, &mut env),
+                        Token::NodeStatus => heartbeat.status_answered(result, &env),
+                        Token::PodStatus(uid) => pods.reported(&uid, result, &mut env),
+                        Token::PodDelete(uid) => pods.deleted(&uid, result, &mut env),
+                    }
+                }
+            }
+        }
+        self.outputs = outputs;
+        pods.wake(&mut env);
+        heartbeat.wake(|| pods.images(), &mut env);
+    }
+    fn deadline(&self) -> Time {
+        match &self.life {
+            None => Time::NEVER,
+            Some(life) => self.session.deadline().min(life.heartbeat.deadline()).min(life.pods.deadline()),
+        }
+    }
+}
+
+fn stored(reply: Reply) -> Option<Stored> {
+    match reply {
+        Reply::Object(stored) => Some(stored),
+        Reply::Done | Reply::List { .. } => None,
+    }
+}
+
+/// The key of a pod under which a worker is found.
+fn pod_key(stored: &Stored) -> Key {
+    stored.object.key()
 }

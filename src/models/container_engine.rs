@@ -86,7 +86,6 @@ struct Asker {
 }
 
 struct Container {
-    image: Name,
     init: bool,
     cause: Cause,
     process: Option<Process>,
@@ -287,7 +286,7 @@ impl ContainerEngine {
         for (index, (image, init)) in containers.iter().enumerate() {
             let id = ContainerId { pod: pod.clone(), index: index as u16, attempt: 0 };
             self.images.entry(image.clone()).or_insert(0);
-            let mut container = Container { image: image.clone(), init: *init, cause: Cause::NONE, process: None, exit: None };
+            let mut container = Container { init: *init, cause: Cause::NONE, process: None, exit: None };
             if *init {
                 container.exit = Some(Exit { code: 0, oom_killed: false, at });
             }
@@ -381,7 +380,7 @@ impl ContainerEngine {
                 answers.push(asker.answer(ContainerEvent::SandboxRunning { pod, result }));
             }
             Pending::Create(asker, container, image, init) => {
-                let result = self.create(asker, &container, image, init);
+                let result = self.create(asker, &container, &image, init);
                 answers.push(asker.answer(ContainerEvent::Created { container, result }));
             }
             Pending::Start(asker, container) => {
@@ -435,8 +434,8 @@ impl ContainerEngine {
         self.containers.range(first_of(pod)..).take_while(move |(id, _)| id.pod == *pod)
     }
     /// Makes a container; the exited one of the attempt before goes, as the kubelet's garbage collection keeps one for each container.
-    fn create(&mut self, asker: Asker, id: &ContainerId, image: Name, init: bool) -> Result<(), RuntimeError> {
-        if !self.sandboxes.contains_key(&id.pod) || !self.images.contains_key(&image) {
+    fn create(&mut self, asker: Asker, id: &ContainerId, image: &Name, init: bool) -> Result<(), RuntimeError> {
+        if !self.sandboxes.contains_key(&id.pod) || !self.images.contains_key(image) {
             return Err(RuntimeError::Engine);
         }
         let older = ContainerId { attempt: 0, ..id.clone() }..id.clone();
@@ -445,7 +444,7 @@ impl ContainerEngine {
         for id in dead {
             self.containers.remove(&id);
         }
-        let container = Container { image, init, cause: asker.cause, process: None, exit: None };
+        let container = Container { init, cause: asker.cause, process: None, exit: None };
         self.containers.insert(id.clone(), container);
         Ok(())
     }

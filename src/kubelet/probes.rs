@@ -1,0 +1,159 @@
+//! Probes: thresholds and ticks of one probe of one container (facts/kubelet.md section 5).
+//!
+//! A worker ticks with its probe's period from an origin. While a result is promised to hold it sleeps to the tick at which the run of
+//! equal results reaches its threshold, or to the first tick whose answer may be another, and counts the ticks in between as
+//! if they had been made: the outcome is that of ticking eagerly (tested below).
+
+use crate::base::{Duration, Time};
+use crate::objects::Probe;
+use crate::wire::container::ProbeKind;
+
+/// One probe's worker, for one attempt of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ProbeWorker {
+    pub kind: ProbeKind,
+    /// Ticks are at `origin + n * period`.
+    origin: Time,
+    period: Duration,
+    /// How long an answer may take: a probe that is asked before a promise ends may be answered after it.
+    timeout: Duration,
+    thresholds: Thresholds,
+    /// The last result and how often it came in a row.
+    run: (bool, u64),
+    /// What the thresholds have made of the results; readiness begins as failure, startup and liveness undecided.
+    pub verdict: Option<bool>,
+    /// `NEVER`: waits for the startup probe, for an answer, or for nothing at all.
+    pub next: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Thresholds {
+    success: u64,
+    failure: u64,
+}
+
+impl ProbeWorker {
+    /// A worker whose first tick is at `origin`; it does not tick before [`ProbeWorker::begin`].
+    pub fn new(kind: ProbeKind, probe: &Probe, origin: Time) -> ProbeWorker {
+        // Defaults: period 10 s, success 1, failure 3 (facts/kubelet.md section 5).
+        let thresholds =
+            Thresholds { success: probe.success_threshold.unwrap_or(1).max(1), failure: probe.failure_threshold.unwrap_or(3).max(1) };
+        let period = Duration::from_secs(probe.period_seconds.unwrap_or(10).max(1));
+        let verdict = (kind == ProbeKind::Readiness).then_some(false);
+        ProbeWorker { kind, origin, period, timeout: timeout(probe), thresholds, run: (false, 0), verdict, next: Time::NEVER }
+    }
+    /// Ticks from now on, but not before `earliest` (the container's start and the probe's initial delay).
+    pub fn begin(&mut self, now: Time, earliest: Time) {
+        self.next = now.max(earliest).next_tick(self.origin, self.period);
+    }
+    /// A tick at once, and the period counted from it: what a status update does to a container that is not ready yet
+    /// (`prober_manager.go`, UpdatePodStatus).
+    pub fn trigger(&mut self, now: Time, earliest: Time) {
+        self.origin = now;
+        self.begin(now, earliest);
+    }
+    /// The probe is under way.
+    pub fn asked(&mut self) {
+        self.next = Time::NEVER;
+    }
+    /// Takes an answer. True if the verdict has changed.
+    pub fn answered(&mut self, now: Time, success: bool, holds_until: Time) -> bool {
+        self.run = (success, if self.run.0 == success { self.run.1 + 1 } else { 1 });
+        let threshold = if success { self.thresholds.success } else { self.thresholds.failure };
+        let decided = self.run.1 >= threshold;
+        let changed = decided && self.verdict != Some(success);
+        if decided {
+            self.verdict = Some(success);
+        }
+        let after = (now + Duration::from_nanos(1)).next_tick(self.origin, self.period);
+        let may_change = if holds_until == Time::NEVER {
+            Time::NEVER
+        } else {
+            after.max(holds_until - self.timeout).next_tick(self.origin, self.period)
+        };
+        self.next = if decided { may_change } else { may_change.min(after + self.period * (threshold - self.run.1 - 1)) };
+        if !decided {
+            self.run.1 += self.next.since(after).nanos() / self.period.nanos();
+        }
+        // A liveness or startup probe that has failed waits for a new container; a startup probe that has succeeded is done.
+        let over = match self.kind {
+            ProbeKind::Readiness => false,
+            ProbeKind::Liveness => decided && !success,
+            ProbeKind::Startup => decided,
+        };
+        if over {
+            self.next = Time::NEVER;
+        }
+        changed
+    }
+}
+
+/// Seconds that a probe may take: 1 unless the manifest says otherwise.
+pub(super) fn timeout(probe: &Probe) -> Duration {
+    Duration::from_secs(probe.timeout_seconds.unwrap_or(1).max(1))
+}
+pub(super) fn initial_delay(probe: &Probe) -> Duration {
+    Duration::from_secs(probe.initial_delay_seconds.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Verdicts with their times when a program succeeds from `ready` to `ends`; `lazy`: with promises.
+    fn verdicts(probe: &Probe, kind: ProbeKind, ready: Time, ends: Time, lazy: bool) -> (Vec<(Time, bool)>, usize) {
+        let mut worker = ProbeWorker::new(kind, probe, Time::from_millis(300));
+        worker.begin(Time::ZERO, Time::ZERO);
+        let (mut seen, mut asked) = (Vec::new(), 0);
+        while worker.next < Time::from_secs(300) {
+            let now = worker.next + Duration::from_millis(10);
+            worker.asked();
+            asked += 1;
+            let success = now >= ready && now < ends;
+            let promise = if now < ready {
+                ready
+            } else if now < ends {
+                ends
+            } else {
+                Time::NEVER
+            };
+            if worker.answered(now, success, if lazy { promise } else { Time::ZERO }) {
+                seen.push((now, success));
+            }
+        }
+        (seen, asked)
+    }
+
+    #[test]
+    fn sleeping_on_a_promise_gives_the_verdicts_of_eager_ticking() {
+        for kind in [ProbeKind::Readiness, ProbeKind::Liveness, ProbeKind::Startup] {
+            for (success, failure) in [(1, 3), (2, 1), (3, 5)] {
+                for (ready, ends) in [(0, 40_000), (12_345, 100_000), (25_310, 90_300), (50_000, 1_000_000)] {
+                    let probe = Probe {
+                        period_seconds: Some(5),
+                        success_threshold: Some(success),
+                        failure_threshold: Some(failure),
+                        ..Probe::default()
+                    };
+                    let (ready, ends) = (Time::from_millis(ready), Time::from_millis(ends));
+                    let (lazy, few) = verdicts(&probe, kind, ready, ends, true);
+                    let (eager, many) = verdicts(&probe, kind, ready, ends, false);
+                    assert_eq!(lazy, eager, "{kind:?} {success} {failure} {ready} {ends}");
+                    assert!(few <= 8 && few <= many, "{few} probes instead of {many}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_failing_liveness_probe_is_decided_at_its_third_tick_and_then_waits() {
+        let mut worker = ProbeWorker::new(ProbeKind::Liveness, &Probe::default(), Time::ZERO);
+        worker.begin(Time::ZERO, Time::from_secs(5));
+        let mut decided = Vec::new();
+        while worker.next != Time::NEVER {
+            let now = worker.next;
+            decided.push((now, worker.answered(now, false, Time::ZERO)));
+        }
+        assert_eq!(decided, [(10, false), (20, false), (30, true)].map(|(at, verdict)| (Time::from_secs(at), verdict)));
+    }
+}
