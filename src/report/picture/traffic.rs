@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::axis::{Panel, round_up};
 use super::canvas::{Canvas, Colour, HEADER, MARGIN, Swatch, WIDTH, palette};
 use super::{fault_bands, fault_labels, fault_lines, grouped, header, nothing, shorten};
-use crate::base::Time;
+use crate::base::{Duration, Time};
 use crate::objects::Key;
 use crate::report::Report;
 use crate::report::model::{Bucket, path_name};
@@ -85,7 +85,13 @@ fn services<'r>(report: &Report<'r>) -> Vec<(&'r Key, Vec<Bucket>)> {
 /// Several buckets as one, so that a bar is at least a pixel and a half wide: the bar's left and right, seconds, the buckets.
 fn bars<'b>(panel: &Panel, buckets: &'b [Bucket]) -> Vec<(f64, f64, f64, &'b [Bucket])> {
     let stride = buckets.len().div_ceil(((panel.right - panel.left) / 1.5) as usize).max(1);
-    let mut before = panel.start;
+    // The first bucket began as long before its end as the second did.
+    let width = match buckets {
+        [first, second, ..] => second.at.since(first.at),
+        _ => Duration::from_secs(1),
+    };
+    let first = buckets.first().map_or(panel.start, |bucket| bucket.at);
+    let mut before = panel.start + first.since(panel.start).saturating_sub(width);
     let mut bars = Vec::new();
     for chunk in buckets.chunks(stride) {
         let at = chunk.last().expect("a chunk is not empty").at;
