@@ -16,8 +16,11 @@ const MOST_SERVICES: usize = 3;
 const LABELS: f64 = 80.0;
 const OK: Colour = palette::GREEN;
 
+/// An outcome's name, its colour, and how many requests of a bucket had it.
+type Outcome = (&'static str, Colour, fn(&Bucket) -> u32);
+
 /// Outcomes from the bottom of a bar to its top.
-const OUTCOMES: [(&str, Colour, fn(&Bucket) -> u32); 4] = [
+const OUTCOMES: [Outcome; 4] = [
     ("ok", OK, |bucket| bucket.ok),
     ("refused", palette::ORANGE, |bucket| bucket.refused),
     ("reset", palette::PURPLE, |bucket| bucket.reset),
