@@ -27,12 +27,14 @@ pub struct Story {
 impl Story {
     pub fn new(name: &str, nodes: usize, end_secs: u64) -> Story {
         let width = nodes.to_string().len();
+        // Large clusters are given pods for which four cores are too few.
+        let size = if nodes > 10 { 6 } else { 1 };
         let nodes = (0..nodes)
             .map(|node| NodeInfo {
                 name: Name::from(format!("worker-{:0width$}", node + 1)),
                 zone: Name::from(format!("zone-{}", ["a", "b", "c"][node % 3])),
-                cpu_milli: 4000,
-                memory_bytes: 16 * GIB,
+                cpu_milli: size * 4000,
+                memory_bytes: size * 16 * GIB,
             })
             .collect();
         let scenario = ScenarioInfo {

@@ -152,7 +152,7 @@ fn a_saved_record_reads_back_equal_and_a_broken_one_is_told() {
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert!(matches!(read(&path), Err(ReportError::Malformed { .. })));
     fs::write(&path, b"not a record").unwrap();
-    assert!(read(&path).unwrap_err().to_string().ends_with("record.bin.zst: not a saved record: ") || read(&path).is_err());
+    assert!(read(&path).unwrap_err().to_string().contains("record.bin.zst: not a saved record: "));
     assert!(matches!(read(&dir.path().join("absent")), Err(ReportError::Read { .. })));
 }
 
@@ -250,7 +250,7 @@ node-failure  seed 1, 6 nodes, 15 min of virtual time
       468.0 s  2 pods of default/web evicted, the last one 0.2 s later
       468.2 s  2 successors bound in their place
       471.3 s  default/web is whole again
-               default/web: 179,062 requests, 98.79 % ok, 196 refused, 6 reset, 1,952 timed out
+               default/web: 178,495 requests, 98.74 % ok, 195 refused, 6 reset, 2,042 timed out
 
   fault                   workload     detected   evicted  replaced  ready again  pod-seconds lost   down
   power loss of worker-3  default/web   +48.0 s  +348.0 s  +348.2 s     +351.3 s             606.5  0.0 s

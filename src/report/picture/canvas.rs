@@ -34,6 +34,8 @@ pub mod palette {
     pub const BORDER: Colour = Colour(203, 210, 217);
     pub const FAULT: Colour = Colour(196, 60, 0);
     pub const FAULT_BAND: Colour = Colour(253, 240, 232);
+    /// Of a node's lane, of which the bars leave little to see.
+    pub const FAULT_LANE: Colour = Colour(248, 212, 192);
     pub const TERMINATING: Colour = Colour(176, 184, 193);
     pub const BLUE: Colour = Colour(0, 114, 178);
     pub const ORANGE: Colour = Colour(230, 159, 0);
@@ -241,7 +243,9 @@ impl Label<'_> {
     pub fn draw(self) -> f64 {
         let width = self.width();
         let style = TextStyle { font: self.font(), color: self.colour.rgb().to_backend_color(), pos: Pos::new(self.anchor, VPos::Center) };
-        let at = ((self.x * SCALE as f64).round() as i32, (self.y * SCALE as f64).round() as i32);
+        // The rasteriser centres the font's line, whose letters stand a little above its middle.
+        let y = self.y + self.size * 0.14;
+        let at = ((self.x * SCALE as f64).round() as i32, (y * SCALE as f64).round() as i32);
         self.canvas.with_area(|area| area.draw_text(self.text, &style, at).expect(INTO_MEMORY));
         width
     }

@@ -167,9 +167,22 @@ fn zone_labels(report: &Report, canvas: &mut Canvas, bands: &[Band], panel: &Pan
         }
         let (name, nodes) = &zones[band.zone];
         let height = bands.iter().filter(|other| other.zone == band.zone).count() as f64 * band_height;
+        let name = shorten(if name.is_empty() { "no zone" } else { name }, 16);
+        if bands.len() == report.model.nodes.len() {
+            // A row a node: the nodes have their names beside the rows, the zone is further out.
+            canvas.text(MARGIN, y + height / 2.0, &name).size(14.0).colour(palette::SUBTLE).bold().draw();
+            continue;
+        }
         let (first, second) = (y + height / 2.0 - 9.0, y + height / 2.0 + 9.0);
-        canvas.text(panel.left - 12.0, first, &shorten(if name.is_empty() { "no zone" } else { name }, 16)).size(14.0).right().draw();
+        canvas.text(panel.left - 12.0, first, &name).size(14.0).right().draw();
         canvas.text(panel.left - 12.0, second, &count(nodes.len(), "node")).size(12.0).colour(palette::SUBTLE).right().draw();
+    }
+    if bands.len() == report.model.nodes.len() {
+        for (at, band) in bands.iter().enumerate() {
+            let y = panel.top + (at as f64 + 0.5) * band_height;
+            let name = shorten(report.model.nodes[band.nodes[0]].name, 14);
+            canvas.text(panel.left - 10.0, y, &name).size(band_height.min(13.0)).right().draw();
+        }
     }
 }
 

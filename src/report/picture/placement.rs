@@ -114,7 +114,7 @@ fn bars(report: &Report, lanes: &[Lane]) -> Canvas {
             // A fault of nodes shades their lanes, any other all.
             if hit.is_empty() || lane.node.is_some_and(|node| hit.binary_search(&node).is_ok()) {
                 let (from, until) = (panel.x(fault.at), panel.x(fault.until.unwrap_or(model.end)));
-                canvas.rect(from, top, until.max(from + 1.0), bottom, palette::FAULT_BAND);
+                canvas.rect(from, top, until.max(from + 1.0), bottom, palette::FAULT_LANE);
             }
         }
         top = bottom;
@@ -221,7 +221,7 @@ fn legend(report: &Report) -> (Vec<Colour>, Vec<(Swatch, String)>) {
     legend.push((Swatch::Fill(palette::TERMINATING), "terminating".to_string()));
     legend.push((Swatch::Line(palette::VERMILLION), "node not Ready".to_string()));
     if !model.faults().is_empty() {
-        legend.push((Swatch::Fill(palette::FAULT_BAND.mix(palette::FAULT, 0.12)), "fault".to_string()));
+        legend.push((Swatch::Fill(palette::FAULT_LANE), "fault".to_string()));
     }
     (colours, legend)
 }

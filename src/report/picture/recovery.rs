@@ -100,7 +100,11 @@ fn replicas(canvas: &mut Canvas, panel: &Panel, steps: &[Replicas], most: f64) {
         let mut points: Vec<(f64, f64)> = Vec::new();
         for (from, until, step) in spans() {
             let y = panel.y(value(step) as f64, most);
-            points.extend([(from, y), (until, y)]);
+            // What stays level is one stroke, so that its dashes stay even.
+            match points.last_mut() {
+                Some(last) if last.1 == y => last.0 = until,
+                _ => points.extend([(from, y), (until, y)]),
+            }
         }
         points
     };

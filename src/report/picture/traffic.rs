@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::axis::{Panel, round_up};
 use super::canvas::{Canvas, Colour, HEADER, MARGIN, Swatch, WIDTH, palette};
 use super::{fault_bands, fault_labels, fault_lines, grouped, header, nothing, shorten};
-use crate::base::Time;
+use crate::base::{Duration, Time};
 use crate::objects::Key;
 use crate::report::Report;
 use crate::report::model::{Bucket, path_name};
@@ -16,8 +16,11 @@ const MOST_SERVICES: usize = 3;
 const LABELS: f64 = 80.0;
 const OK: Colour = palette::GREEN;
 
+/// An outcome's name, its colour, and how many requests of a bucket had it.
+type Outcome = (&'static str, Colour, fn(&Bucket) -> u32);
+
 /// Outcomes from the bottom of a bar to its top.
-const OUTCOMES: [(&str, Colour, fn(&Bucket) -> u32); 4] = [
+const OUTCOMES: [Outcome; 4] = [
     ("ok", OK, |bucket| bucket.ok),
     ("refused", palette::ORANGE, |bucket| bucket.refused),
     ("reset", palette::PURPLE, |bucket| bucket.reset),
@@ -85,7 +88,13 @@ fn services<'r>(report: &Report<'r>) -> Vec<(&'r Key, Vec<Bucket>)> {
 /// Several buckets as one, so that a bar is at least a pixel and a half wide: the bar's left and right, seconds, the buckets.
 fn bars<'b>(panel: &Panel, buckets: &'b [Bucket]) -> Vec<(f64, f64, f64, &'b [Bucket])> {
     let stride = buckets.len().div_ceil(((panel.right - panel.left) / 1.5) as usize).max(1);
-    let mut before = panel.start;
+    // The first bucket began as long before its end as the second did.
+    let width = match buckets {
+        [first, second, ..] => second.at.since(first.at),
+        _ => Duration::from_secs(1),
+    };
+    let first = buckets.first().map_or(panel.start, |bucket| bucket.at);
+    let mut before = panel.start + first.since(panel.start).saturating_sub(width);
     let mut bars = Vec::new();
     for chunk in buckets.chunks(stride) {
         let at = chunk.last().expect("a chunk is not empty").at;

@@ -2,7 +2,7 @@
 
 use super::axis::{Panel, round_up};
 use super::canvas::{Canvas, Colour, HEADER, Swatch, WIDTH, palette};
-use super::{bands, colour_bar, fault_labels, fault_lines, header, nothing, shorten, zone_labels};
+use super::{bands, colour_bar, fault_labels, fault_lines, grouped, header, nothing, shorten, zone_labels};
 use crate::engine::record::Sample;
 use crate::report::Report;
 
@@ -111,7 +111,7 @@ fn cluster(report: &Report, canvas: &mut Canvas, panel: &Panel, resource: &Resou
     panel.ground(canvas);
     super::fault_bands(report, panel, canvas);
     panel.time_grid(canvas);
-    panel.value_axis(canvas, most, |value| if value >= 10.0 || value == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") });
+    panel.value_axis(canvas, most, |value| if value >= 10.0 || value == 0.0 { grouped(value as u64) } else { format!("{value:.1}") });
     let mut line = Vec::new();
     for (index, sample) in samples.iter().enumerate() {
         let (from, until) = (panel.x(sample.at), panel.x(samples.get(index + 1).map_or(model.end, |next| next.at)));
