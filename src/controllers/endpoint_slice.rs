@@ -352,3 +352,41 @@ fn ports(service: &Service) -> serde_json::Value {
     };
     serde_json::Value::Array(service.spec.ports.iter().map(port).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::adapter::Adapter;
+    use crate::controllers::testing::World;
+    use crate::objects::pod::PodIp;
+
+    #[test]
+    fn slices_hold_100_endpoints_and_follow_readiness() {
+        let labels: Labels = [(Name::new("app"), Name::new("web"))].into_iter().collect();
+        let mut service = Service { meta: Meta::named("default", "web"), ..Service::default() };
+        service.spec.selector = labels.clone();
+        let mut world = World::new(vec![Adapter::boxed(EndpointSliceController::new(5))]);
+        let service = world.create(Object::Service(service)).unwrap().object.key();
+        world.settle();
+        assert_eq!(world.cache.slices_of(&service).count(), 1, "an empty one");
+        for number in 0..250 {
+            let mut pod = Pod { meta: Meta::named("default", &format!("web-{number}")), ..Pod::default() };
+            pod.meta.labels = Shared::new(labels.clone());
+            pod.status.pod_ip = Some(PodIp(number));
+            let key = world.create(Object::Pod(pod)).unwrap().object.key();
+            world.set_ready(&key, true);
+        }
+        world.run_for(Duration::from_secs(5));
+        let endpoints = |world: &World| {
+            let slices = world.cache.slices_of(&service).filter_map(|(_, stored)| stored.object.as_endpoint_slice());
+            slices.map(|slice| slice.endpoints.clone()).collect::<Vec<_>>()
+        };
+        let sizes: Vec<usize> = endpoints(&world).iter().map(Vec::len).collect();
+        assert!(sizes.iter().all(|size| *size <= 100) && sizes.iter().sum::<usize>() == 250 && sizes.len() == 3, "{sizes:?}");
+        let requests = world.requests.len();
+        world.set_ready(&Key::pod("default", "web-7"), false);
+        world.run_for(Duration::from_secs(5));
+        let ready = endpoints(&world).iter().flatten().filter(|endpoint| endpoint.conditions.ready).count();
+        assert_eq!((ready, world.requests.len() - requests), (249, 1), "one slice is written");
+    }
+}

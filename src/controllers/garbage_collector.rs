@@ -306,3 +306,36 @@ impl Controller for GarbageCollector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::adapter::Adapter;
+    use crate::controllers::testing::World;
+    use crate::objects::{Pod, ReplicaSet};
+
+    #[test]
+    fn dependents_go_after_their_owner_and_before_it_when_it_waits() {
+        for foreground in [false, true] {
+            let mut world = World::new(vec![Adapter::boxed(GarbageCollector::new(20))]);
+            let set = ReplicaSet { meta: Meta::named("default", "web"), ..ReplicaSet::default() };
+            let owner = world.create(Object::ReplicaSet(set)).unwrap().object;
+            let mut pod = Pod { meta: Meta::named("default", "web-1"), ..Pod::default() };
+            pod.meta.owner_references = vec![OwnerReference::controller(Kind::ReplicaSet, owner.meta())];
+            let pod = world.create(Object::Pod(pod)).unwrap().object.key();
+            world.settle();
+            assert!(world.requests.is_empty());
+            let (key, now) = (owner.key(), world.now);
+            if foreground {
+                world.change(&key, |object| {
+                    object.meta_mut().finalizers.push(FOREGROUND.into());
+                    object.meta_mut().deletion_timestamp = Some(now);
+                });
+            } else {
+                world.store(&key, None);
+            }
+            world.settle();
+            assert!(world.cache.get(&pod).is_none() && world.cache.get(&key).is_none());
+        }
+    }
+}
