@@ -176,14 +176,11 @@ impl Actor for Manager {
             let Some(life) = &mut self.life else { return };
             let rest = life.election.handle(now, input, out, &mut votes);
             if let (Some(term), Some(input)) = (&mut life.term, rest) {
-                match term.session.handle(now, input, out, &mut outputs) {
-                    Some(Input::Done(id)) => {
-                        if let Some((controller, worker)) = term.work.remove(&id) {
-                            term.controllers[controller].controller.computed(worker);
-                        }
-                    }
-                    // Everything else that is left over is a spurious wake or concerns a connection that is gone.
-                    Some(_) | None => {}
+                // What else is left over is a spurious wake, or concerns a connection that is gone.
+                if let Some(Input::Done(id)) = term.session.handle(now, input, out, &mut outputs)
+                    && let Some((controller, worker)) = term.work.remove(&id)
+                {
+                    term.controllers[controller].controller.computed(worker);
                 }
             }
         }
@@ -317,5 +314,83 @@ impl Term {
     fn deadline(&self) -> Time {
         let queues = self.controllers.iter().map(|running| running.controller.deadline());
         if self.synced { queues.fold(self.session.deadline(), Time::min) } else { self.session.deadline() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Revision;
+    use crate::objects::Object;
+    use crate::wire::api::{Body, Verb};
+    use crate::wire::{ApiResponse, Effect, Message, NetOp, Server};
+
+    /// An API server that has nothing but the lease: answers what the manager writes, until it has nothing more to say.
+    fn serve(manager: &mut Manager, now: Time, out: &mut Outbox, facts: &mut Vec<Fact>, lists: &mut Vec<Kind>) {
+        loop {
+            let effects: Vec<Effect> = out.drain().map(|(_, effect)| effect).collect();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                let input = match effect {
+                    Effect::Net(NetOp::Dial(conn, ..)) => Input::Opened(conn),
+                    Effect::Net(NetOp::Write(conn, Message::ApiRequest(request))) => {
+                        let body = match request.verb {
+                            Verb::Get { key, .. } => Body::Error(ApiError::not_found(&key)),
+                            Verb::Create { object } | Verb::Update { object, .. } => {
+                                assert!(matches!(*object, Object::Lease(_)));
+                                Body::Object(Stored { revision: Revision(1), cause: Cause::NONE, object })
+                            }
+                            Verb::List { kind, .. } => {
+                                lists.push(kind);
+                                Body::List { revision: Revision(1), items: Vec::new() }
+                            }
+                            _ => continue,
+                        };
+                        Input::Data(conn, Box::new(ApiResponse { id: request.id, body }))
+                    }
+                    Effect::Compute(id, _) => Input::Done(id),
+                    Effect::Record(_, fact) => {
+                        facts.push(fact);
+                        continue;
+                    }
+                    _ => continue,
+                };
+                manager.step(now, input, out);
+            }
+        }
+    }
+
+    #[test]
+    fn it_lists_only_once_it_leads_and_gives_up_the_lead_when_the_server_is_silent() {
+        let stream = Seed(7).stream("manager 1");
+        let mut manager = Manager::new(Config::default(), Replica(1), Address::Api(Server(1)), stream);
+        let (mut out, mut facts, mut lists) = (Outbox::new(), Vec::new(), Vec::new());
+        let mut now = Time::from_secs(100);
+        manager.step(now, Input::Boot(Box::default()), &mut out);
+        assert!(!manager.is_leading());
+        while !manager.is_leading() {
+            serve(&mut manager, now, &mut out, &mut facts, &mut lists);
+            assert!(lists.is_empty() || manager.is_leading());
+            if !manager.is_leading() {
+                now = manager.deadline().max(now + Duration::from_millis(1));
+                assert!(now < Time::from_secs(120), "it leads within its first attempts");
+                manager.step(now, Input::Wake, &mut out);
+            }
+        }
+        serve(&mut manager, now, &mut out, &mut facts, &mut lists);
+        lists.sort_unstable();
+        assert_eq!(lists, Kind::ALL);
+        assert!(matches!(facts[..], [Fact { what: What::Leading, .. }]));
+        // From now on nobody answers: the lead is lost after the renew deadline of 10 s, and not before.
+        let silent = now;
+        while manager.is_leading() {
+            now = manager.deadline().max(now + Duration::from_millis(1));
+            manager.step(now, Input::Wake, &mut out);
+        }
+        let held = now - silent;
+        assert!(held >= Duration::from_secs(10) && held < Duration::from_secs(13), "{held}");
+        assert!(out.drain().any(|(_, effect)| matches!(effect, Effect::Record(_, Fact { what: What::StoppedLeading, .. }))));
     }
 }

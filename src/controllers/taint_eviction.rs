@@ -106,25 +106,17 @@ impl TaintEvictionController {
     }
 
     fn node_changed(&mut self, change: &Change, items: &mut Items<Item>) {
-        let taints = |stored: &Option<Stored>| {
-            let node = stored.as_ref().and_then(|stored| stored.object.as_node());
-            node.map(|node| no_execute(node).map(|taint| (&taint.key, &taint.value)).collect::<Vec<_>>()).unwrap_or_default() == vec![]
-        };
-        let node = change.object().as_node().expect("a change of a node");
-        let same = match (&change.old, &change.new) {
-            (Some(old), Some(new)) => match (old.object.as_node(), new.object.as_node()) {
-                (Some(old), Some(new)) => no_execute(old).eq(no_execute(new)),
-                _ => false,
-            },
-            _ => taints(&change.new) && taints(&change.old),
-        };
-        if same {
+        fn taints(stored: &Option<Stored>) -> impl Iterator<Item = &Taint> {
+            stored.as_ref().and_then(|stored| stored.object.as_node()).into_iter().flat_map(no_execute)
+        }
+        if taints(&change.old).eq(taints(&change.new)) {
             return;
         }
-        if taints(&change.new) {
-            self.tainted.remove(&node.meta.name);
+        let name = &change.object().meta().name;
+        if taints(&change.new).next().is_none() {
+            self.tainted.remove(name);
         } else {
-            self.tainted.insert(node.meta.name.clone());
+            self.tainted.insert(name.clone());
         }
         items.add(Item::Node(change.key.clone()));
     }
@@ -233,5 +225,34 @@ impl Controller for TaintEvictionController {
             _ => drop(self.timers.remove(key)),
         }
         Outcome::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_the_used_tolerations_counts_and_one_untolerated_taint_is_enough() {
+        let taint = |key: &str| Taint { key: key.into(), value: Name::default(), effect: TaintEffect::NoExecute, time_added: None };
+        let tolerates = |key: &str, seconds| Toleration {
+            key: key.into(),
+            operator: Some(crate::objects::scheduling::TolerationOperator::Exists),
+            toleration_seconds: seconds,
+            ..Toleration::default()
+        };
+        let tolerations = [tolerates("a", Some(300)), tolerates("b", Some(30)), tolerates("c", None), tolerates("d", Some(-1))];
+        let cases: [(&[&str], Stay); 6] = [
+            (&["a"], Stay::For(Duration::from_secs(300))),
+            (&["a", "b"], Stay::For(Duration::from_secs(30))),
+            (&["c"], Stay::Forever),
+            (&["a", "c"], Stay::For(Duration::from_secs(300))),
+            (&["d"], Stay::For(Duration::ZERO)),
+            (&["a", "e"], Stay::Not),
+        ];
+        for (keys, wanted) in cases {
+            let taints: Vec<Taint> = keys.iter().map(|key| taint(key)).collect();
+            assert_eq!(stay(&taints, &tolerations), wanted, "{keys:?}");
+        }
     }
 }
