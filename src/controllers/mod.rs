@@ -8,15 +8,34 @@
 //!
 //! What is not here: the scheduler (its own process), the kubelet, and what kubectl does (`operator`).
 
+pub mod adapter;
+pub mod deployment;
+pub mod endpoint_slice;
+pub mod expectations;
+pub mod garbage_collector;
+pub mod manager;
+pub mod node_lifecycle;
+pub mod ownership;
+pub mod pod_gc;
+pub mod replicaset;
+pub mod taint_eviction;
+
+#[cfg(test)]
+mod testing;
+
+pub use manager::Manager;
+
 use std::fmt::Debug;
 use std::hash::Hash;
 
 use crate::base::{Cause, Duration, Name, Time};
 use crate::client::{Cache, Change, LeaderTimings, Reply};
-use crate::objects::Kind;
-use crate::wire::api::Verb;
+use crate::objects::{Kind, Stored};
+use crate::wire::api::{Reason, Verb};
 use crate::wire::fact::{Fact, What};
 use crate::wire::{ApiError, Work};
+
+use adapter::{Adapter, ErasedController};
 
 /// The controller manager's settings; defaults are kube-controller-manager's.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +90,21 @@ impl Default for Config {
     }
 }
 
+/// All controllers of the manager: one line each. The order is that in which they start and hear of a change.
+fn registry(config: &Config) -> Vec<Box<dyn ErasedController>> {
+    let shared = std::sync::Arc::new(config.clone());
+    vec![
+        Adapter::boxed(deployment::DeploymentController::new(config.workers)),
+        Adapter::boxed(replicaset::ReplicaSetController::new(config.workers)),
+        Adapter::boxed(endpoint_slice::EndpointSliceController::new(config.workers)),
+        Adapter::boxed(node_lifecycle::NodeLifecycleController::new(shared)),
+        Adapter::boxed(node_lifecycle::NodeTaintController::default()),
+        Adapter::boxed(taint_eviction::TaintEvictionController::default()),
+        Adapter::boxed(pod_gc::PodGarbageCollector::new(config.pod_gc_period, config.terminated_pod_gc_threshold)),
+        Adapter::boxed(garbage_collector::GarbageCollector::new(config.gc_workers)),
+    ]
+}
+
 /// A controller. `Item` is what its work queue holds: the key of an object for most, more for those with loops of their own.
 pub trait Controller {
     type Item: Clone + Ord + Hash + Debug;
@@ -79,6 +113,10 @@ pub trait Controller {
 
     /// As in upstream's client names and in docs: `replicaset-controller`.
     fn name(&self) -> &'static str;
+    /// Whose rate limiter its requests go through: controllers that share an upstream client name the same one.
+    fn client(&self) -> &'static str {
+        self.name()
+    }
     /// How many items are processed at once.
     fn workers(&self) -> usize;
     /// The kinds whose changes it hears of.
@@ -137,38 +175,54 @@ impl<I> Items<I> {
     }
 }
 
+/// One thing that a sync asks for; `None` for the cause: see [`Requests`].
+#[derive(Debug)]
+pub enum Ask {
+    Request(Verb, Option<Cause>),
+    Record(Fact, Option<Cause>),
+}
+
 /// What a sync asks for. Requests go out in order through the controller's client; those of one round are in flight together.
+///
+/// The cause of a request or fact that names none is the fact recorded last in this round, or else the item's.
 pub struct Requests<I> {
-    /// With the cause of each; `None`: the item's.
-    pub requests: Vec<(Verb, Option<Cause>)>,
-    pub facts: Vec<(Fact, Option<Cause>)>,
+    pub asks: Vec<Ask>,
+    sent: usize,
     pub work: Option<Work>,
+    /// Those without a cause of their own get the item's.
     pub items: Items<I>,
 }
 
 impl<I> Default for Requests<I> {
     fn default() -> Requests<I> {
-        Requests { requests: Vec::new(), facts: Vec::new(), work: None, items: Items::default() }
+        Requests { asks: Vec::new(), sent: 0, work: None, items: Items::default() }
     }
 }
 
 impl<I> Requests<I> {
     /// Returns the number of the request in this round: its answer's index in [`Answers`].
     pub fn send(&mut self, verb: Verb) -> usize {
-        self.requests.push((verb, None));
-        self.requests.len() - 1
+        self.push(verb, None)
     }
     /// The same with a cause other than the item's.
     pub fn send_because(&mut self, verb: Verb, cause: Cause) -> usize {
-        self.requests.push((verb, Some(cause)));
-        self.requests.len() - 1
+        self.push(verb, Some(cause))
     }
-    /// Records a fact. It becomes the cause of the requests of this round that have none of their own and are sent after it.
+    fn push(&mut self, verb: Verb, cause: Option<Cause>) -> usize {
+        self.asks.push(Ask::Request(verb, cause));
+        self.sent += 1;
+        self.sent - 1
+    }
+    /// How many requests this round has.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+    /// Records a fact, which becomes the cause of what follows in this round without a cause of its own.
     pub fn record(&mut self, fact: Fact) {
-        self.facts.push((fact, None));
+        self.asks.push(Ask::Record(fact, None));
     }
     pub fn record_because(&mut self, fact: Fact, cause: Cause) {
-        self.facts.push((fact, Some(cause)));
+        self.asks.push(Ask::Record(fact, Some(cause)));
     }
     /// Takes time on the manager's machine before the round counts as answered. At most one a round.
     pub fn work(&mut self, work: Work) {
@@ -188,6 +242,17 @@ pub struct Answers {
 impl Answers {
     pub fn get(&self, number: usize) -> &Result<Reply, ApiError> {
         &self.results[number]
+    }
+    /// The object that the request left behind, if it succeeded with one.
+    pub fn object(&self, number: usize) -> Option<&Stored> {
+        match self.get(number) {
+            Ok(Reply::Object(stored)) => Some(stored),
+            _ => None,
+        }
+    }
+    /// Whether the request failed for this reason.
+    pub fn failed_with(&self, number: usize, reason: Reason) -> bool {
+        self.get(number).as_ref().is_err_and(|error| error.reason == reason)
     }
     pub fn all_ok(&self) -> bool {
         self.results.iter().all(Result::is_ok)
