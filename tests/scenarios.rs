@@ -109,3 +109,20 @@ fn settings_override_the_file() {
         assert!(text.starts_with("--set: ") && text.contains(message), "{text}");
     }
 }
+
+/// Editors read it through each scenario's `$schema`.
+#[test]
+fn the_schema_beside_the_scenarios_is_the_programs_own() {
+    let path = "scenarios/schema/scenario.json";
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::write(path, scenario::schema()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), scenario::schema(), "UPDATE_GOLDENS=1 rewrites it");
+}
+
+#[test]
+fn copies_make_as_many_workloads_as_nodes() {
+    let plan = load("bench-cluster", &["cluster.nodes[0].count=20", "workload[0].copies=20"]).plan;
+    let names: Vec<String> = plan.workload.iter().map(|object| object.key().name().to_owned()).collect();
+    assert_eq!((plan.nodes.len(), names.len(), names[19].as_str()), (20, 20, "web-20"));
+}

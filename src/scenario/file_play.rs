@@ -30,6 +30,8 @@ pub struct Workload {
     pub manifest: Option<Manifest>,
     /// A file of manifests, YAML or JSON, several documents; beside the scenario's file.
     pub file: Option<String>,
+    /// With `manifest`: makes so many objects of it, in whose texts "{copy}" is 1, 2, ... Default one, as it is written.
+    pub copies: Option<u64>,
 }
 
 /// Requests to a service: they arrive at random at this rate whatever becomes of the earlier ones, each on a connection of its own.

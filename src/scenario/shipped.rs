@@ -18,6 +18,12 @@ macro_rules! shipped {
 }
 shipped! {
     "node-failure": "a node loses power: detection after a minute, replacement after six",
+    "node-failure-fast": "the same with tolerations of 30 seconds: what faster eviction buys",
+    "rolling-update": "a new image rolls out under traffic, without an outage",
+    "zone-outage": "one of three zones goes dark, its etcd member and machines with it",
+    "etcd-leader-loss": "the etcd leader dies: how long nothing can be written",
+    "control-plane-loss": "an API server and the leading manager die: the data plane goes on",
+    "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
 }
 
 /// All of them, the main one first.

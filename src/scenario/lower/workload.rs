@@ -13,6 +13,9 @@ use crate::scenario::file::{self, Scenario};
 /// Namespaces that every cluster has.
 const GIVEN_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
+/// Deployments of the largest cluster that is allowed, one a node.
+const MAX_COPIES: u64 = 100_000;
+
 impl Lowering<'_> {
     pub fn workload(&mut self, scenario: &Scenario) -> Vec<Arc<Object>> {
         let objects = self.manifests(&scenario.workload, "workload");
@@ -43,14 +46,28 @@ impl Lowering<'_> {
                     Vec::new()
                 }
             };
+            if entry.copies.is_some() && (entry.file.is_some() || !(1..=MAX_COPIES).contains(&entry.copies.unwrap_or(0))) {
+                let message = format!("{} copies", entry.copies.unwrap_or(0));
+                let expected = format!("1 to {MAX_COPIES}, of a \"manifest\"");
+                self.error(&at(&path, "copies"), message, |error| error.expecting(expected));
+                continue;
+            }
             for (file, node, path) in documents {
-                let read = manifest::objects(&file, &node, &Path::new(&path), &mut self.errors);
-                self.warnings.extend(read.warnings);
-                for object in read.objects {
-                    self.known_object(&object, &file, &node, &path);
-                    objects.push(object);
+                match entry.copies {
+                    None => objects.extend(self.document(&file, &node, &path, true)),
+                    Some(copies) => {
+                        for copy in 1..=copies {
+                            let node = with_copy(&node, &copy.to_string());
+                            // The copies differ in a number only: the first one's warnings speak for all.
+                            let read = self.document(&file, &node, &path, copy == 1);
+                            if read.is_empty() {
+                                break;
+                            }
+                            objects.extend(read);
+                        }
+                    }
                 }
-                resolved.push(manifest_entry(node));
+                resolved.push(manifest_entry(node, entry.copies));
             }
         }
         self.resolve_list(path, resolved);
@@ -58,6 +75,17 @@ impl Lowering<'_> {
             self.namespace_exists(object);
         }
         objects
+    }
+    /// The objects of one document; they become known to later names.
+    fn document(&mut self, file: &str, node: &Node, path: &str, warn: bool) -> Vec<Arc<Object>> {
+        let read = manifest::objects(file, node, &Path::new(path), &mut self.errors);
+        if warn {
+            self.warnings.extend(read.warnings);
+        }
+        for object in &read.objects {
+            self.known_object(object, file, node, path);
+        }
+        read.objects
     }
     /// Puts manifests where files were named, so that the resolved scenario needs no files.
     fn resolve_list(&mut self, path: &str, entries: Vec<Node>) {
@@ -188,6 +216,27 @@ fn pods_of(object: &Object) -> u64 {
     }
 }
 
-fn manifest_entry(node: Node) -> Node {
-    Node { value: Value::Map(vec![Entry { key: "manifest".to_owned(), key_place: None, node }]), place: None }
+fn manifest_entry(node: Node, copies: Option<u64>) -> Node {
+    let entry = |key: &str, node: Node| Entry { key: key.to_owned(), key_place: None, node };
+    let mut entries = vec![entry("manifest", node)];
+    if let Some(copies) = copies {
+        entries.push(entry("copies", Node { value: Value::Number(copies.into()), place: None }));
+    }
+    Node { value: Value::Map(entries), place: None }
+}
+
+/// The document with "{copy}" replaced in all its texts, keys left alone.
+fn with_copy(node: &Node, number: &str) -> Node {
+    let value = match &node.value {
+        Value::String(text) => Value::String(text.replace("{copy}", number)),
+        Value::List(items) => Value::List(items.iter().map(|item| with_copy(item, number)).collect()),
+        Value::Map(entries) => Value::Map(
+            entries
+                .iter()
+                .map(|entry| Entry { key: entry.key.clone(), key_place: entry.key_place, node: with_copy(&entry.node, number) })
+                .collect(),
+        ),
+        other => other.clone(),
+    };
+    Node { value, place: node.place }
 }
