@@ -60,10 +60,10 @@ impl de::Error for Trouble {
         Trouble::new(message.to_string())
     }
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Trouble {
-        Trouble { expected: Some(expected.to_string()), ..Trouble::new(format!("{found} has the wrong type")) }
+        Trouble { expected: Some(plainly(&expected.to_string())), ..Trouble::new(format!("{found} has the wrong type")) }
     }
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Trouble {
-        Trouble { expected: Some(expected.to_string()), ..Trouble::new(format!("{found} is not valid here")) }
+        Trouble { expected: Some(plainly(&expected.to_string())), ..Trouble::new(format!("{found} is not valid here")) }
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Trouble {
         let list = expected.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
@@ -75,6 +75,18 @@ impl de::Error for Trouble {
     }
     fn missing_field(field: &'static str) -> Trouble {
         Trouble::new(format!("the field \"{field}\" is missing"))
+    }
+}
+
+/// Serde's and Rust's words in those of a manifest.
+fn plainly(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "an integer, 0 or more".to_owned(),
+        "i8" | "i16" | "i32" | "i64" => "an integer".to_owned(),
+        "a map" => "an object".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        other => other.to_owned(),
     }
 }
 

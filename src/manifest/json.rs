@@ -53,9 +53,11 @@ impl Reader<'_> {
         for (offset, byte) in text.bytes().enumerate() {
             if in_string {
                 match byte {
-                    _ if escaped => escaped = false,
+                    32.. if escaped => escaped = false,
                     b'\\' => escaped = true,
                     b'"' => in_string = false,
+                    // RFC 8259 section 7; the parser beneath lets them pass.
+                    0..=0x1f => return Err(self.error(offset, "", "not valid JSON: a control character in a string".to_owned())),
                     _ => {}
                 }
                 continue;

@@ -114,6 +114,9 @@ impl Lowering<'_> {
             if !is_label(&group.name) || group.name.len() > 50 {
                 let message = format!("\"{}\" cannot begin a node's name", short(&group.name));
                 self.error(&at(&path, "name"), message, |error| error.expecting("lower-case letters, digits and dashes, at most 50"));
+            } else if matches!(group.name.as_str(), "control-plane" | "client") {
+                let message = format!("\"{}\" is what other machines are called", group.name);
+                self.error(&at(&path, "name"), message, |error| error.expecting("another name"));
             } else if !names.insert(group.name.as_str()) {
                 self.error(&at(&path, "name"), format!("two groups are called \"{}\"", group.name), |error| error);
             } else {

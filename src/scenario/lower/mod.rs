@@ -198,7 +198,7 @@ impl Lowering<'_> {
         Distribution::Empirical(values.into())
     }
     fn read_spans(&mut self, name: &str, path: &str) -> Vec<Span> {
-        let Some((shown, bytes)) = self.read_beside(name, path) else { return Vec::new() };
+        let Some((shown, bytes)) = self.read_beside(name, path) else { return vec![Span(Duration::ZERO)] };
         let spans =
             crate::manifest::parse(&shown, &bytes, crate::manifest::Syntax::of(&shown, &bytes)).map(|mut documents| documents.pop());
         match spans {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Lowering, MAX_PODS, at, short};
 use crate::base::{Duration, Name};
 use crate::engine::plan;
-use crate::manifest::{self, Entry, Node, Path, Place, Syntax, Value};
+use crate::manifest::{self, Entry, Manifests, Node, Path, Syntax, Value};
 use crate::objects::{Key, Kind, Object};
 use crate::scenario::file::{self, Scenario};
 
@@ -52,40 +52,55 @@ impl Lowering<'_> {
                 self.error(&at(&path, "copies"), message, |error| error.expecting(expected));
                 continue;
             }
-            for (file, node, path) in documents {
-                match entry.copies {
-                    None => objects.extend(self.document(&file, &node, &path, true)),
-                    Some(copies) => {
-                        for copy in 1..=copies {
-                            let node = with_copy(&node, &copy.to_string());
-                            // The copies differ in a number only: the first one's warnings speak for all.
-                            let read = self.document(&file, &node, &path, copy == 1);
-                            if read.is_empty() {
-                                break;
-                            }
-                            objects.extend(read);
-                        }
+            for (file, node, inner) in documents {
+                // A step may apply an object again, changed; within the workload it is a slip.
+                let again = path.starts_with("steps");
+                for copy in 1..=entry.copies.unwrap_or(1) {
+                    let read = match entry.copies {
+                        None => self.document(&file, &node, &inner, again),
+                        Some(_) => self.document(&file, &with_copy(&node, &copy.to_string()), &inner, again),
+                    };
+                    // The copies differ in a number only: the first one's warnings, and the first error, speak for all.
+                    if copy == 1 {
+                        self.warnings.extend(read.warnings);
                     }
+                    if read.objects.is_empty() {
+                        break;
+                    }
+                    objects.extend(read.objects);
                 }
                 resolved.push(manifest_entry(node, entry.copies));
             }
         }
         self.resolve_list(path, resolved);
-        for object in &objects {
-            self.namespace_exists(object);
-        }
         objects
     }
-    /// The objects of one document; they become known to later names.
-    fn document(&mut self, file: &str, node: &Node, path: &str, warn: bool) -> Vec<Arc<Object>> {
-        let read = manifest::objects(file, node, &Path::new(path), &mut self.errors);
-        if warn {
-            self.warnings.extend(read.warnings);
+    /// The objects of one document; they become known to later names. `again`: an object may be one that is there already.
+    fn document(&mut self, file: &str, node: &Node, path: &str, again: bool) -> Manifests {
+        let mut read = manifest::objects(file, node, &Path::new(path), &mut self.errors);
+        read.objects.retain(|object| match self.misplaced(object, again) {
+            None => {
+                self.objects.insert(object.key(), object.clone());
+                true
+            }
+            Some(message) => {
+                self.errors.push(manifest::InputError::new(file, node.place, path, message));
+                false
+            }
+        });
+        read
+    }
+    /// Why an object cannot be applied at this point, if it cannot.
+    fn misplaced(&self, object: &Object, again: bool) -> Option<String> {
+        let key = object.key();
+        if !again && !key.name().is_empty() && self.objects.contains_key(&key) {
+            return Some(format!("{key} is applied twice"));
         }
-        for object in &read.objects {
-            self.known_object(object, file, node, path);
-        }
-        read.objects
+        let namespace = &object.meta().namespace;
+        let exists = namespace.is_empty()
+            || GIVEN_NAMESPACES.contains(&namespace.as_str())
+            || self.objects.contains_key(&Key::new(Kind::Namespace, "", namespace));
+        (!exists).then(|| format!("{key} is in the namespace \"{namespace}\", which no manifest before it makes"))
     }
     /// Puts manifests where files were named, so that the resolved scenario needs no files.
     fn resolve_list(&mut self, path: &str, entries: Vec<Node>) {
@@ -109,26 +124,6 @@ impl Lowering<'_> {
                 documents.into_iter().map(|node| (shown.clone(), node, String::new())).collect()
             }
         }
-    }
-    fn known_object(&mut self, object: &Arc<Object>, file: &str, node: &Node, path: &str) {
-        let key = object.key();
-        // A step may apply an object again, changed; within one list it is a slip.
-        if !path.starts_with("steps") && self.objects.contains_key(&key) && !key.name().is_empty() {
-            let place: Option<Place> = node.place;
-            self.errors.push(manifest::InputError::new(file, place, path, format!("{key} is applied twice")));
-        }
-        self.objects.insert(key, object.clone());
-    }
-    fn namespace_exists(&mut self, object: &Arc<Object>) {
-        let namespace = object.meta().namespace.clone();
-        if namespace.is_empty()
-            || GIVEN_NAMESPACES.contains(&namespace.as_str())
-            || self.objects.contains_key(&Key::new(Kind::Namespace, "", &namespace))
-        {
-            return;
-        }
-        let message = format!("{} is in the namespace \"{namespace}\", which no manifest makes", object.key());
-        self.error("workload", message, |error| error.expecting("a Namespace before it"));
     }
     /// The Deployment, ReplicaSet or Pod that a name means.
     pub fn workload_key(&mut self, name: &str, namespace: &Option<String>, path: &str, kinds: &[Kind]) -> Option<Key> {
