@@ -1,1 +1,144 @@
-//! Floor 7: JSON to a checked `Plan`.
+//! Floor 7: from a scenario's file to a checked [`Plan`].
+//!
+//! Text -> tree with places (`manifest`) -> `--set` -> held against the JSON Schema ([`schema`]), all errors at once -> the written types
+//! ([`file`]) -> lowered into a `Plan`, where references, times and limits are checked, again all errors at once. Errors point:
+//! `file:line:column: path: message (expected ...; did you mean "..."?)`. The JSON Schema is made from the written types, whose doc
+//! comments are its descriptions; so a new field is one line in [`file`] and one in `lower`.
+//!
+//! Left out: whether a plan fits the machine's memory (the command line estimates it). Invariants: no file panics, no file is accepted in
+//! part (`tests/inputs.rs`); every shipped scenario is valid (`tests/scenarios.rs`).
+
+pub mod file;
+pub mod file_play;
+mod lower;
+mod shipped;
+pub mod timings;
+pub mod units;
+mod validator;
+
+use std::path::{Path as FilePath, PathBuf};
+
+use crate::engine::plan::Plan;
+use crate::manifest::{self, Errors, Node, Place, Syntax, Value};
+pub use crate::manifest::{InputError, Warning};
+pub use shipped::{Shipped, shipped};
+
+/// A scenario's text and where it came from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// As errors name it: the path as given, or the name of a shipped scenario with its ending.
+    pub file: String,
+    pub text: Vec<u8>,
+    /// Where files that it names are looked for; a shipped scenario has none.
+    pub folder: Option<PathBuf>,
+}
+
+/// A scenario, ready to run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub plan: Plan,
+    /// What is understood but has no effect.
+    pub warnings: Vec<Warning>,
+    /// `scenario.json` as resolved: settings applied, files of manifests inside. Loading it again gives the same plan.
+    pub resolved: String,
+}
+
+/// The scenario that a user names: a file, or a shipped one.
+pub fn find(name: &str) -> Result<Source, InputError> {
+    let path = FilePath::new(name);
+    let looks_like_a_file = name.contains(['/', '\\']) || name.ends_with(".json") || name.ends_with(".yaml") || path.is_file();
+    if !looks_like_a_file {
+        let list = shipped();
+        return match list.iter().find(|scenario| scenario.name == name) {
+            Some(scenario) => Ok(Source { file: format!("{name}.json"), text: scenario.text.as_bytes().to_vec(), folder: None }),
+            None => Err(InputError::new(name, None, "", "neither a file nor a shipped scenario".to_owned())
+                .suggesting(name, list.iter().map(|scenario| scenario.name))),
+        };
+    }
+    let text = read_file(name, path)?;
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
+    Ok(Source { file: name.to_owned(), text, folder: Some(folder.to_owned()) })
+}
+
+/// Reads a file, but never more than the limit allows.
+fn read_file(shown: &str, path: &FilePath) -> Result<Vec<u8>, InputError> {
+    use std::io::Read;
+    let fail = |error: std::io::Error| InputError::new(shown, None, "", format!("cannot be read: {error}"));
+    let file = std::fs::File::open(path).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(InputError::new(shown, None, "", "cannot be read: it is a folder".to_owned()));
+    }
+    let mut text = Vec::new();
+    file.take(manifest::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(fail)?;
+    Ok(text)
+}
+
+/// Reads, checks and lowers a scenario. `sets`: `PATH=VALUE`, applied in order before anything is checked.
+pub fn load(source: &Source, sets: &[String]) -> Result<Loaded, Vec<InputError>> {
+    let one = |error: InputError| vec![error];
+    let mut documents = manifest::parse(&source.file, &source.text, Syntax::of(&source.file, &source.text)).map_err(one)?;
+    if documents.len() != 1 {
+        let message = format!("the file has {} documents", documents.len());
+        return Err(one(InputError::new(&source.file, None, "", message).expecting("one scenario")));
+    }
+    let mut root = documents.remove(0);
+    for setting in sets {
+        apply(&mut root, setting).map_err(one)?;
+    }
+    let mut errors = Errors::default();
+    version(&source.file, &root).map_err(one)?;
+    validator::validate(&source.file, &root, &schema_value(), &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into_vec());
+    }
+    let scenario: file::Scenario = serde_json::from_value(root.to_json())
+        .map_err(|error| one(InputError::new(&source.file, root.place, "", format!("does not fit the schema: {error}"))))?;
+    lower::lower(source, root, &scenario)
+}
+
+/// Checks a scenario and runs nothing: what is not modelled, or all errors.
+pub fn check(source: &Source, sets: &[String]) -> Result<Vec<Warning>, Vec<InputError>> {
+    load(source, sets).map(|loaded| loaded.warnings)
+}
+
+/// A file of another version is told so before it is told about fields.
+fn version(file: &str, root: &Node) -> Result<(), InputError> {
+    match root.get("version") {
+        Some(Node { value: Value::Number(number), place }) if number.as_u64() != Some(1) => {
+            Err(located(file, *place, "version", format!("version {number} of the format is not known")).expecting("1"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Applies one `PATH=VALUE`. The value is JSON if it reads as such, else text; where the file has a text, bare words and numbers stay text.
+fn apply(root: &mut Node, setting: &str) -> Result<(), InputError> {
+    let fail = |message: String| InputError::new("--set", None, setting, message);
+    let Some((path, text)) = setting.split_once('=') else {
+        return Err(fail("not a setting".to_owned()).expecting("PATH=VALUE"));
+    };
+    let steps = manifest::parse_path(path.trim()).map_err(fail)?;
+    let was_text = root.at(path.trim()).is_some_and(|node| node.as_str().is_some());
+    let value = match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Number(_) | serde_json::Value::Bool(_)) if was_text => serde_json::Value::from(text),
+        Ok(value) => value,
+        Err(_) => serde_json::Value::from(text),
+    };
+    manifest::set(root, &steps, Node::from_json(&value)).map_err(fail)
+}
+
+/// An error at a place; what has no place was given by `--set`.
+fn located(file: &str, place: Option<Place>, path: &str, message: String) -> InputError {
+    InputError::new(if place.is_some() { file } else { "--set" }, place, path, message)
+}
+
+/// The JSON Schema of scenario files, as text that ends with a newline. Stable: equal for equal sources.
+pub fn schema() -> String {
+    let mut text = serde_json::to_string_pretty(&schema_value()).expect("a schema is plain JSON");
+    text.push('\n');
+    text
+}
+
+fn schema_value() -> serde_json::Value {
+    schemars::schema_for!(file::Scenario).to_value()
+}

@@ -1,0 +1,144 @@
+//! JSON with places: RFC 8259 and nothing beyond.
+
+use std::collections::BTreeSet;
+
+use jsonc_parser::ast;
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
+
+use super::error::InputError;
+use super::path::Path;
+use super::tree::{Entry, Node, Place, Value};
+use super::{MAX_DEPTH, MAX_NODES};
+
+pub fn parse(file: &str, text: &str) -> Result<Node, InputError> {
+    let reader = Reader { file, lines: Lines::new(text) };
+    reader.limits(text)?;
+    let options = ParseOptions {
+        allow_comments: false,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    let collect = CollectOptions { comments: CommentCollectionStrategy::Off, tokens: false };
+    let parsed = parse_to_ast(text, &collect, &options).map_err(|error| {
+        let mut message = error.kind().to_string();
+        message[..1].make_ascii_lowercase();
+        reader.error(error.range().start, "", format!("not valid JSON: {message}"))
+    })?;
+    match parsed.value {
+        None => Err(InputError::new(file, None, "", "the file is empty".to_owned()).expecting("a JSON object")),
+        Some(value) => reader.node(value, &Path::default()),
+    }
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    lines: Lines<'a>,
+}
+
+impl Reader<'_> {
+    fn error(&self, offset: usize, path: &str, message: String) -> InputError {
+        InputError::new(self.file, Some(self.lines.place(offset)), path, message)
+    }
+    /// Counts depth and values before a tree is made of them, so that no input costs more memory than the limit allows.
+    fn limits(&self, text: &str) -> Result<(), InputError> {
+        let (mut depth, mut nodes, mut in_string, mut escaped) = (0usize, 1usize, false, false);
+        for (offset, byte) in text.bytes().enumerate() {
+            if in_string {
+                match byte {
+                    32.. if escaped => escaped = false,
+                    b'\\' => escaped = true,
+                    b'"' => in_string = false,
+                    // RFC 8259 section 7; the parser beneath lets them pass.
+                    0..=0x1f => return Err(self.error(offset, "", "not valid JSON: a control character in a string".to_owned())),
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => {
+                    depth += 1;
+                    nodes += 1;
+                    if depth > MAX_DEPTH {
+                        return Err(self.error(offset, "", format!("values are nested deeper than the limit of {MAX_DEPTH}")));
+                    }
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b',' => {
+                    nodes += 1;
+                    if nodes > MAX_NODES {
+                        return Err(self.error(offset, "", format!("the file has more values than the limit of {MAX_NODES}")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+    fn node(&self, value: ast::Value<'_>, path: &Path) -> Result<Node, InputError> {
+        let offset = value.range().start;
+        let place = Some(self.lines.place(offset));
+        let value = match value {
+            ast::Value::NullKeyword(_) => Value::Null,
+            ast::Value::BooleanLit(literal) => Value::Bool(literal.value),
+            ast::Value::NumberLit(literal) => match literal.value.parse() {
+                Ok(number) => Value::Number(number),
+                Err(_) => return Err(self.error(offset, path.as_str(), format!("{} is not a number that JSON can hold", literal.value))),
+            },
+            ast::Value::StringLit(literal) => Value::String(literal.value.into_owned()),
+            ast::Value::Array(array) => Value::List(
+                array
+                    .elements
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, element)| self.node(element, &path.index(index)))
+                    .collect::<Result<_, _>>()?,
+            ),
+            ast::Value::Object(object) => {
+                let mut seen = BTreeSet::new();
+                let mut entries = Vec::with_capacity(object.properties.len());
+                for property in object.properties {
+                    let key_offset = property.name.range().start;
+                    let key = property.name.into_string();
+                    let inner = path.key(&key);
+                    if !seen.insert(key.clone()) {
+                        return Err(self.error(key_offset, inner.as_str(), format!("the key \"{key}\" is given twice")));
+                    }
+                    let node = self.node(property.value, &inner)?;
+                    entries.push(Entry { key, key_place: Some(self.lines.place(key_offset)), node });
+                }
+                Value::Map(entries)
+            }
+        };
+        Ok(Node { value, place })
+    }
+}
+
+/// Byte offsets to lines and columns.
+pub struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(text: &'a str) -> Lines<'a> {
+        let starts = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1)).collect();
+        Lines { text, starts }
+    }
+    pub fn place(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.starts[line - 1];
+        // A very long line is counted in bytes beyond its first 64 KiB: a column for each of a million values must not cost a scan each.
+        let near = offset.min(self.text.len()).min(start + (1 << 16));
+        let characters = self.text.get(start..near).map_or(near - start, |before| before.chars().count());
+        Place { line: line as u32, column: (characters + offset.saturating_sub(near) + 1) as u32 }
+    }
+}

@@ -1,0 +1,433 @@
+//! The part of the file that plays on the cluster: workload, traffic, steps, faults, expectations.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::file::Distribution;
+use super::units::{Bandwidth, Percent, Probability, Rate, Span};
+
+/// A Kubernetes manifest as JSON.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Manifest(pub serde_json::Value);
+
+impl JsonSchema for Manifest {
+    fn schema_name() -> Cow<'static, str> {
+        "Manifest".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "description": "A Kubernetes manifest: an object, or a List of them." })
+    }
+}
+
+/// One of `manifest` and `file`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Workload {
+    /// The manifest itself.
+    pub manifest: Option<Manifest>,
+    /// A file of manifests, YAML or JSON, several documents; beside the scenario's file.
+    pub file: Option<String>,
+    /// With `manifest`: makes so many objects of it, in whose texts "{copy}" is 1, 2, ... Default one, as it is written.
+    pub copies: Option<u64>,
+}
+
+/// Requests to a service: they arrive at random at this rate whatever becomes of the earlier ones, each on a connection of its own.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Traffic {
+    /// The Service's name.
+    pub service: String,
+    /// Its namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Requests a second.
+    pub rate: Rate,
+    /// After this a request counts as timed out. Default 1s.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// When it begins. Default 0s.
+    #[serde(default)]
+    pub start: Option<Span>,
+    /// The machines it comes from, in turn. Default: a machine of its own, `client`, in the first zone.
+    #[serde(default)]
+    pub from: Option<Places>,
+}
+
+/// Machines, by what they are or where they stand. All that are named anywhere are meant.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Places {
+    /// Worker nodes, by name.
+    pub nodes: Vec<String>,
+    /// All nodes of these groups.
+    pub groups: Vec<String>,
+    /// All machines of these racks (`<zone>-rack-1`).
+    pub racks: Vec<String>,
+    /// All machines of these zones, control plane too.
+    pub zones: Vec<String>,
+    /// All machines of these regions.
+    pub regions: Vec<String>,
+    /// Control-plane machines (`control-plane-1`) or `client`.
+    pub machines: Vec<String>,
+    /// The machines on which these components run (`etcd-1`, `apiserver-2`, `controller-manager-1`, `scheduler-1`).
+    pub components: Vec<String>,
+}
+
+/// What an operator does at an instant: exactly one of the actions.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Step {
+    /// When, counted from the start.
+    pub at: Span,
+    /// Applies manifests, as `kubectl apply` does.
+    #[serde(default)]
+    pub apply: Option<Vec<Workload>>,
+    /// Deletes an object.
+    #[serde(default)]
+    pub delete: Option<Delete>,
+    /// Sets the number of replicas of a Deployment or ReplicaSet.
+    #[serde(default)]
+    pub scale: Option<Scale>,
+    /// Sets the image of a Deployment's container, which starts a roll-out.
+    #[serde(default)]
+    pub set_image: Option<SetImage>,
+    /// Marks a node unschedulable.
+    #[serde(default)]
+    pub cordon: Option<String>,
+    /// Marks a node schedulable again.
+    #[serde(default)]
+    pub uncordon: Option<String>,
+    /// Cordons a node and evicts its pods.
+    #[serde(default)]
+    pub drain: Option<String>,
+}
+
+/// An object to delete.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delete {
+    /// The kind, as in a manifest: Pod, Deployment, Service, ...
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Seconds between the request to stop and the kill. Default: the pod's own.
+    #[serde(default)]
+    pub grace_period_seconds: Option<u64>,
+}
+
+/// A new number of replicas.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scale {
+    /// The Deployment's or ReplicaSet's name.
+    pub workload: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// How many pods.
+    pub replicas: u64,
+}
+
+/// A new image.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetImage {
+    /// The Deployment's name.
+    pub workload: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The container's name. Default: the first container.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// The image.
+    pub image: String,
+}
+
+/// A fault: exactly one of the kinds, at an instant, for a while or to the end of the run.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins, counted from the start.
+    pub at: Span,
+    /// How long it lasts. Without `for` and `until` it is never undone.
+    #[serde(rename = "for", default)]
+    pub lasts: Option<Span>,
+    /// When it is undone, counted from the start.
+    #[serde(default)]
+    pub until: Option<Span>,
+    /// For people. Default: made from the fields.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Kills processes (SIGKILL): `etcd-1`, `apiserver-2`, `controller-manager-1`, `scheduler-1`, `kubelet-<node>`, or who leads at that
+    /// instant: `etcd-leader`, `controller-manager-leader`, `scheduler-leader`. They start again when the fault ends.
+    #[serde(default)]
+    pub kill: Option<Vec<String>>,
+    /// Stops processes (SIGSTOP) until the fault ends; names as for `kill`.
+    #[serde(default)]
+    pub pause: Option<Vec<String>>,
+    /// Machines lose power: all that is not on disk is gone. They boot when the fault ends.
+    #[serde(default)]
+    pub power_loss: Option<Places>,
+    /// Machines stand still, containers too, until the fault ends.
+    #[serde(default)]
+    pub freeze: Option<Places>,
+    /// Machines restart in order; `for` is how long that takes (default 1m).
+    #[serde(default)]
+    pub reboot: Option<Places>,
+    /// Nothing passes between two sets of machines.
+    #[serde(default)]
+    pub partition: Option<Partition>,
+    /// Messages between two sets of machines take longer or are lost.
+    #[serde(default)]
+    pub slow_link: Option<SlowLink>,
+    /// The image registry does not answer: `true`.
+    #[serde(default)]
+    pub registry_down: Option<bool>,
+    /// The image registry sends no faster than this in all.
+    #[serde(default)]
+    pub registry_slow: Option<Bandwidth>,
+    /// fsync takes longer.
+    #[serde(default)]
+    pub slow_disk: Option<SlowDisk>,
+    /// Containers of a workload exit.
+    #[serde(default)]
+    pub container_crash: Option<ContainerCrash>,
+}
+
+/// Two sets of machines between which nothing passes.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Partition {
+    /// One side.
+    pub from: Places,
+    /// The other side. Default: all other machines.
+    #[serde(default)]
+    pub to: Option<Places>,
+    /// Only what goes from `from` to `to` is lost. Default false.
+    #[serde(default)]
+    pub one_way: bool,
+}
+
+/// Two sets of machines with a bad link between them.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlowLink {
+    /// One side.
+    pub from: Places,
+    /// The other side. Default: all other machines.
+    #[serde(default)]
+    pub to: Option<Places>,
+    /// Added to each message's latency, both ways. Default nothing.
+    #[serde(default)]
+    pub latency: Option<Distribution>,
+    /// Share of segments lost beside the usual. Default 0%.
+    #[serde(default)]
+    pub loss: Option<Probability>,
+}
+
+/// Machines whose disks are slow.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlowDisk {
+    /// The machines.
+    pub on: Places,
+    /// Added to each fsync.
+    pub latency: Distribution,
+}
+
+/// Containers that exit.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerCrash {
+    /// The Deployment, ReplicaSet or bare Pod.
+    pub workload: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// In how many pods, lowest names first. Default all.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// With this exit code. Default 1.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 255))]
+    pub exit_code: Option<i32>,
+}
+
+/// Something that must hold: exactly one of `by`, `within`, `always`, `never`, `eventually`, `atEnd`, and exactly one thing that is observed.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expectation {
+    /// For people. Default: made from the fields.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// At some instant no later than this, counted from the start.
+    #[serde(default)]
+    pub by: Option<Span>,
+    /// At some instant no later than this after a fault began.
+    #[serde(default)]
+    pub within: Option<Within>,
+    /// At every instant of an interval.
+    #[serde(default)]
+    pub always: Option<Interval>,
+    /// At no instant of an interval.
+    #[serde(default)]
+    pub never: Option<Interval>,
+    /// At some instant: `true`.
+    #[serde(default)]
+    pub eventually: Option<bool>,
+    /// At the end of the run: `true`.
+    #[serde(default)]
+    pub at_end: Option<bool>,
+    /// How many pods of a workload are in a state.
+    #[serde(default)]
+    pub pods: Option<Pods>,
+    /// How evenly a workload's pods are spread.
+    #[serde(default)]
+    pub spread: Option<Spread>,
+    /// How much a workload lacked since the start.
+    #[serde(default)]
+    pub unavailable: Option<Unavailable>,
+    /// Whether a node is ready.
+    #[serde(default)]
+    pub node_ready: Option<NodeReady>,
+    /// How often etcd changed its leader since the start; the first election does not count.
+    #[serde(default)]
+    pub etcd_leader_changes: Option<Bounds>,
+    /// Which share of a traffic source's requests failed since the start.
+    #[serde(default)]
+    pub failed_requests: Option<FailedRequests>,
+}
+
+/// A time limit after a fault.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Within {
+    /// Which of `faults`, from 0. Default 0.
+    #[serde(default)]
+    pub fault: u64,
+    /// How long after it began.
+    pub limit: Span,
+}
+
+/// An interval of the run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Interval {
+    /// Its beginning. Default the start of the run.
+    pub from: Option<Span>,
+    /// Its end. Default the end of the run.
+    pub until: Option<Span>,
+}
+
+/// A count of pods.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pods {
+    /// The Deployment, ReplicaSet or bare Pod.
+    pub workload: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The state that is counted. Default ready.
+    #[serde(default)]
+    pub state: PodState,
+    /// No fewer.
+    #[serde(default)]
+    pub at_least: Option<u64>,
+    /// No more.
+    #[serde(default)]
+    pub at_most: Option<u64>,
+}
+
+/// A state of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PodState {
+    /// It is in the store, in whatever phase.
+    Exists,
+    /// Its Ready condition is True.
+    #[default]
+    Ready,
+    /// Ready for at least minReadySeconds.
+    Available,
+    /// In phase Pending.
+    Pending,
+    /// In phase Running.
+    Running,
+    /// In phase Succeeded.
+    Succeeded,
+    /// In phase Failed.
+    Failed,
+}
+
+/// A bound on skew.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spread {
+    /// The Deployment or ReplicaSet.
+    pub workload: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The node label whose values are the domains. Default topology.kubernetes.io/zone.
+    #[serde(default)]
+    pub topology_key: Option<String>,
+    /// The most pods in a domain minus the fewest.
+    pub max_skew: u64,
+}
+
+/// A bound on what a workload lacked.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unavailable {
+    /// The Deployment or ReplicaSet.
+    pub workload: String,
+    /// The namespace. Default "default".
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The most that wanted minus available pods may add up to, in pod-seconds.
+    pub at_most_pod_seconds: u64,
+}
+
+/// A node's Ready condition.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeReady {
+    /// The node's name.
+    pub node: String,
+    /// Whether its Ready condition is True. Default true.
+    #[serde(default = "yes")]
+    pub ready: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Bounds of a count.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Bounds {
+    /// No fewer.
+    pub at_least: Option<u64>,
+    /// No more.
+    pub at_most: Option<u64>,
+}
+
+/// A bound on failures.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FailedRequests {
+    /// Which of `traffic`, from 0. Default 0.
+    #[serde(default)]
+    pub traffic: u64,
+    /// The largest share.
+    pub at_most: Percent,
+}

@@ -1,0 +1,332 @@
+//! Machines, network, disks, images and the container engine. Defaults that have no component of their own are born here, each from
+//! facts/failure-models.md (sections named beside them).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Lowering, MAX_NODES, at, is_label, short};
+use crate::base::{Duration, Name};
+use crate::engine::plan;
+use crate::kubelet::NodeShape;
+use crate::models::distribution::Distribution;
+use crate::objects::node::labels;
+use crate::objects::{Quantity, Taint, TaintEffect};
+use crate::scenario::file::{self, Cluster, Disk, NodeGroup};
+use crate::wire::address::{MachineId, NodeId};
+
+/// Lognormal around a median.
+fn around(median: Duration, sigma: f64) -> Distribution {
+    Distribution::LogNormal { median, sigma }
+}
+const fn micros(n: u64) -> Duration {
+    Duration::from_micros(n)
+}
+
+/// What of the plan is not a machine.
+pub struct Parts {
+    pub network: plan::Network,
+    pub images: plan::Images,
+    pub runtime: plan::Runtime,
+}
+
+impl Lowering<'_> {
+    pub fn cluster(&mut self, cluster: &Cluster) -> Parts {
+        let fsync = self.disk(&cluster.disk);
+        // 10 Gbit/s (j): a common card of a cloud's middle-sized machine.
+        let bandwidth = cluster.bandwidth.map_or(1_250_000_000, |bandwidth| bandwidth.0);
+        self.control_plane(cluster, &fsync, bandwidth);
+        self.node_groups(&cluster.nodes, &fsync, bandwidth);
+        Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
+    }
+    /// Section 6: the presets.
+    fn disk(&mut self, disk: &Disk) -> Distribution {
+        match disk {
+            Disk::Nvme => around(micros(200), 0.45),
+            Disk::Ssd => Distribution::Mixture {
+                weight: 0.99,
+                first: Box::new(around(micros(800), 0.45)),
+                second: Box::new(around(Duration::from_millis(10), 0.4)),
+            },
+            Disk::Hdd => around(Duration::from_millis(10), 0.5),
+            Disk::Fsync(own) => self.distribution(own, "cluster.disk.fsync"),
+        }
+    }
+    fn control_plane(&mut self, cluster: &Cluster, fsync: &Distribution, bandwidth: u64) {
+        let written = &cluster.control_plane;
+        let path = |field: &str| format!("cluster.controlPlane.{field}");
+        if ![1, 3, 5].contains(&written.etcd) {
+            self.error(&path("etcd"), format!("{} etcd members", written.etcd), |error| error.expecting("1, 3 or 5"));
+        }
+        for (field, count) in
+            [("apiServers", written.api_servers), ("controllerManagers", written.controller_managers), ("schedulers", written.schedulers)]
+        {
+            if !(1..=9).contains(&count) {
+                self.error(&path(field), format!("{count} instances"), |error| error.expecting("1 to 9"));
+            }
+        }
+        if !(1..=1024).contains(&written.cores) {
+            self.error(&path("cores"), format!("{} cores", written.cores), |error| error.expecting("1 to 1024"));
+        }
+        for (index, zone) in written.zones.iter().enumerate() {
+            self.topology_name(zone, &path(&format!("zones[{index}]")));
+        }
+        let group = cluster.nodes.first();
+        let mut zones = written.zones.clone();
+        if zones.is_empty() {
+            zones = group.map_or_else(Vec::new, zones_of);
+        }
+        if zones.is_empty() {
+            zones.push("zone-1".to_owned());
+        }
+        let region = group.and_then(|group| group.region.as_deref()).unwrap_or(DEFAULT_REGION);
+        // At least one machine, whatever was written: the error is told already.
+        let count = written.etcd.max(written.api_servers).max(written.controller_managers).max(written.schedulers).clamp(1, 9);
+        for index in 0..count as usize {
+            let zone = &zones[index % zones.len()];
+            self.topology.machines.push(plan::Machine {
+                name: format!("control-plane-{}", index + 1).into(),
+                region: Name::new(region),
+                zone: Name::new(zone),
+                rack: format!("{zone}-control-plane").into(),
+                cores: written.cores.min(1024) as u32,
+                fsync: fsync.clone(),
+                bandwidth,
+            });
+        }
+        let first = |n: u64| (0..n.min(count) as u32).map(MachineId).collect::<Vec<_>>();
+        self.topology.etcd = first(written.etcd);
+        self.topology.api_servers = first(written.api_servers);
+        self.topology.managers = first(written.controller_managers);
+        self.topology.schedulers = first(written.schedulers);
+    }
+    fn node_groups(&mut self, groups: &[NodeGroup], fsync: &Distribution, bandwidth: u64) {
+        if groups.is_empty() {
+            self.error("cluster.nodes", "a cluster needs nodes".to_owned(), |error| error.expecting("at least one group"));
+        }
+        let total = groups.iter().fold(0u64, |sum, group| sum.saturating_add(group.count));
+        if total > MAX_NODES {
+            let path = if groups.len() == 1 { "cluster.nodes[0].count" } else { "cluster.nodes" };
+            return self
+                .error(path, format!("{total} nodes are beyond the limit"), |error| error.expecting(format!("{MAX_NODES} or less")));
+        }
+        let mut names = BTreeSet::new();
+        for (index, group) in groups.iter().enumerate() {
+            let path = format!("cluster.nodes[{index}]");
+            if !is_label(&group.name) || group.name.len() > 50 {
+                let message = format!("\"{}\" cannot begin a node's name", short(&group.name));
+                self.error(&at(&path, "name"), message, |error| error.expecting("lower-case letters, digits and dashes, at most 50"));
+            } else if matches!(group.name.as_str(), "control-plane" | "client") {
+                let message = format!("\"{}\" is what other machines are called", group.name);
+                self.error(&at(&path, "name"), message, |error| error.expecting("another name"));
+            } else if !names.insert(group.name.as_str()) {
+                self.error(&at(&path, "name"), format!("two groups are called \"{}\"", group.name), |error| error);
+            } else {
+                self.node_group(group, &path, fsync, bandwidth);
+            }
+        }
+    }
+    fn node_group(&mut self, group: &NodeGroup, path: &str, fsync: &Distribution, bandwidth: u64) {
+        if group.count == 0 {
+            self.error(&at(path, "count"), "a group of no nodes".to_owned(), |error| error.expecting("1 or more"));
+        }
+        for (index, zone) in group.zones.iter().enumerate() {
+            let place = format!("{path}.zones[{index}]");
+            self.topology_name(zone, &place);
+            if group.zones[..index].contains(zone) {
+                self.error(&place, format!("the zone \"{zone}\" is named twice"), |error| error);
+            }
+        }
+        let racks = group.racks.unwrap_or(1);
+        if !(1..=MAX_NODES).contains(&racks) {
+            self.error(&at(path, "racks"), format!("{racks} racks"), |error| error.expecting(format!("1 to {MAX_NODES}")));
+        }
+        let region = group.region.as_deref().unwrap_or(DEFAULT_REGION);
+        self.topology_name(region, &at(path, "region"));
+        let (capacity, allocatable) = self.capacity(group, path);
+        let cores = capacity.get("cpu").map_or(1, |cpu| cpu.value().clamp(1, 1 << 20)) as u32;
+        let taints = self.taints(&group.taints, &at(path, "taints"));
+        for key in group.labels.keys() {
+            if let labels::HOSTNAME | labels::ZONE | labels::REGION | labels::RACK = key.as_str() {
+                let message = "this label is made from the node's place".to_owned();
+                self.error(&at(&at(path, "labels"), key), message, |error| error.expecting("name, zones, region and racks"));
+            }
+        }
+        let zones = zones_of(group);
+        let group_name = Name::new(&group.name);
+        for index in 0..group.count as usize {
+            let name: Name = format!("{}-{}", group.name, index + 1).into();
+            let zone = &zones[index % zones.len()];
+            let rack = format!("{zone}-rack-{}", index / zones.len() % racks.max(1) as usize + 1);
+            let machine = MachineId(self.topology.machines.len() as u32);
+            self.topology.machines.push(plan::Machine {
+                name: name.clone(),
+                region: Name::new(region),
+                zone: Name::new(zone),
+                rack: Name::new(&rack),
+                cores,
+                fsync: fsync.clone(),
+                bandwidth,
+            });
+            let mut all_labels: BTreeMap<Name, Name> = group.labels.iter().map(|(key, value)| (Name::new(key), Name::new(value))).collect();
+            for (key, value) in
+                [(labels::HOSTNAME, name.as_str()), (labels::ZONE, zone.as_str()), (labels::REGION, region), (labels::RACK, rack.as_str())]
+            {
+                all_labels.insert(Name::new(key), Name::new(value));
+            }
+            let shape = NodeShape {
+                name: name.clone(),
+                capacity: capacity.clone(),
+                allocatable: allocatable.clone(),
+                labels: all_labels,
+                taints: taints.clone(),
+            };
+            let id = NodeId(self.topology.nodes.len() as u32);
+            self.topology.nodes.push(plan::NodePlan { machine, shape, group: group_name.clone() });
+            if self.topology.node_by_name.insert(name.clone(), id).is_some() {
+                self.error(&at(path, "name"), format!("two nodes are called \"{name}\""), |error| error);
+            }
+        }
+    }
+    fn topology_name(&mut self, name: &str, path: &str) {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > 50 || !name.bytes().all(sound) {
+            let message = format!("\"{}\" cannot be a label's value", short(name));
+            self.error(path, message, |error| error.expecting("letters, digits, '-', '_' and '.', at most 50"));
+        }
+    }
+    fn capacity(&mut self, group: &NodeGroup, path: &str) -> (BTreeMap<Name, Quantity>, BTreeMap<Name, Quantity>) {
+        let written = &group.capacity;
+        let gibibytes = |n: i64| Quantity::from_bytes(n << 30);
+        let or = |written: Option<crate::scenario::units::Amount>, default| written.map_or(default, |amount| amount.0);
+        let mut capacity = BTreeMap::from([
+            (Name::new("cpu"), or(written.cpu, Quantity::from_units(4))),
+            (Name::new("memory"), or(written.memory, gibibytes(16))),
+            // 110: the kubelet's maxPods.
+            (Name::new("pods"), Quantity::from_units(i64::try_from(written.pods.unwrap_or(110)).unwrap_or(i64::MAX))),
+            (Name::new("ephemeral-storage"), or(written.ephemeral_storage, gibibytes(100))),
+        ]);
+        if capacity["cpu"].is_zero() {
+            self.error(&at(&at(path, "capacity"), "cpu"), "a node without a CPU".to_owned(), |error| error.expecting("more than 0"));
+        }
+        for (name, amount) in &written.extended {
+            if !name.contains('/') {
+                let message = format!("\"{}\" is not the name of an extended resource", short(name));
+                let path = at(&format!("{path}.capacity.extended"), name);
+                self.error(&path, message, |error| error.expecting("a name with a domain, such as \"example.com/gpu\""));
+            }
+            capacity.insert(Name::new(name), amount.0);
+        }
+        let mut allocatable = capacity.clone();
+        for (name, amount) in &group.reserved {
+            let path = at(&at(path, "reserved"), name);
+            match allocatable.get_mut(name.as_str()) {
+                None => {
+                    let known: Vec<String> = capacity.keys().map(|name| name.to_string()).collect();
+                    self.unknown("resource", name, &path, &known);
+                }
+                Some(left) if amount.0 > *left => {
+                    let message = format!("{} reserved of {left}", amount.0);
+                    self.error(&path, message, |error| error.expecting("no more than the capacity"));
+                }
+                Some(left) if name == "cpu" => *left = Quantity::from_milli(left.milli_value() - amount.0.milli_value()),
+                Some(left) => *left = Quantity::from_bytes(left.value() - amount.0.value()),
+            }
+        }
+        (capacity, allocatable)
+    }
+    fn taints(&mut self, written: &[file::Taint], path: &str) -> Vec<Taint> {
+        let mut taints: Vec<Taint> = Vec::new();
+        for (index, taint) in written.iter().enumerate() {
+            let effect = match taint.effect {
+                file::Effect::NoSchedule => TaintEffect::NoSchedule,
+                file::Effect::PreferNoSchedule => TaintEffect::PreferNoSchedule,
+                file::Effect::NoExecute => TaintEffect::NoExecute,
+            };
+            if taint.key.is_empty() {
+                self.error(&format!("{path}[{index}].key"), "a taint's key is empty".to_owned(), |error| error);
+            }
+            if taints.iter().any(|other| other.key == *taint.key && other.effect == effect) {
+                self.error(&format!("{path}[{index}]"), "this key and effect are given twice".to_owned(), |error| error);
+            }
+            taints.push(Taint { key: Name::new(&taint.key), value: Name::new(&taint.value), effect, time_added: None });
+        }
+        taints
+    }
+    /// Section 7: medians and sigma 0.2; one message in 10,000 takes 5 ms more.
+    fn network(&mut self, written: &file::Network) -> plan::Network {
+        let spiky = |median: Duration| Distribution::Mixture {
+            weight: 0.9999,
+            first: Box::new(around(median, 0.2)),
+            second: Box::new(around(median + Duration::from_millis(5), 0.2)),
+        };
+        let path = |field: &str| format!("cluster.network.{field}");
+        plan::Network {
+            same_machine: self.distribution_or(&written.same_machine, &path("sameMachine"), around(micros(20), 0.2)),
+            same_rack: self.distribution_or(&written.same_rack, &path("sameRack"), spiky(micros(50))),
+            same_zone: self.distribution_or(&written.same_zone, &path("sameZone"), spiky(micros(150))),
+            between_zones: self.distribution_or(&written.between_zones, &path("betweenZones"), spiky(micros(500))),
+            between_regions: self.distribution_or(&written.between_regions, &path("betweenRegions"), spiky(Duration::from_millis(30))),
+            loss: written.loss.map_or(1e-5, |loss| loss.0),
+        }
+    }
+    fn images(&mut self, written: &file::Images) -> plan::Images {
+        // Section 4: unpacking at 100-200 MB/s; median image 245 MB uncompressed, 0.4 of it compressed.
+        let default_size = written.default_size.map_or(100_000_000, |size| size.0);
+        let latency = around(Duration::from_millis(300), 0.3);
+        let mut images = plan::Images {
+            registry_bandwidth: written.registry_bandwidth.map_or(1_250_000_000, |bandwidth| bandwidth.0),
+            registry_latency: self.distribution_or(&written.registry_latency, "cluster.images.registryLatency", latency),
+            unpack_rate: written.unpack_rate.map_or(150_000_000, |rate| rate.0),
+            sizes: BTreeMap::new(),
+            default_size,
+            missing: Vec::new(),
+            preloaded: Vec::new(),
+        };
+        for (name, image) in &written.list {
+            let name_in_plan = Name::new(name);
+            if image.missing && image.preloaded {
+                let message = "an image that the registry lacks cannot be known to be on every node".to_owned();
+                self.error(&at("cluster.images.list", name), message, |error| error.expecting("one of preloaded and missing"));
+            }
+            if let Some(size) = image.size {
+                images.sizes.insert(name_in_plan.clone(), size.0);
+            }
+            if image.missing {
+                images.missing.push(name_in_plan);
+            } else if image.preloaded {
+                images.preloaded.push(name_in_plan);
+            }
+        }
+        images
+    }
+    /// Section 4: sandbox 250 ms, sigma 0.5; create and start 300 ms together, sigma 0.4. The others are our choice.
+    fn runtime(&mut self, written: &file::Runtime) -> plan::Runtime {
+        let milli = Duration::from_millis;
+        let path = |field: &str| format!("cluster.runtime.{field}");
+        plan::Runtime {
+            sandbox: self.distribution_or(&written.sandbox, &path("sandbox"), around(milli(250), 0.5)),
+            create: self.distribution_or(&written.create, &path("create"), around(milli(150), 0.4)),
+            start: self.distribution_or(&written.start, &path("start"), around(milli(150), 0.4)),
+            stop: self.distribution_or(&written.stop, &path("stop"), around(milli(50), 0.4)),
+            remove: self.distribution_or(&written.remove, &path("remove"), around(milli(50), 0.4)),
+            probe: self.distribution_or(&written.probe, &path("probe"), around(milli(5), 0.4)),
+        }
+    }
+    /// The machine that load comes from unless a traffic source says otherwise: in the first zone, not a node.
+    pub fn client_machine(&mut self) -> MachineId {
+        if let Some(index) = self.topology.machines.iter().position(|machine| machine.name == "client") {
+            return MachineId(index as u32);
+        }
+        let like = self.topology.nodes.first().map_or(0, |node| node.machine.0 as usize);
+        let mut machine = self.topology.machines[like].clone();
+        machine.name = Name::new("client");
+        machine.rack = format!("{}-client", machine.zone).into();
+        self.topology.machines.push(machine);
+        MachineId(self.topology.machines.len() as u32 - 1)
+    }
+}
+
+const DEFAULT_REGION: &str = "region-1";
+
+fn zones_of(group: &NodeGroup) -> Vec<String> {
+    if group.zones.is_empty() { vec!["zone-1".to_owned()] } else { group.zones.clone() }
+}

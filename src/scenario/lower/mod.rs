@@ -1,0 +1,249 @@
+//! Lowering: the written types to a [`Plan`]. References are resolved, times are held against the run, limits are checked; every error
+//! goes to [`Lowering::error`] with the path of the field that it is about, and lowering goes on.
+
+mod cluster;
+mod expectations;
+mod faults;
+mod steps;
+mod topology;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::file::Scenario;
+use super::units::{Span, format_duration};
+use super::{Loaded, Source, file};
+use crate::base::{Duration, Name, Time};
+use crate::engine::plan::{self, Plan};
+use crate::manifest::{Errors, InputError, Node, Path, Warning, parse_path};
+use crate::models::distribution::Distribution;
+use crate::objects::{Key, Object};
+use topology::Topology;
+
+/// 100,000 nodes (mechanics.md, Limits).
+const MAX_NODES: u64 = 100_000;
+/// 5 million pods (mechanics.md, Limits).
+const MAX_PODS: u64 = 5_000_000;
+/// 100 virtual years (mechanics.md, Limits).
+const MAX_DURATION: Duration = Duration::from_secs(100 * 36_525 * 864);
+
+pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded, Vec<InputError>> {
+    let resolved = root.clone();
+    let mut lowering = Lowering {
+        source,
+        root,
+        resolved,
+        start: scenario.start_time.map_or(Time::ZERO, |instant| instant.0),
+        duration: scenario.duration.0,
+        errors: Errors::default(),
+        warnings: Vec::new(),
+        topology: Topology::default(),
+        objects: BTreeMap::new(),
+        pods: 0,
+    };
+    let plan = lowering.scenario(scenario);
+    let Lowering { errors, warnings, resolved, .. } = lowering;
+    if errors.is_empty() { Ok(Loaded { plan, warnings, resolved: resolved.to_json_text() }) } else { Err(errors.into_vec()) }
+}
+
+struct Lowering<'a> {
+    source: &'a Source,
+    /// As the file has it: where errors find their places.
+    root: Node,
+    /// The same with files of manifests put inside.
+    resolved: Node,
+    start: Time,
+    duration: Duration,
+    errors: Errors,
+    warnings: Vec<Warning>,
+    topology: Topology,
+    /// Every object that the workload or a step applies: what names may refer to.
+    objects: BTreeMap<Key, Arc<Object>>,
+    /// Pods that the workload asks for.
+    pods: u64,
+}
+
+impl Lowering<'_> {
+    fn scenario(&mut self, scenario: &Scenario) -> Plan {
+        self.frame(scenario);
+        let parts = self.cluster(&scenario.cluster);
+        let mut workload = self.workload(scenario);
+        // Steps are read before whatever names the objects that they apply.
+        let mut steps = self.steps(&scenario.steps);
+        let behaviours = self.behaviours(&scenario.behaviours);
+        let traffic = self.traffic(&scenario.traffic);
+        let (faults, first) = self.faults(&scenario.faults);
+        let expectations = self.expectations(&scenario.expectations, &first, &traffic);
+        let initial = match scenario.initial {
+            file::Initial::Empty => plan::Initial::Empty,
+            file::Initial::Running => plan::Initial::Running,
+        };
+        if let Some(at) = scenario.workload_at {
+            let at = self.instant(at, "workloadAt");
+            if initial == plan::Initial::Running {
+                self.error("workloadAt", "a workload that runs at the start is not applied later".to_owned(), |error| {
+                    error.expecting("\"initial\": \"empty\"")
+                });
+            }
+            if at > self.start {
+                let objects = std::mem::take(&mut workload);
+                let description = Name::new("apply the workload");
+                steps.insert(0, plan::Step { at, description, action: plan::Action::Apply(objects) });
+            }
+        }
+        steps.sort_by_key(|step| step.at);
+        Plan {
+            name: Name::new(&scenario.name),
+            description: Name::new(&scenario.description),
+            seed: scenario.seed,
+            start: self.start,
+            duration: self.duration,
+            machines: std::mem::take(&mut self.topology.machines),
+            etcd: std::mem::take(&mut self.topology.etcd),
+            api_servers: std::mem::take(&mut self.topology.api_servers),
+            managers: std::mem::take(&mut self.topology.managers),
+            schedulers: std::mem::take(&mut self.topology.schedulers),
+            nodes: std::mem::take(&mut self.topology.nodes),
+            network: parts.network,
+            images: parts.images,
+            runtime: parts.runtime,
+            timings: scenario.cluster.timings.lower(),
+            workload,
+            initial,
+            behaviours,
+            traffic,
+            steps,
+            faults,
+            expectations,
+        }
+    }
+    fn frame(&mut self, scenario: &Scenario) {
+        if !is_label(&scenario.name) {
+            let message = format!("\"{}\" is not a name", short(&scenario.name));
+            self.error("name", message, |error| error.expecting("lower-case letters, digits and dashes, at most 63"));
+        }
+        if self.duration == Duration::ZERO {
+            self.error("duration", "a run of no length shows nothing".to_owned(), |error| error.expecting("more than 0s"));
+        } else if self.duration > MAX_DURATION {
+            let message = format!("{} is beyond the limit", format_duration(self.duration));
+            self.error("duration", message, |error| error.expecting("100 years or less"));
+        }
+        // 2^64 ns end in the year 2604.
+        if self.start + MAX_DURATION + MAX_DURATION >= Time::NEVER {
+            self.error("startTime", "too far in the future".to_owned(), |error| error.expecting("a year before 2400"));
+        }
+    }
+    /// Adds an error at a path. The place is that of the deepest part of the path that the file has.
+    fn error(&mut self, path: &str, message: String, refine: impl FnOnce(InputError) -> InputError) {
+        let (file, place) = self.place(path);
+        self.errors.push(refine(InputError::new(&file, place, path, message)));
+    }
+    fn place(&self, path: &str) -> (String, Option<crate::manifest::Place>) {
+        use crate::manifest::{Step, Value};
+        let mut node = &self.root;
+        for step in parse_path(path).unwrap_or_default() {
+            let next = match (&node.value, &step) {
+                (Value::Map(_), Step::Key(key)) => node.get(key),
+                (Value::List(items), Step::Index(index)) => items.get(*index),
+                _ => None,
+            };
+            match next {
+                Some(inner) => node = inner,
+                None => break,
+            }
+            if node.place.is_none() {
+                return ("--set".to_owned(), None);
+            }
+        }
+        (self.source.file.clone(), node.place)
+    }
+    /// An instant of the run; later ones are errors.
+    fn instant(&mut self, span: Span, path: &str) -> Time {
+        if span.0 > self.duration {
+            let (at, end) = (format_duration(span.0), format_duration(self.duration));
+            self.error(path, format!("{at} is after the end of the run"), |error| error.expecting(format!("at most {end}")));
+        }
+        self.start + span.0
+    }
+    fn distribution(&mut self, written: &file::Distribution, path: &str) -> Distribution {
+        match written {
+            file::Distribution::Constant(span) => Distribution::Constant(span.0),
+            file::Distribution::Uniform(bounds) => {
+                if bounds.low.0 > bounds.high.0 {
+                    self.error(&format!("{path}.uniform"), "the low bound is above the high one".to_owned(), |error| error);
+                }
+                Distribution::Uniform { low: bounds.low.0, high: bounds.high.0 }
+            }
+            file::Distribution::Normal(normal) => Distribution::Normal { mean: normal.mean.0, deviation: normal.deviation.0 },
+            file::Distribution::LogNormal(law) => Distribution::LogNormal { median: law.median.0, sigma: law.sigma },
+            file::Distribution::Exponential(mean) => Distribution::Exponential { mean: mean.0 },
+            file::Distribution::Empirical(spans) => self.empirical(spans, &format!("{path}.empirical")),
+            file::Distribution::EmpiricalFile(name) => {
+                let path = format!("{path}.empiricalFile");
+                let spans = self.read_spans(name, &path);
+                self.empirical(&spans, &path)
+            }
+        }
+    }
+    fn distribution_or(&mut self, written: &Option<file::Distribution>, path: &str, default: Distribution) -> Distribution {
+        written.as_ref().map_or(default, |written| self.distribution(written, path))
+    }
+    fn empirical(&mut self, spans: &[Span], path: &str) -> Distribution {
+        if spans.is_empty() {
+            self.error(path, "a distribution needs at least one value".to_owned(), |error| error);
+        }
+        let mut values: Vec<Duration> = spans.iter().map(|span| span.0).collect();
+        values.sort_unstable();
+        Distribution::Empirical(values.into())
+    }
+    fn read_spans(&mut self, name: &str, path: &str) -> Vec<Span> {
+        let Some((shown, bytes)) = self.read_beside(name, path) else { return vec![Span(Duration::ZERO)] };
+        let spans =
+            crate::manifest::parse(&shown, &bytes, crate::manifest::Syntax::of(&shown, &bytes)).map(|mut documents| documents.pop());
+        match spans {
+            Err(error) => self.errors.push(error),
+            Ok(Some(node)) => match serde_json::from_value(node.to_json()) {
+                Ok(spans) => return spans,
+                Err(error) => {
+                    self.error(path, format!("{shown} is not a list of spans: {error}"), |error| error.expecting("[\"1ms\", \"2ms\"]"))
+                }
+            },
+            Ok(None) => self.error(path, format!("{shown} is empty"), |error| error.expecting("[\"1ms\", \"2ms\"]")),
+        }
+        // One value stands for the unreadable ones: their error is told already.
+        vec![Span(Duration::ZERO)]
+    }
+    /// The text of a file that stands beside the scenario, and how it is called in errors.
+    fn read_beside(&mut self, name: &str, path: &str) -> Option<(String, Vec<u8>)> {
+        let Some(folder) = &self.source.folder else {
+            self.error(path, "a shipped scenario has no files beside it".to_owned(), |error| error);
+            return None;
+        };
+        let full = folder.join(name);
+        let shown = full.strip_prefix(".").unwrap_or(&full).display().to_string();
+        match super::read_file(&shown, &full) {
+            Ok(bytes) => Some((shown, bytes)),
+            Err(error) => {
+                self.error(path, format!("{shown} {}", error.message), |error| error);
+                None
+            }
+        }
+    }
+}
+
+/// A path below another.
+fn at(path: &str, field: &str) -> String {
+    Path::new(path).key(field).as_str().to_owned()
+}
+
+/// Cuts what a user wrote to what a message can hold.
+fn short(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// A DNS label (RFC 1123).
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
