@@ -27,8 +27,8 @@ pub fn read<T: DeserializeOwned>(file: &str, node: &Node, path: &Path) -> (Resul
     let result = result.map_err(|trouble| {
         let (path, place) = trouble.at.unwrap_or((path.clone(), node.place));
         InputError {
-            expected: trouble.expected,
-            suggestion: trouble.suggestion,
+            expected: trouble.expected.map(Into::into),
+            suggestion: trouble.suggestion.map(Into::into),
             ..InputError::new(file, place, path.as_str(), trouble.message)
         }
     });

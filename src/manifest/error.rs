@@ -17,22 +17,22 @@ pub struct InputError {
     pub path: String,
     pub message: String,
     /// What would have been right.
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// The nearest valid name.
-    pub suggestion: Option<String>,
+    pub suggestion: Option<Box<str>>,
 }
 
 impl InputError {
     pub fn new(file: &str, place: Option<Place>, path: &str, message: String) -> InputError {
         InputError { file: file.to_owned(), place, path: path.to_owned(), message, expected: None, suggestion: None }
     }
-    pub fn expecting(mut self, expected: impl Into<String>) -> InputError {
+    pub fn expecting(mut self, expected: impl Into<Box<str>>) -> InputError {
         self.expected = Some(expected.into());
         self
     }
     /// Suggests the candidate nearest to `wrong`, if one is near.
     pub fn suggesting<'a>(mut self, wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> InputError {
-        self.suggestion = nearest(wrong, candidates);
+        self.suggestion = nearest(wrong, candidates).map(Into::into);
         self
     }
 }

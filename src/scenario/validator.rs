@@ -100,7 +100,7 @@ impl<'a> Walker<'a> {
                     if error.suggestion.is_none() {
                         let names = known.filter(|name| !name.starts_with('$')).collect::<Vec<_>>();
                         if names.len() <= 14 {
-                            error.expected = Some(format!("one of {}", names.join(", ")));
+                            error.expected = Some(format!("one of {}", names.join(", ")).into());
                         }
                     }
                     self.push(error);
