@@ -40,8 +40,7 @@ impl Checks {
             self.base = revision;
         }
         let last = self.last.insert(from, applied.revision).unwrap_or_default();
-        // A member that was started again applies from its snapshot or its log's beginning.
-        if last.0 >= revision && last.0 - revision < 2 {
+        if last.0 >= revision {
             violations.push(format!("{from} applied revision {revision} after revision {last}"));
         }
         let next = self.base + self.firsts.len() as u64;
@@ -66,6 +65,11 @@ impl Checks {
             self.base += 1;
         }
         true
+    }
+
+    /// A member begins a new life: it applies again what lies above the commit index that it had saved.
+    pub fn began(&mut self, member: Address) {
+        self.last.remove(&member);
     }
 
     /// Committed prefixes are equal: at the lower of two commit indexes both logs have an entry of the same term.

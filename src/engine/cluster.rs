@@ -196,6 +196,7 @@ impl Actors for Cluster {
         let server = Address::ApiBalancer;
         match address {
             Address::Etcd(member) => {
+                self.checks.began(address);
                 let members = (1..=self.plan.etcd.len() as u16).map(Member).collect();
                 let actor = EtcdMember::new(timings.etcd.clone(), member, members, stream("raft"));
                 *slot(&mut self.etcd, member.0) = Some(Box::new(actor));

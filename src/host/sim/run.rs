@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::SimHost;
 use crate::base::{Duration, Time};
-use crate::engine::plan::{Initial, Machine, Plan};
+use crate::engine::plan::{Action, Initial, Machine, Plan, Step};
 use crate::engine::record::{Counts, NodeInfo, Record, ScenarioInfo};
 use crate::engine::{Cluster, Engine, Options};
 use crate::objects::pod::PodIp;
@@ -117,25 +117,39 @@ fn add_outside(plan: &mut Plan) -> MachineId {
 fn fix_cluster_ips(plan: &mut Plan) -> Vec<PodIp> {
     // The end of 10.96.0.0/16: the API server allocates from its beginning.
     let mut next = u32::from(std::net::Ipv4Addr::new(10, 96, 255, 254));
-    let mut ip_of = |service: &Key, workload: &mut Vec<Arc<Object>>| -> PodIp {
-        for object in workload.iter_mut() {
-            if object.key() != *service {
-                continue;
-            }
-            if let Object::Service(found) = &**object {
-                if let Ok(ip) = found.spec.cluster_ip.parse::<std::net::Ipv4Addr>() {
-                    return PodIp(ip.into());
-                }
-                let ip = PodIp(next);
-                next -= 1;
-                let mut fixed = found.clone();
-                fixed.spec.cluster_ip = ip.to_string().into();
-                *object = Arc::new(Object::Service(fixed));
-                return ip;
-            }
+    let mut ip_of = |service: &Key, object: &mut Arc<Object>| -> Option<PodIp> {
+        if object.key() != *service {
+            return None;
         }
-        PodIp(next)
+        let Object::Service(found) = &**object else { return None };
+        if let Ok(ip) = found.spec.cluster_ip.parse::<std::net::Ipv4Addr>() {
+            return Some(PodIp(ip.into()));
+        }
+        let ip = PodIp(next);
+        next -= 1;
+        let mut fixed = found.clone();
+        fixed.spec.cluster_ip = ip.to_string().into();
+        *object = Arc::new(Object::Service(fixed));
+        Some(ip)
     };
-    let services: Vec<Key> = plan.traffic.iter().map(|source| source.service.clone()).collect();
-    services.iter().map(|service| ip_of(service, &mut plan.workload)).collect()
+    let Plan { workload, steps, traffic, .. } = plan;
+    let applied = |step: &mut Step| match &mut step.action {
+        Action::Apply(objects) => std::mem::take(objects),
+        _ => Vec::new(),
+    };
+    let mut later: Vec<Vec<Arc<Object>>> = steps.iter_mut().map(applied).collect();
+    let ips = traffic
+        .iter()
+        .map(|source| {
+            let mut objects = workload.iter_mut().chain(later.iter_mut().flatten());
+            // A service that no manifest brings has no address that anybody could know: every dial is refused.
+            objects.find_map(|object| ip_of(&source.service, object)).unwrap_or(PodIp(0))
+        })
+        .collect();
+    for (step, objects) in steps.iter_mut().zip(later) {
+        if let Action::Apply(applied) = &mut step.action {
+            *applied = objects;
+        }
+    }
+    ips
 }
