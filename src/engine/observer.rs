@@ -284,10 +284,8 @@ fn describe(old: Option<&Object>, new: Option<&Object>, revision: Revision, work
                 told.push(changed(revision, format!("progress: {reason}")));
             }
         }
-        (Object::ReplicaSet(old), Object::ReplicaSet(new)) => {
-            if old.spec.replicas != new.spec.replicas {
-                told.push(changed(revision, format!("scaled to {}", new.spec.replicas.unwrap_or(1))));
-            }
+        (Object::ReplicaSet(old), Object::ReplicaSet(new)) if old.spec.replicas != new.spec.replicas => {
+            told.push(changed(revision, format!("scaled to {}", new.spec.replicas.unwrap_or(1))));
         }
         _ => {}
     }
