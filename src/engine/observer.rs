@@ -46,10 +46,14 @@ pub struct Observer {
 pub type Touched = Vec<Key>;
 
 impl Observer {
-    /// The store's contents at the start of an `"initial": "running"` run: no facts but one `Created` and one `PodBound` a pod.
+    /// The store's contents at the start of an `"initial": "running"` run: what has been there is told as
+    /// created at the start, owners before what they own. Leases tell nothing, as ever.
     pub fn preload(&mut self, at: Time, objects: &[Stored], recorder: &mut Recorder, out: &mut Outbox) {
         for stored in objects {
             let key = stored.object.key();
+            if key.kind() == Kind::Lease {
+                continue;
+            }
             self.revision = self.revision.max(stored.revision);
             self.change(at, &key, None, Some(stored), stored.revision, Cause::NONE, recorder, out);
         }
