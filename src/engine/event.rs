@@ -125,6 +125,12 @@ impl Event {
         match shape.tag {
             // Everything on a connection is one source, at each of its ends.
             2..=8 => (1, self.target(), shape.number),
+            // A process is not started before it is stopped, nor a fault ended before it begins.
+            20..=23 => match self {
+                Event::Life(address, _) => (20, Some(*address), 0),
+                _ => unreachable!("tags 20 to 23 are lives"),
+            },
+            31 | 32 => (31, None, shape.number),
             tag => (tag.max(2), self.target(), 0),
         }
     }
@@ -135,6 +141,9 @@ impl Event {
     pub fn conn(&self) -> Option<Conn> {
         let shape = self.shape();
         (2..=8).contains(&shape.tag).then_some(Conn(shape.number))
+    }
+    pub fn opens(&self) -> bool {
+        self.shape().tag == 3
     }
     pub fn closes(&self) -> bool {
         self.shape().tag == 6

@@ -313,6 +313,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
         }
         let now = process.clock.show(self.now);
         if event.is_wake() {
+            // An earlier wake took the place of this one: were it to arm again, it would live for ever beside the others.
+            if process.armed > self.now {
+                return;
+            }
             process.armed = Time::NEVER;
             if self.actors.deadline(address) > now {
                 self.arm(index);
@@ -320,7 +324,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
             }
         }
         if let Some(conn) = event.conn()
-            && (event.is_data() || event.closes())
+            && (event.is_data() || event.closes() || event.opens())
             && !self.host.delivers(address, conn, event.closes())
         {
             return;
@@ -408,9 +412,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
             Life::Freeze if process.state == State::Up => process.state = State::Frozen,
             Life::Thaw if process.state == State::Frozen => {
                 process.state = State::Up;
-                // What waited comes now, in its order; timers late, as after SIGCONT.
+                // What waited comes now, in its order and before all else; timers late, as after SIGCONT.
                 for pending in std::mem::take(&mut process.waiting) {
-                    self.queue.push(self.now, pending);
+                    self.deliver(pending);
                 }
                 self.arm(index);
             }
