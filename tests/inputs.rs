@@ -7,6 +7,7 @@ use clustersim::manifest::{self, Syntax};
 use clustersim::scenario::{self, Source};
 use proptest::prelude::*;
 
+#[expect(clippy::disallowed_methods, reason = "a variable tells a test to rewrite what it expects")]
 fn golden(path: &Path, actual: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE_GOLDENS").is_some() {
         std::fs::write(path, actual).unwrap();

@@ -17,6 +17,7 @@ use clustersim::scheduler::{Decision, Explanation, Sampling, Snapshot, decide, e
 use serde_json::Value;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a variable names a larger set of cases")]
 fn decisions_are_those_of_kube_scheduler() {
     let root = std::env::var_os("ORACLE_CASES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle"), PathBuf::from);
     let mut files = Vec::new();

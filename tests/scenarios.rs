@@ -112,6 +112,7 @@ fn settings_override_the_file() {
 
 /// Editors read it through each scenario's `$schema`.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a variable tells a test to rewrite what it expects")]
 fn the_schema_beside_the_scenarios_is_the_programs_own() {
     let path = "scenarios/schema/scenario.json";
     if std::env::var_os("UPDATE_GOLDENS").is_some() {

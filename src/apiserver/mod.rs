@@ -13,6 +13,7 @@
 
 mod admission;
 mod compaction;
+mod creator;
 mod defaults;
 mod patch;
 mod server;
@@ -23,6 +24,7 @@ mod watch_cache;
 mod watchers;
 mod write;
 
+pub use creator::Creator;
 pub use server::ApiServer;
 
 use crate::base::Duration;

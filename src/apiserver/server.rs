@@ -228,9 +228,7 @@ impl ApiServer {
     pub(super) fn new_uid(&mut self) -> Uid {
         self.uids += 1;
         let half = |part: u8| stable_hash(&("uid", self.me, self.incarnation, self.uids, part));
-        let (high, low) = (half(0), half(1));
-        let groups = (high >> 32, high >> 16 & 0xffff, high & 0xfff, low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
-        Name::from(format!("{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}", groups.0, groups.1, groups.2, groups.3, groups.4))
+        uid(half(0), half(1))
     }
 
     fn fire(&mut self, now: Time, out: &mut Outbox) {
@@ -587,4 +585,10 @@ pub(super) fn etcd_error(error: EtcdError) -> ApiError {
         EtcdError::LeaderChanged => ApiError::new(Reason::InternalError, "etcdserver: leader changed"),
         other => ApiError::new(Reason::InternalError, format!("etcdserver: {other:?}")),
     }
+}
+
+/// 128 bits as a UUID of version 4.
+pub(super) fn uid(high: u64, low: u64) -> Uid {
+    let groups = (high >> 32, high >> 16 & 0xffff, high & 0xfff, low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
+    Name::from(format!("{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}", groups.0, groups.1, groups.2, groups.3, groups.4))
 }

@@ -22,11 +22,11 @@ use crate::wire::{ApiError, Outbox};
 /// How often a patch is tried on ever newer versions (upstream `MaxRetryWhenPatchConflicts`).
 const PATCH_TRIES: u32 = 5;
 /// `generateName` is cut to this, so that the suffix fits into 63 (upstream `names/generate.go`).
-const GENERATED_BASE_MAX: usize = 58;
+pub(super) const GENERATED_BASE_MAX: usize = 58;
 /// The services' addresses: 10.96.0.0/16, the beginning of kubeadm's default range 10.96.0.0/12.
-const SERVICE_NETWORK: u32 = 0x0a60_0000;
+pub(super) const SERVICE_NETWORK: u32 = 0x0a60_0000;
 /// The API's own service and the DNS have the addresses 1 and 10 (kubeadm).
-const SERVICE_ADDRESSES_TAKEN: [u32; 2] = [1, 10];
+pub(super) const SERVICE_ADDRESSES_TAKEN: [u32; 2] = [1, 10];
 
 /// A write under way.
 pub(super) struct Write {
@@ -275,7 +275,7 @@ fn live(result: Result<Response, EtcdError>) -> Result<Option<Stored>, EtcdError
 }
 
 /// The key that holds a service's cluster IP for it, so that no two have one (upstream: IPAddress objects).
-fn address_key(object: &Object) -> Option<String> {
+pub(super) fn address_key(object: &Object) -> Option<String> {
     let service = object.as_service()?;
     let ip: Ipv4Addr = service.spec.cluster_ip.parse().ok()?;
     Some(format!("/registry/ipaddresses/{ip}"))

@@ -20,6 +20,8 @@ pub use random::Stream;
 pub use time::{Duration, Time};
 
 /// A hash map whose iteration order is the same in every process: never iterate where order could reach an output anyway.
+#[expect(clippy::disallowed_types, reason = "with a hasher that is the same everywhere")]
 pub type Map<K, V> = std::collections::HashMap<K, V, digest::BuildStable>;
 /// A hash set with the same property as [`Map`].
+#[expect(clippy::disallowed_types, reason = "with a hasher that is the same everywhere")]
 pub type Set<K> = std::collections::HashSet<K, digest::BuildStable>;

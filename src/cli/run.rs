@@ -123,8 +123,7 @@ impl Run {
         } else if self.quiet {
             say(&format!("digest {}\n", record.digest));
         } else {
-            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let mut text = report::text::summary(&report::Report::new(record), colour);
+            let mut text = report::text::summary(&report::Report::new(record), colour());
             if let Some(folder) = folder
                 && let Some(place) = text.rfind("digest ")
             {
@@ -144,6 +143,12 @@ impl Run {
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         Some(bar)
     }
+}
+
+/// Whether standard output takes colours: a terminal, unless `NO_COLOR` says otherwise (no-color.org: set and not empty).
+#[expect(clippy::disallowed_methods, reason = "how a terminal shows a run is the environment's to say; the run itself does not change")]
+fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Virtual time as minutes and seconds.

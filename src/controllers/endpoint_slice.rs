@@ -12,7 +12,7 @@ use super::{Answers, Controller, Items, Outcome, Requests};
 use crate::base::{Duration, Map, Name, Revision, Time};
 use crate::client::{Cache, Change, Reply};
 use crate::objects::service::{EndpointConditions, SERVICE_NAME_LABEL, TargetRef};
-use crate::objects::{Endpoint, EndpointSlice, Key, Kind, Labels, Meta, Object, OwnerReference, Pod, Rest, Service, Shared, Stored};
+use crate::objects::{Endpoint, EndpointSlice, Key, Kind, Labels, Meta, Node, Object, OwnerReference, Pod, Rest, Service, Shared, Stored};
 use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
 
 /// `--max-endpoints-per-slice`
@@ -189,7 +189,7 @@ impl Controller for EndpointSliceController {
         let mut wanted = BTreeMap::new();
         for pod_key in &membership.pods {
             if let Some(pod) = cache.pod(pod_key)
-                && let Some(endpoint) = endpoint(service, pod, cache)
+                && let Some(endpoint) = endpoint(service, pod, |node| cache.node(node))
             {
                 wanted.insert(pod.meta.uid.clone(), endpoint);
             }
@@ -245,12 +245,28 @@ impl Controller for EndpointSliceController {
     }
 }
 
+/// The slices that this controller makes for a service that has none. `node`: the Node of a name.
+pub fn first_slices<'a>(
+    service: &Service,
+    pods: impl Iterator<Item = &'a Pod>,
+    node: impl Fn(&Name) -> Option<&'a Node>,
+) -> Vec<Arc<Object>> {
+    let selected = pods.filter(|pod| selects(&service.spec.selector, &pod.meta.labels));
+    let wanted = selected.filter_map(|pod| Some((pod.meta.uid.clone(), endpoint(service, pod, &node)?))).collect();
+    let writes = plan(service, &[], wanted).into_iter();
+    let created = writes.map(|write| match write {
+        Verb::Create { object } => object,
+        other => unreachable!("a service without slices needs no {other:?}"),
+    });
+    created.collect()
+}
+
 /// What a pod is in its service's slices; `None` without an address or when it is terminal.
-fn endpoint(service: &Service, pod: &Pod, cache: &Cache) -> Option<Endpoint> {
+fn endpoint<'a>(service: &Service, pod: &Pod, node: impl Fn(&Name) -> Option<&'a Node>) -> Option<Endpoint> {
     let address = pod.status.pod_ip.filter(|_| !pod.status.phase.is_terminal())?;
     let (serving, terminating) = (pod.is_ready(), pod.meta.is_deleting());
     let ready = service.spec.publish_not_ready_addresses || (serving && !terminating);
-    let node = pod.node.as_ref().and_then(|node| cache.node(node));
+    let node = pod.node.as_ref().and_then(node);
     Some(Endpoint {
         addresses: vec![address],
         conditions: EndpointConditions { ready, serving, terminating },

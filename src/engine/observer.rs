@@ -46,10 +46,14 @@ pub struct Observer {
 pub type Touched = Vec<Key>;
 
 impl Observer {
-    /// The store's contents at the start of an `"initial": "running"` run: no facts but one `Created` and one `PodBound` a pod.
+    /// The store's contents at the start of an `"initial": "running"` run: what has been there is told as
+    /// created at the start, owners before what they own. Leases tell nothing, as ever.
     pub fn preload(&mut self, at: Time, objects: &[Stored], recorder: &mut Recorder, out: &mut Outbox) {
         for stored in objects {
             let key = stored.object.key();
+            if key.kind() == Kind::Lease {
+                continue;
+            }
             self.revision = self.revision.max(stored.revision);
             self.change(at, &key, None, Some(stored), stored.revision, Cause::NONE, recorder, out);
         }
@@ -284,10 +288,8 @@ fn describe(old: Option<&Object>, new: Option<&Object>, revision: Revision, work
                 told.push(changed(revision, format!("progress: {reason}")));
             }
         }
-        (Object::ReplicaSet(old), Object::ReplicaSet(new)) => {
-            if old.spec.replicas != new.spec.replicas {
-                told.push(changed(revision, format!("scaled to {}", new.spec.replicas.unwrap_or(1))));
-            }
+        (Object::ReplicaSet(old), Object::ReplicaSet(new)) if old.spec.replicas != new.spec.replicas => {
+            told.push(changed(revision, format!("scaled to {}", new.spec.replicas.unwrap_or(1))));
         }
         _ => {}
     }

@@ -221,15 +221,7 @@ impl Heartbeat {
         status.capacity.clone_from(&env.shape.capacity);
         status.allocatable.clone_from(&env.shape.allocatable);
         status.images = images();
-        for (kind, reason) in [
-            ("MemoryPressure", "KubeletHasSufficientMemory"),
-            ("DiskPressure", "KubeletHasNoDiskPressure"),
-            ("PIDPressure", "KubeletHasSufficientPID"),
-        ] {
-            set_condition(&mut status.conditions, kind, false, reason, env.now);
-        }
-        let reason = if self.runtime_ready { "KubeletReady" } else { "KubeletNotReady" };
-        set_condition(&mut status.conditions, "Ready", self.runtime_ready, reason, env.now);
+        set_conditions(&mut status.conditions, self.runtime_ready, env.now);
         node
     }
 
@@ -248,11 +240,7 @@ impl Heartbeat {
     fn create_lease(&self, env: &mut Env) {
         let node = self.node.as_ref().expect("the lease follows the registration");
         let mut meta = Meta::named(LEASE_NAMESPACE, self.lease_key.name());
-        meta.owner_references = vec![OwnerReference {
-            controller: false,
-            block_owner_deletion: false,
-            ..OwnerReference::controller(Kind::Node, node.object.meta())
-        }];
+        meta.owner_references = vec![lease_owner(node.object.meta())];
         let now = Some(env.now.truncate_to_micro());
         let spec = LeaseSpec {
             holder_identity: env.shape.name.clone(),
@@ -299,6 +287,23 @@ fn node_of(stored: &Stored) -> &Node {
         Object::Node(node) => node,
         other => panic!("{} is no Node", other.key()),
     }
+}
+
+/// A Lease goes with its node.
+pub(super) fn lease_owner(node: &Meta) -> OwnerReference {
+    OwnerReference { controller: false, block_owner_deletion: false, ..OwnerReference::controller(Kind::Node, node) }
+}
+
+/// What a kubelet says of its node.
+pub(super) fn set_conditions(conditions: &mut Vec<Condition>, ready: bool, now: Time) {
+    for (kind, reason) in [
+        ("MemoryPressure", "KubeletHasSufficientMemory"),
+        ("DiskPressure", "KubeletHasNoDiskPressure"),
+        ("PIDPressure", "KubeletHasSufficientPID"),
+    ] {
+        set_condition(conditions, kind, false, reason, now);
+    }
+    set_condition(conditions, "Ready", ready, if ready { "KubeletReady" } else { "KubeletNotReady" }, now);
 }
 
 fn set_condition(conditions: &mut Vec<Condition>, kind: &'static str, holds: bool, reason: &'static str, now: Time) {

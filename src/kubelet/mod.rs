@@ -16,6 +16,7 @@ mod images;
 mod pod;
 mod pods;
 mod probes;
+mod settled;
 mod status;
 mod workers;
 
@@ -29,6 +30,7 @@ use crate::wire::api::{Scope, Verb};
 use crate::wire::{Actor, Address, ClientMessage, Input, NodeId, Outbox};
 use heartbeat::{Heartbeat, LeaseCall};
 use pods::Pods;
+pub use settled::{RunningPod, listed_images, node_lease, ready_node, run};
 
 /// A kubelet's settings; defaults are upstream's.
 #[derive(Clone, Debug, PartialEq)]

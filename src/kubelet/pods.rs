@@ -323,7 +323,7 @@ fn pull_error(error: RuntimeError) -> &'static str {
 
 impl Worker {
     /// Takes over what runs.
-    fn adopt(&mut self, sandbox: Option<&SandboxInfo>, containers: &[&ContainerInfo]) {
+    pub(super) fn adopt(&mut self, sandbox: Option<&SandboxInfo>, containers: &[&ContainerInfo]) {
         let Some(sandbox) = sandbox else { return };
         self.sandbox = Sandbox::Running(sandbox.ip);
         for info in containers {

@@ -303,6 +303,11 @@ impl ContainerEngine {
         Some(ip)
     }
 
+    /// The images that are here, with sizes, by name.
+    pub fn images(&self) -> impl Iterator<Item = (Name, u64)> {
+        self.images.iter().map(|(image, size)| (image.clone(), *size))
+    }
+
     /// When the daemon will have done what takes a draw of this distribution.
     fn queue(&mut self, now: Time, times: impl Fn(&RuntimeTimes) -> &Distribution) -> Time {
         let takes = times(&self.times).sample(&mut self.stream);

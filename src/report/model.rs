@@ -258,7 +258,8 @@ impl<'r> Model<'r> {
             let what = &entry.fact.what;
             match what {
                 What::Silent { .. } | What::BecameLeader { .. } | What::Leading => self.reactions.push(index),
-                What::Traffic { sent, ok, refused, reset, timeout, p50, p99 } => {
+                What::Traffic { until, sent, ok, refused, reset, timeout, p50, p99 } => {
+                    let at = *until;
                     let bucket =
                         Bucket { at, sent: *sent, ok: *ok, refused: *refused, reset: *reset, timeout: *timeout, p50: *p50, p99: *p99 };
                     let source = match &entry.fact.subject {

@@ -259,6 +259,7 @@ fn traffic(story: &mut Story, source: u32, end: u64, broken_from: u64, broken_un
         };
         let reset = if second == broken_from + 1 { 6 } else { 0 };
         let what = What::Traffic {
+            until: Time::from_secs(second),
             sent,
             ok: sent - refused - timeout - reset,
             refused,

@@ -112,6 +112,7 @@ impl Client {
             if *entry.key() + BUCKET > now || entry.get().ended() < entry.get().sent {
                 break;
             }
+            let until = *entry.key() + BUCKET;
             let mut bucket = entry.remove();
             bucket.latencies.sort_unstable();
             let quantile = |per_mille: usize| {
@@ -119,6 +120,7 @@ impl Client {
                 bucket.latencies.get(last * per_mille / 1000).copied().unwrap_or_default()
             };
             let what = What::Traffic {
+                until,
                 sent: bucket.sent,
                 ok: bucket.ok,
                 refused: bucket.refused,

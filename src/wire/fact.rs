@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Member};
-use crate::base::{Duration, Index, Name, Revision, Term};
+use crate::base::{Duration, Index, Name, Revision, Term, Time};
 use crate::objects::Key;
 
 /// Something that happened: to whom, and what.
@@ -184,6 +184,8 @@ pub enum What {
 
     // Traffic: one bucket of one client.
     Traffic {
+        /// The end of the second in which the requests were sent; the fact comes when the last of them has ended.
+        until: Time,
         sent: u32,
         ok: u32,
         refused: u32,

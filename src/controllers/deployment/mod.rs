@@ -343,6 +343,25 @@ impl Controller for DeploymentController {
     }
 }
 
+/// The ReplicaSet that this controller creates for a Deployment that has none.
+pub fn first_set(deployment: &Stored) -> ReplicaSet {
+    revision::first_set(&View { deployment: deployment.clone(), sets: Vec::new() })
+}
+
+/// A Deployment whose only set is `set`, as this controller leaves it when it has nothing more to do at `now`.
+pub fn settled(deployment: &Stored, set: &Stored, now: Time) -> Deployment {
+    let mut view = View { deployment: deployment.clone(), sets: vec![set.clone()] };
+    let mut settled = view.deployment().clone();
+    if let Some(revision) = set.object.meta().annotation(revision::REVISION) {
+        settled.meta.annotations.update(|annotations| drop(annotations.insert(revision::REVISION.into(), revision.clone())));
+    }
+    view.deployment.object = Arc::new(settled.clone().into());
+    let mut status = status::calculate(&view, now);
+    status::judge_progress(&view, &mut status, now);
+    settled.status = status;
+    settled
+}
+
 fn deployment_key(view: &View) -> Key {
     view.deployment.object.key()
 }

@@ -131,6 +131,11 @@ fn annotate(meta: &mut Meta, deployment: &Deployment, revision: u64) {
     }
 }
 
+/// The set of a Deployment that has none.
+pub(super) fn first_set(view: &View) -> ReplicaSet {
+    make_new_set(view, next_revision(view, None))
+}
+
 fn make_new_set(view: &View, revision: u64) -> ReplicaSet {
     let deployment = view.deployment();
     let key = new_set_key(deployment);

@@ -388,8 +388,13 @@ fn send_batch(set: &ReplicaSet, batch: usize, remaining: usize, status: ReplicaS
     Outcome::Await(Progress::Creating { batch, remaining, status })
 }
 
+/// What the status says of a set with these pods.
+pub fn status_of(set: &ReplicaSet, pods: &[(&Key, &Pod)], now: Time) -> ReplicaSetStatus {
+    count(set, pods, now)
+}
+
 /// A pod of this set. Labels and spec are shared with the template.
-fn new_pod(set: &ReplicaSet) -> Pod {
+pub fn new_pod(set: &ReplicaSet) -> Pod {
     let template = &set.spec.template;
     Pod {
         meta: Meta {

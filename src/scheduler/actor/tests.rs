@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::{Queue, Revision};
-use crate::wire::actor::{Boot, Conn, Effect, NetOp};
+use crate::wire::actor::{Conn, Effect, NetOp};
 use crate::wire::api::{ApiRequest, ApiResponse, Body, Reason, WatchEvent};
 use crate::wire::{ApiError, Message};
 
@@ -32,7 +32,7 @@ impl World {
         let scheduler =
             Scheduler::new(Config::default(), Replica(1), Address::ApiBalancer, stream("session"), stream("election"), stream("ties"));
         let mut queue = Queue::new();
-        queue.push(Time::ZERO, (Cause::NONE, Input::Boot(Box::new(Boot::default()))));
+        queue.push(Time::ZERO, (Cause::NONE, Input::Boot(Box::default())));
         let (objects, watches, refusals, log) = (Map::default(), Vec::new(), Vec::new(), Vec::new());
         World { scheduler, out: Outbox::new(), queue, now: Time::ZERO, objects, revision: 1, conn: Conn(0), watches, refusals, log }
     }
