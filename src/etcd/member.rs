@@ -69,6 +69,9 @@ struct Life {
     /// When it last heard from the leader, and what caused that message.
     heard: (Time, Cause),
     leaderless_since: Option<Time>,
+    /// While there is no leader: the last candidacy that this member recorded or was asked to vote for. An election that follows one
+    /// without a winner is caused by it.
+    candidacy: Cause,
     /// Clients are served from the first leader on: until then etcd does not listen.
     serving: bool,
     next_progress: Time,
@@ -189,6 +192,7 @@ impl Life {
             leader: None,
             heard: (now, Cause::NONE),
             leaderless_since: Some(now),
+            candidacy: Cause::NONE,
             serving: false,
             next_progress: now + WATCH_PROGRESS,
             candidate_for: Term::default(),
@@ -220,6 +224,9 @@ impl Life {
             Input::Data(_, EtcdMessage::Raft(message)) => {
                 if Some(message.from) == self.leader {
                     self.heard = (now, out.cause());
+                }
+                if self.leader.is_none() && matches!(message.body, raft_wire::Body::Vote { .. }) {
+                    self.candidacy = out.cause();
                 }
                 self.raft.step(now, out.cause(), *message);
             }
@@ -334,12 +341,17 @@ impl Life {
                         let (at, cause) = self.heard;
                         out.because(cause);
                         out.record(silent(leader, self.now - at));
+                    } else {
+                        out.because(self.candidacy.or(out.cause()));
                     }
                     What::BecameCandidate { term: change.term }
                 }
                 Role::Leader => What::BecameLeader { term: change.term },
             };
             fact = out.record(Fact { subject: me.clone(), what });
+            if matches!(change.to, Role::PreCandidate | Role::Candidate) {
+                self.candidacy = fact;
+            }
             match change.to {
                 Role::Leader => self.leases.lead(&self.store, self.now, self.config.election_timeout),
                 _ => self.leases.follow(),
@@ -357,6 +369,7 @@ impl Life {
         if leader.is_some() {
             self.heard = (self.now, out.cause());
             self.leaderless_since = None;
+            self.candidacy = Cause::NONE;
             self.serving = true;
             self.leader_changed(out);
         } else {
