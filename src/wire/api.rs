@@ -128,7 +128,12 @@ pub enum Patch {
         uid: Uid,
     },
     /// The typed form of a patch that sets one condition (`DisruptionTarget`, `PodScheduled`) and, for a pod, the nominated node.
-    Condition { condition: crate::objects::Condition, nominated_node: Option<Name> },
+    Condition {
+        // Its empty fields are left out where it is written: only a self-describing format can read that.
+        #[serde(with = "super::codec::as_json")]
+        condition: crate::objects::Condition,
+        nominated_node: Option<Name>,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
