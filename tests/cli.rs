@@ -116,7 +116,8 @@ fn a_file_that_cannot_be_replaced_leaves_no_part_of_itself() {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -156,7 +157,8 @@ fn report_makes_the_same_files_again() {
     let ran = sim_in(folder.path(), &short(&[HOLDS, "--out", "run"]));
     assert_eq!(status(&ran), 0, "{}", complaints(&ran));
     let run: PathBuf = folder.path().join("run");
-    let before: Vec<(String, Vec<u8>)> = names(&run).into_iter().map(|name| (name.clone(), std::fs::read(run.join(name)).unwrap())).collect();
+    let before: Vec<(String, Vec<u8>)> =
+        names(&run).into_iter().map(|name| (name.clone(), std::fs::read(run.join(name)).unwrap())).collect();
     let made: Vec<&String> = before.iter().map(|(name, _)| name).filter(|name| name.ends_with(".csv") || name.ends_with(".png")).collect();
     assert!(made.len() >= 6, "{made:?}");
     made.iter().for_each(|name| std::fs::remove_file(run.join(name)).unwrap());

@@ -39,9 +39,15 @@ fn a_replacement_is_ready_because_a_node_lost_power() {
         let begun = fault(&record, 0).at;
         let created = replacements(&record, begun);
         for pod in &created {
-            let is_ready = |entry: &Entry| object_name(entry) == object_name(pod) && matches!(entry.fact.what, What::PodReady { ready: true, .. });
-            let ready = facts_after(&record, begun, is_ready).next().unwrap_or_else(|| panic!("seed {seed}: {} is never ready", object_name(pod)));
-            assert_explained(&record, ready.id, &["PodReady", "PodBound", "Created", "DeletionMarked", "Tainted", "NodeReady", "Silent", "FaultInjected"]);
+            let is_ready =
+                |entry: &Entry| object_name(entry) == object_name(pod) && matches!(entry.fact.what, What::PodReady { ready: true, .. });
+            let ready =
+                facts_after(&record, begun, is_ready).next().unwrap_or_else(|| panic!("seed {seed}: {} is never ready", object_name(pod)));
+            assert_explained(
+                &record,
+                ready.id,
+                &["PodReady", "PodBound", "Created", "DeletionMarked", "Tainted", "NodeReady", "Silent", "FaultInjected"],
+            );
         }
         created.len()
     });

@@ -54,7 +54,8 @@ fn recovery(record: &Record) -> Recovery {
     let begun = fault(record, 0).at;
     let victim = "worker-3";
     let about_victim = |entry: &Entry| is_about(entry, Kind::Node) && object_name(entry) == victim;
-    let is_unknown = |entry: &Entry| about_victim(entry) && matches!(&entry.fact.what, What::NodeReady { status, .. } if status == "Unknown");
+    let is_unknown =
+        |entry: &Entry| about_victim(entry) && matches!(&entry.fact.what, What::NodeReady { status, .. } if status == "Unknown");
     let unknown = first_after(record, begun, "NotReady", is_unknown).at;
     let tainted = first_after(record, begun, "NoExecute", |entry| about_victim(entry) && is_no_execute(entry)).at;
     let on_victim = |entry: &&Entry| matches!(&entry.fact.what, What::PodBound { node, .. } if node == victim) && entry.at < begun;
