@@ -29,7 +29,8 @@ pub enum Event {
     Second,
 }
 
-const _: () = assert!(size_of::<Event>() <= 40);
+const _: () = assert!(size_of::<Event>() <= 32);
+const _: () = assert!(size_of::<Option<Pending>>() <= 48);
 
 /// What happens to a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,10 +1,167 @@
-use super::Outcome;
+//! `sim bench`: how fast this machine runs it, beside references measured in the same run and recorded figures of other programs.
+//!
+//! All rates are per CPU second, the best of five. What is measured on the way up: the event queue alone, the loop with the simulated
+//! host beneath actors that do nothing, whole clusters.
+
+mod cluster;
+mod engine;
+mod measure;
+mod queue;
+
+use std::fmt::Write;
+
 use clap::Args;
-/// bench
+use serde::Serialize;
+
+use super::{Outcome, complain, say};
+use crate::base::Duration;
+use crate::models::distribution::Distribution;
+
+/// How fast this machine runs it, beside a reference measured in the same run.
 #[derive(Args)]
-pub struct Bench {}
+pub struct Bench {
+    /// A tenth of the work and the smallest cluster only.
+    #[arg(long)]
+    quick: bool,
+    /// Measure a cluster of this many nodes (30 pods each). May be given again; 0: none. Without it 100, 1,000 and 5,000.
+    #[arg(long, value_name = "NODES")]
+    cluster: Vec<u32>,
+    /// Change a field of the clusters' scenario: duration=5m. May be given again.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Be the process that plays one cluster.
+    #[arg(long, hide = true)]
+    child: Option<u32>,
+}
+
+/// All that was measured.
+#[derive(Serialize)]
+struct Figures {
+    /// Millions a CPU second.
+    calibration_steps: f64,
+    calibration_reads: f64,
+    queue: Vec<queue::Hold>,
+    engine: Vec<engine::Rate>,
+    clusters: Vec<cluster::Cluster>,
+    recorded: &'static [Recorded],
+}
+
+/// A figure of another program that cannot be run here: measured once on a shared two-core machine under load, medians of five.
+#[derive(Serialize)]
+struct Recorded {
+    program: &'static str,
+    what: &'static str,
+    figure: &'static str,
+}
+
+const RECORDED: &[Recorded] = &[
+    Recorded { program: "DSLab core", what: "ping-pong / 1,000 / 100,000 timers", figure: "17 / 7.9 / 0.72 M events/CPU s" },
+    Recorded { program: "SimCore", what: "ping-pong / 1,000 / 100,000 timers", figure: "30 / 10.8 / 1.06 M events/CPU s" },
+    Recorded {
+        program: "NeXosim 1.0, one thread",
+        what: "timed ping-pong / 1,000 / 100,000 timers",
+        figure: "2.9 / 1.19 / 0.30 M events/CPU s",
+    },
+    Recorded { program: "kubernetriks", what: "1,000 nodes, 100,000 pods over 12,000 s", figure: "32.7 CPU s, 499 MB" },
+    Recorded { program: "kubernetriks", what: "5,000 nodes, 150,000 pods running at once", figure: "307 CPU s, 753 MB" },
+];
+
 impl Bench {
     pub fn run(self) -> Outcome {
-        Outcome::Held
+        if let Some(nodes) = self.child {
+            return match cluster::play(nodes, &self.set) {
+                Ok(cluster) => {
+                    say(&serde_json::to_string(&cluster).expect("figures can be written"));
+                    Outcome::Held
+                }
+                Err(errors) => complain(&errors),
+            };
+        }
+        if cfg!(debug_assertions) {
+            eprintln!("warning: this is a debug build: its figures say nothing about a release build");
+        }
+        let figures = self.measure();
+        let complete = figures.clusters.len() == self.sizes().len() && figures.clusters.iter().all(|cluster| cluster.held);
+        if self.json {
+            say(&(serde_json::to_string_pretty(&figures).expect("figures can be written") + "\n"));
+        } else {
+            say(&figures.tables());
+        }
+        if complete { Outcome::Held } else { Outcome::Failed }
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        if self.cluster.is_empty() {
+            return if self.quick { vec![100] } else { vec![100, 1_000, 5_000] };
+        }
+        self.cluster.iter().copied().filter(|nodes| *nodes > 0).collect()
+    }
+
+    fn measure(&self) -> Figures {
+        let quick = self.quick;
+        let step = |what: &str| eprintln!("measuring {what}");
+        step("this machine");
+        let calibration = measure::calibrate(quick);
+        let hold = |pending: usize| {
+            step(&format!("the event queue with {pending} pending"));
+            queue::hold(pending, quick)
+        };
+        let queue = [10, 1_000, 100_000, 1_000_000].map(hold).into();
+        step("the loop");
+        let millisecond = Duration::from_millis(1);
+        let engine = vec![
+            engine::ping_pong("ping-pong, constant latency", Distribution::Constant(millisecond), quick),
+            engine::ping_pong("ping-pong, drawn latency", Distribution::LogNormal { median: millisecond, sigma: 0.2 }, quick),
+            engine::timers("1,000 timers", 1_000, quick),
+            engine::timers("100,000 timers", 100_000, quick),
+        ];
+        let cluster = |nodes: &u32| {
+            step(&format!("a cluster of {nodes} nodes and {} pods", nodes * 30));
+            cluster::measure(*nodes, &self.set)
+        };
+        let clusters = self.sizes().iter().filter_map(cluster).collect();
+        Figures { calibration_steps: calibration.steps, calibration_reads: calibration.reads, queue, engine, clusters, recorded: RECORDED }
+    }
+}
+
+impl Figures {
+    fn tables(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let (steps, reads) = (self.calibration_steps, self.calibration_reads);
+        writeln!(text, "this machine: {steps:.0} M dependent integer steps, {reads:.1} M uncached reads per CPU second\n")?;
+        writeln!(text, "event queue, hold model      M pairs/CPU s   BinaryHeap    ratio")?;
+        for queue::Hold { pending, queue, binary_heap } in &self.queue {
+            let name = format!("{pending} pending");
+            writeln!(text, "  {name:<26} {queue:>13.1} {binary_heap:>12.1} {:>8.2}", queue / binary_heap)?;
+        }
+        writeln!(text, "\nloop and host               M events/CPU s")?;
+        for engine::Rate { name, events } in &self.engine {
+            writeln!(text, "  {name:<28} {events:>11.2}")?;
+        }
+        if !self.clusters.is_empty() {
+            writeln!(text, "\nbench-cluster   nodes     pods  virtual s    CPU s  M events  M events/CPU s  peak MiB  held")?;
+        }
+        for one in &self.clusters {
+            let events = one.events as f64 / 1e6;
+            let (nodes, pods, seconds, cpu) = (one.nodes, one.pods, one.virtual_seconds, one.cpu_seconds);
+            let (rate, peak, held) = (events / cpu, one.peak_bytes as f64 / f64::from(1 << 20), if one.held { "yes" } else { "no" });
+            writeln!(
+                text,
+                "              {nodes:>7} {pods:>8} {seconds:>10} {cpu:>8.2} {events:>9.2} {rate:>15.2} {peak:>9.0}  {held:>4}"
+            )?;
+        }
+        writeln!(text, "\nrecorded figures of other programs (a shared two-core machine under load; not measured here)")?;
+        for Recorded { program, what, figure } in self.recorded {
+            writeln!(text, "  {program:<24} {what:<42} {figure}")?;
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Cause, Duration, Map, Time};
-use crate::wire::{Address, Conn, KeepAlive, MachineId, Message};
+use crate::wire::{Address, CloseReason, Conn, KeepAlive, MachineId, Message};
 
 /// A side of a connection: 0 dialled, 1 accepted.
 pub type Side = usize;
@@ -36,6 +36,10 @@ pub struct End {
     pub blocked: bool,
     /// A keep-alive check of this end is in the queue.
     pub checking: bool,
+    /// The last keep-alive that was answered, or could have been, before silence began.
+    pub heard: Time,
+    /// How its peer ended while nothing passed: told when something does again.
+    pub last_word: Option<(Cause, CloseReason)>,
     /// It is about to be told that the connection is over.
     pub closing: bool,
 }
@@ -75,6 +79,8 @@ impl Connections {
             held_since: Time::ZERO,
             blocked: false,
             checking: false,
+            heard: Time::ZERO,
+            last_word: None,
             closing: false,
         };
         // A peer stream of etcd notices silence the same way at both ends.
@@ -128,6 +134,27 @@ impl Connections {
 }
 
 impl End {
+    /// When silence that begins now makes it give up: keep-alives since the last message had been answered until now.
+    pub fn begin_silence(&mut self, now: Time) -> Time {
+        // A peer stream of etcd sends its own heartbeats, three in its read time-out (rafthttp: ConnReadTimeout / 3).
+        let interval = if self.keep_alive.interval == Duration::ZERO {
+            Duration::from_nanos(self.keep_alive.timeout.nanos() / 3)
+        } else {
+            self.keep_alive.interval
+        };
+        let silent_since = self.last_arrival.min(now);
+        let answered = now.since(silent_since).nanos() / interval.nanos().max(1);
+        self.heard = self.heard.max(silent_since + interval * answered);
+        self.gives_up(now)
+    }
+    /// When it gives up if it hears nothing more.
+    pub fn gives_up(&self, now: Time) -> Time {
+        self.heard.max(self.last_arrival.min(now)) + self.keep_alive.interval + self.keep_alive.timeout
+    }
+    /// Its checks are TCP's, which the kernel of a process that stands still answers.
+    pub fn asks_the_kernel(&self) -> bool {
+        self.keep_alive == ACCEPTED_KEEP_ALIVE
+    }
     /// When something sent now arrives here: never before what was sent earlier.
     pub fn arrival(&mut self, at: Time) -> Time {
         self.last_arrival = self.last_arrival.max(at);

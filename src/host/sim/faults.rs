@@ -95,7 +95,11 @@ impl SimHost {
             Fault::Kill(targets) => {
                 for address in addresses(targets) {
                     self.process(address).fault.until = now;
-                    SimHost::push_life(queue, now, address, Life::Start, cause);
+                    // Without power nothing starts; all that the machine has starts when it boots.
+                    let machine = self.process(address).machine;
+                    if self.machine(machine).powered {
+                        SimHost::push_life(queue, now, address, Life::Start, cause);
+                    }
                 }
             }
             Fault::Pause(targets) => {

@@ -328,6 +328,8 @@ impl Host for SimHost {
         process.healthy = false;
         let powered = self.machines[process.machine.0 as usize].powered;
         self.storage.stopped(address, powered);
+        // Its dials die with it: none may open a connection for its next life.
+        self.dialling.retain(|_, dial| !dial.is_from(address));
         self.end_connections_of(now, address, powered, cause, queue);
         if matches!(address, Address::Api(_)) {
             self.notice_health(now, address, queue);

@@ -21,6 +21,12 @@ pub struct Dialling {
     cause: Cause,
 }
 
+impl Dialling {
+    pub fn is_from(&self, address: Address) -> bool {
+        self.from == address
+    }
+}
+
 /// How long a dial may take: client-go's and etcd's dialers give up after 30 s (net.Dialer, k8s.io/apimachinery `util/net`).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first retransmission of a SYN; each further one doubles (RFC 6298; Linux TCP_TIMEOUT_INIT).
@@ -177,20 +183,22 @@ impl SimHost {
             }
             return;
         }
+        self.send(now, conn, peer, cause, message, queue);
+    }
+
+    /// Puts a message on its way to the end at `peer`, behind what was sent to it before.
+    fn send(&mut self, now: Time, conn: Conn, peer: Side, cause: Cause, message: Message, queue: &mut Queue) {
+        let connection = self.connections.get(conn).expect("what is sent has a connection");
+        let (here, there, to) = (connection.ends[1 - peer].machine, connection.ends[peer].machine, connection.ends[peer].address);
         let delay = self.links.delay(here, there);
-        let connection = self.connections.get(conn).expect("it is there");
-        let at = connection.ends[peer].arrival(now + delay);
-        match (to, message) {
-            (Address::Pod(ip), _) => {
-                let engine = &self.engines[&there];
-                let workload = engine.serving(ip, now).map(|identity| identity.workload.clone());
-                let takes = workload.map(|workload| self.workloads.service_time(&workload, &mut self.served)).unwrap_or_default();
-                self.push_host(queue, at + takes, what::SERVED, conn.0, cause);
-            }
-            (to, message) => {
-                let incarnation = self.processes[&to].incarnation;
-                push(queue, at, Event::data(to, conn, message), incarnation, cause);
-            }
+        let at = self.connections.get(conn).expect("it is there").ends[peer].arrival(now + delay);
+        if let Address::Pod(ip) = to {
+            let workload = self.engines[&there].serving(ip, now).map(|identity| identity.workload.clone());
+            let takes = workload.map(|workload| self.workloads.service_time(&workload, &mut self.served)).unwrap_or_default();
+            self.push_host(queue, at + takes, what::SERVED, conn.0, cause);
+        } else {
+            let incarnation = self.processes[&to].incarnation;
+            push(queue, at, Event::data(to, conn, message), incarnation, cause);
         }
     }
 
@@ -244,15 +252,31 @@ impl SimHost {
             return;
         }
         if let Some(silence) = self.mute(here, there, to) {
-            // It will learn it when it says something, or by its keep-alive.
-            self.connections.get(conn).expect("it is there").silence = silence;
+            // A FIN is sent again like data; a reset is not, but the kernel of a process that stands still takes it. Else this end will
+            // learn it when it says something, or by its keep-alive.
+            let kernel_hears = self.runs(there) && self.links.cut(here, there).is_none();
+            let connection = self.connections.get(conn).expect("it is there");
+            connection.silence = silence;
+            let end = &mut connection.ends[peer];
+            if reason == CloseReason::Fin || kernel_hears {
+                if end.held.is_empty() {
+                    end.held_since = now;
+                }
+                end.last_word = Some((cause, reason));
+            }
             self.watch_silence(now, conn, queue);
             return;
         }
-        let at = now + self.links.delay(here, there);
-        let connection = self.connections.get(conn).expect("it is there");
-        let at = connection.ends[peer].arrival(at);
-        connection.ends[peer].closing = true;
+        self.tell(now, conn, peer, reason, cause, queue);
+    }
+    /// The end at `peer` hears that the connection is over.
+    fn tell(&mut self, now: Time, conn: Conn, peer: Side, reason: CloseReason, cause: Cause, queue: &mut Queue) {
+        let connection = self.connections.get(conn).expect("what ends is there");
+        let (here, there, to) = (connection.ends[1 - peer].machine, connection.ends[peer].machine, connection.ends[peer].address);
+        let delay = self.links.delay(here, there);
+        let end = &mut self.connections.get(conn).expect("it is there").ends[peer];
+        let at = end.arrival(now + delay);
+        end.closing = true;
         self.push_input(queue, at, to, Input::Closed(conn, reason), cause);
     }
 
@@ -297,8 +321,7 @@ impl SimHost {
         for (side, end) in connection.ends.iter_mut().enumerate() {
             if end.state == EndState::Open && !end.checking && !matches!(end.address, Address::Pod(_)) {
                 end.checking = true;
-                let heard = end.last_arrival.min(now);
-                checks.push((side, (heard + end.keep_alive.interval + end.keep_alive.timeout).max(now)));
+                checks.push((side, end.begin_silence(now).max(now)));
             }
         }
         let cause = connection.silence;
@@ -312,14 +335,16 @@ impl SimHost {
         let Some(connection) = self.connections.get(conn) else { return };
         let (end, peer) = (&connection.ends[side], &connection.ends[1 - side]);
         let (to, here, there, with, state) = (end.address, end.machine, peer.machine, peer.address, peer.state);
-        let limit = end.last_arrival.min(now) + end.keep_alive.interval + end.keep_alive.timeout;
+        let (limit, asks_the_kernel) = (end.gives_up(now), end.asks_the_kernel());
         let silence = connection.silence;
         connection.ends[side].checking = false;
         if connection.ends[side].state != EndState::Open || connection.ends[side].closing {
             return;
         }
         let frozen = self.processes.get(&to).is_some_and(|process| process.frozen) || !self.runs(here);
-        let mute = self.mute(here, there, with).or_else(|| self.links.cut(there, here));
+        // A peer that is only stopped (SIGSTOP) answers TCP's checks, not those of a protocol.
+        let stopped = if asks_the_kernel { None } else { self.mute(here, there, with) };
+        let mute = stopped.or_else(|| self.silent(here, there));
         if mute.is_none() && state == EndState::Open {
             return;
         }
@@ -336,6 +361,8 @@ impl SimHost {
         if let Some(connection) = self.connections.get(conn) {
             connection.ends[side].closing = true;
         }
+        // Its kernel says so as soon as anything passes.
+        self.tell_peer(now, conn, side, CloseReason::Fin, silence, queue);
         self.push_input(queue, now, to, Input::Closed(conn, reason), silence);
     }
 
@@ -355,19 +382,23 @@ impl SimHost {
                 if self.mute(here, there, to).is_some() {
                     continue;
                 }
+                let hears = self.mute(there, here, from).is_none();
                 let Some(connection) = self.connections.get(conn) else { continue };
+                if hears && connection.ends[peer].checking {
+                    connection.ends[peer].heard = now;
+                }
                 let held = std::mem::take(&mut connection.ends[peer].held);
                 connection.ends[peer].blocked = false;
-                if held.is_empty() {
+                let last_word = connection.ends[peer].last_word.take();
+                if held.is_empty() && last_word.is_none() {
                     continue;
                 }
                 let sent = if resumed(to, there) { now } else { next_retransmission(held_since, now) };
                 for (cause, message) in held {
-                    let delay = self.links.delay(here, there);
-                    let connection = self.connections.get(conn).expect("it is there");
-                    let at = connection.ends[peer].arrival(sent + delay);
-                    let incarnation = self.processes[&to].incarnation;
-                    push(queue, at, Event::data(to, conn, message), incarnation, cause);
+                    self.send(sent, conn, peer, cause, message, queue);
+                }
+                if let Some((cause, reason)) = last_word {
+                    self.tell(sent, conn, peer, reason, cause, queue);
                 }
                 if blocked {
                     self.push_input(queue, sent, from, Input::Writable(conn), Cause::NONE);

@@ -1,0 +1,587 @@
+//! The loop and the simulated host by themselves: scripted clients that talk to one server over real connections. Machines are 10 ms
+//! apart unless a test says otherwise, so that every instant below can be computed by hand.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use clustersim::base::{Digest, Duration, Incarnation, Name, Term, Time};
+use clustersim::engine::plan::{Fault, FaultPlan, Initial, Machine, Plan, Targets, Timings};
+use clustersim::engine::recorder::Recorder;
+use clustersim::engine::{Actors, Engine, Event, Options};
+use clustersim::host::sim::SimHost;
+use clustersim::models::distribution::Distribution;
+use clustersim::models::images::ImageCatalog;
+use clustersim::models::network::Network;
+use clustersim::wire::api::{Body, Verb};
+use clustersim::wire::fact::{Fact, Subject, What};
+use clustersim::wire::raft::HardState;
+use clustersim::wire::{
+    Address, ApiRequest, ApiResponse, Conn, DiskRecord, Input, KeepAlive, MachineId, Message, Outbox, Replica, Server, ServerMessage,
+};
+
+const CLIENT: Address = Address::Operator;
+const SECOND_CLIENT: Address = Address::Manager(Replica(1));
+const SERVER: Address = Address::Api(Server(1));
+const CLIENT_MACHINE: MachineId = MachineId(0);
+const SERVER_MACHINE: MachineId = MachineId(1);
+
+fn ms(millis: u64) -> Time {
+    Time::from_millis(millis)
+}
+
+/// What a client does at an instant of its script.
+#[derive(Clone, Copy)]
+enum Do {
+    Dial,
+    Say(u64),
+    Close,
+}
+
+/// When the server wants to be woken.
+#[derive(Clone, Copy, PartialEq)]
+enum Timer {
+    Never,
+    /// Once.
+    At(Time),
+    /// This long after the last request.
+    Idle(Duration),
+    /// At 100 s, a second sooner with each request; from the first time on each second.
+    Sooner,
+}
+
+/// Follows its script; counts on the last connection that it dialled.
+struct Client {
+    script: Vec<(Time, Do)>,
+    done: usize,
+    conn: Option<Conn>,
+}
+
+impl Client {
+    fn step(&mut self, now: Time, input: Input<Box<ApiResponse>>, out: &mut Outbox) -> Option<String> {
+        Some(match input {
+            Input::Wake => {
+                while let Some((_, what)) = self.script.get(self.done).filter(|(at, _)| *at <= now) {
+                    self.done += 1;
+                    match (*what, self.conn) {
+                        (Do::Dial, _) => self.conn = Some(out.dial(SERVER, KeepAlive::HTTP2)),
+                        (Do::Say(id), Some(conn)) => {
+                            let verb = Verb::CancelWatch { watch: id };
+                            out.write(conn, Message::ApiRequest(Box::new(ApiRequest { id, verb })));
+                        }
+                        (Do::Close, Some(conn)) => out.close(conn),
+                        (Do::Say(_) | Do::Close, None) => {}
+                    }
+                }
+                return None;
+            }
+            Input::Boot(boot) => {
+                // A new life goes on with the script, not back to its beginning.
+                self.done = self.script.iter().filter(|(at, _)| *at < now).count();
+                format!("boot {}", boot.incarnation)
+            }
+            Input::Opened(_) => "opened".to_owned(),
+            Input::Refused(_) => "refused".to_owned(),
+            Input::Closed(_, reason) => format!("closed {reason:?}"),
+            Input::Data(_, response) => {
+                out.record(Fact {
+                    subject: Subject::Run,
+                    what: What::StepDone { step: response.id as u32, description: Name::new("answer") },
+                });
+                format!("answer {}", response.id)
+            }
+            other => panic!("a client got {other:?}"),
+        })
+    }
+    fn deadline(&self) -> Time {
+        self.script.get(self.done).map_or(Time::NEVER, |(at, _)| *at)
+    }
+}
+
+/// Answers each request; writes its number to disk, and syncs what is even.
+struct Responder {
+    timer: Timer,
+    due: Time,
+}
+
+impl Responder {
+    fn step(&mut self, now: Time, input: Input<ServerMessage>, out: &mut Outbox) -> Option<String> {
+        Some(match input {
+            Input::Boot(boot) => {
+                let terms: Vec<u64> = boot.disk.iter().map(term_of).collect();
+                format!("boot {} with {terms:?}", boot.incarnation)
+            }
+            Input::Wake => {
+                self.due = if self.timer == Timer::Sooner { now + Duration::from_secs(1) } else { Time::NEVER };
+                "timer".to_owned()
+            }
+            Input::Accepted(_, from) => format!("accepted {from}"),
+            Input::Closed(_, reason) => format!("closed {reason:?}"),
+            Input::Synced(_) => "synced".to_owned(),
+            Input::Data(conn, ServerMessage::Client(request)) => {
+                let id = request.id;
+                out.disk_write(DiskRecord::HardState(HardState { term: Term(id), ..HardState::default() }));
+                if id % 2 == 0 {
+                    out.disk_sync();
+                }
+                match self.timer {
+                    Timer::Idle(span) => self.due = now + span,
+                    Timer::Sooner => self.due = self.due - Duration::from_secs(1),
+                    Timer::Never | Timer::At(_) => {}
+                }
+                out.write(conn, Message::ApiResponse(Box::new(ApiResponse { id, body: Body::Done })));
+                format!("request {id}")
+            }
+            other => panic!("the server got {other:?}"),
+        })
+    }
+}
+
+fn term_of(record: &DiskRecord) -> u64 {
+    match record {
+        DiskRecord::HardState(state) => state.term.0,
+        other => panic!("nobody wrote {other:?}"),
+    }
+}
+
+struct World {
+    script: Vec<(Time, Do)>,
+    timer: Timer,
+    clients: [Option<Client>; 2],
+    server: Option<Responder>,
+    log: Vec<String>,
+    /// How often the engine asked the server for its deadline.
+    looks: Cell<u64>,
+}
+
+impl Actors for World {
+    fn spawn(&mut self, address: Address, _: Incarnation) {
+        let client = || Client { script: self.script.clone(), done: 0, conn: None };
+        match address {
+            CLIENT => self.clients[0] = Some(client()),
+            SECOND_CLIENT => self.clients[1] = Some(client()),
+            _ => {
+                let due = match self.timer {
+                    Timer::At(at) => at,
+                    Timer::Sooner => Time::from_secs(100),
+                    Timer::Never | Timer::Idle(_) => Time::NEVER,
+                };
+                self.server = Some(Responder { timer: self.timer, due });
+            }
+        }
+    }
+    fn retire(&mut self, address: Address) {
+        match address {
+            CLIENT => self.clients[0] = None,
+            SECOND_CLIENT => self.clients[1] = None,
+            _ => self.server = None,
+        }
+    }
+    fn step(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        let target = event.target().expect("an actor's input");
+        let line = match event {
+            Event::Operator(input) => self.clients[0].as_mut().expect("it lives").step(now, input, out),
+            Event::Manager(_, input) => self.clients[1].as_mut().expect("it lives").step(now, input, out),
+            Event::Api(_, input) => self.server.as_mut().expect("it lives").step(now, input, out),
+            other => panic!("nobody here takes {other:?}"),
+        };
+        let who = match target {
+            CLIENT => "client",
+            SECOND_CLIENT => "second",
+            _ => "server",
+        };
+        self.log.extend(line.map(|line| format!("{now} {who} {line}")));
+    }
+    fn deadline(&self, address: Address) -> Time {
+        match address {
+            CLIENT => self.clients[0].as_ref().map_or(Time::NEVER, Client::deadline),
+            SECOND_CLIENT => self.clients[1].as_ref().map_or(Time::NEVER, Client::deadline),
+            _ => {
+                self.looks.set(self.looks.get() + 1);
+                self.server.as_ref().map_or(Time::NEVER, |server| server.due)
+            }
+        }
+    }
+    fn applied(&mut self, _: Time, _: Address, _: clustersim::wire::etcd::Applied, _: &mut Recorder, _: &mut Outbox) {
+        unreachable!("nobody here stores anything");
+    }
+    fn second(&mut self, _: Time, _: &dyn Fn(Address) -> bool, _: &mut Recorder) {}
+    fn resolve(&self, fault: &FaultPlan) -> FaultPlan {
+        fault.clone()
+    }
+}
+
+/// What a test is about.
+struct Setting {
+    seed: u64,
+    script: Vec<(Time, Do)>,
+    timer: Timer,
+    faults: Vec<(u64, Option<u64>, Fault)>,
+    options: Options,
+    second_client: bool,
+    latency: Distribution,
+}
+
+fn setting(script: &[(u64, Do)]) -> Setting {
+    Setting {
+        seed: 1,
+        script: script.iter().map(|(at, what)| (ms(*at), *what)).collect(),
+        timer: Timer::Never,
+        faults: Vec::new(),
+        options: Options::default(),
+        second_client: false,
+        latency: Distribution::Constant(Duration::from_millis(10)),
+    }
+}
+
+impl Setting {
+    /// From and until in milliseconds.
+    fn fault(mut self, from: u64, until: impl Into<Option<u64>>, fault: Fault) -> Setting {
+        self.faults.push((from, until.into(), fault));
+        self
+    }
+    fn engine(&self) -> Engine<World, SimHost> {
+        let machine = |name: &str| Machine {
+            name: name.into(),
+            region: "here".into(),
+            zone: name.into(),
+            rack: name.into(),
+            cores: 1,
+            fsync: Distribution::Constant(Duration::from_millis(50)),
+            bandwidth: 1_000_000_000,
+        };
+        let latency = || self.latency.clone();
+        let network = Network {
+            same_machine: latency(),
+            same_rack: latency(),
+            same_zone: latency(),
+            between_zones: latency(),
+            between_regions: latency(),
+            loss: 0.0,
+        };
+        let fault = |(at, until, fault): &(u64, Option<u64>, Fault)| FaultPlan {
+            at: ms(*at),
+            until: until.map(ms),
+            description: "a fault".into(),
+            fault: fault.clone(),
+        };
+        let faults: Vec<FaultPlan> = self.faults.iter().map(fault).collect();
+        let plan = Plan {
+            name: "engine".into(),
+            description: Name::default(),
+            seed: self.seed,
+            start: Time::ZERO,
+            duration: Duration::from_secs(600),
+            machines: vec![machine("client"), machine("server")],
+            etcd: Vec::new(),
+            api_servers: vec![SERVER_MACHINE],
+            managers: Vec::new(),
+            schedulers: Vec::new(),
+            nodes: Vec::new(),
+            network,
+            images: ImageCatalog {
+                registry_bandwidth: 1_000_000,
+                registry_latency: Distribution::Constant(Duration::ZERO),
+                unpack_rate: 1_000_000,
+                sizes: Default::default(),
+                default_size: 0,
+                missing: Vec::new(),
+                preloaded: Vec::new(),
+            },
+            runtime: Default::default(),
+            timings: Timings::default(),
+            workload: Vec::new(),
+            initial: Initial::Empty,
+            behaviours: Default::default(),
+            traffic: Vec::new(),
+            steps: Vec::new(),
+            faults: faults.clone(),
+            expectations: Vec::new(),
+        };
+        let mut places = vec![(CLIENT, CLIENT_MACHINE), (SERVER, SERVER_MACHINE)];
+        if self.second_client {
+            places.push((SECOND_CLIENT, CLIENT_MACHINE));
+        }
+        let addresses: Vec<Address> = places.iter().map(|(address, _)| *address).collect();
+        let host = SimHost::new(Arc::new(plan), &places);
+        let world = World {
+            script: self.script.clone(),
+            timer: self.timer,
+            clients: [None, None],
+            server: None,
+            log: Vec::new(),
+            looks: Cell::new(0),
+        };
+        Engine::new(world, host, &addresses, Time::ZERO, self.seed, faults, self.options)
+    }
+    /// Plays ten minutes and returns what everybody saw, but for the first boots.
+    fn play(&self) -> Vec<String> {
+        let mut engine = self.engine();
+        engine.run_until(Time::from_secs(600));
+        assert_eq!(engine.actors.log[..2], ["0.000s client boot 1", "0.000s server boot 1 with []"]);
+        engine.actors.log.split_off(2)
+    }
+    fn digests(&self) -> (Digest, Digest) {
+        let mut engine = self.engine();
+        engine.run_until(Time::from_secs(600));
+        (engine.recorder.outcome_digest(), engine.trace_digest())
+    }
+}
+
+fn server() -> Targets {
+    Targets::Addresses(vec![SERVER])
+}
+
+const OPENED: [&str; 2] = ["1.010s server accepted operator", "1.020s client opened"];
+
+/// `OPENED`, then these.
+#[track_caller]
+fn after_opening(log: &[String], expected: &[&str]) {
+    let expected: Vec<&str> = OPENED.iter().chain(expected).copied().collect();
+    assert_eq!(log, expected);
+}
+
+/// A dial, and a hundred requests with chance in their latencies.
+fn chatter(seed: u64) -> Setting {
+    let script: Vec<(u64, Do)> = std::iter::once((1_000, Do::Dial)).chain((0..100).map(|n| (2_000 + n * 7, Do::Say(n)))).collect();
+    let latency = Distribution::LogNormal { median: Duration::from_millis(10), sigma: 0.5 };
+    Setting { seed, latency, second_client: true, ..setting(&script) }
+}
+
+#[test]
+fn equal_seeds_give_equal_digests_and_others_different_ones() {
+    let (outcome, trace) = chatter(1).digests();
+    assert_eq!((outcome, trace), chatter(1).digests());
+    let (other_outcome, other_trace) = chatter(2).digests();
+    assert_ne!(outcome, other_outcome);
+    assert_ne!(trace, other_trace);
+}
+
+#[test]
+fn the_codec_changes_nothing() {
+    let coded = Setting { options: Options { codec: true, ..Options::default() }, ..chatter(1) };
+    assert_eq!(coded.digests(), chatter(1).digests());
+}
+
+#[test]
+fn a_connection_carries_requests_and_answers_and_closes_in_order() {
+    let log = setting(&[(1_000, Do::Dial), (2_000, Do::Say(1)), (2_001, Do::Say(3)), (2_001, Do::Close)]).play();
+    // The answers come to a connection that is closed at this end.
+    after_opening(&log, &["2.010s server request 1", "2.011s server request 3", "2.011s server closed Fin"]);
+}
+
+#[test]
+fn a_killed_process_resets_its_connections_and_refuses_new_ones_until_it_is_back() {
+    let script = [(1_000, Do::Dial), (6_000, Do::Dial), (9_000, Do::Dial)];
+    let log = setting(&script).fault(5_000, 8_000, Fault::Kill(server())).play();
+    let expected = [
+        "5.010s client closed Reset",
+        "6.020s client refused",
+        "8.000s server boot 2 with []",
+        "9.010s server accepted operator",
+        "9.020s client opened",
+    ];
+    after_opening(&log, &expected);
+}
+
+#[test]
+fn a_machine_without_power_is_silent_until_the_keep_alive_gives_up() {
+    let script = [(1_000, Do::Dial), (2_000, Do::Say(1))];
+    let log = setting(&script).fault(5_000, None, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    // Last heard at 2.020 s; a ping 30 s later; no answer within 15 s.
+    after_opening(&log, &["2.010s server request 1", "2.020s client answer 1", "47.020s client closed TimedOut"]);
+}
+
+#[test]
+fn pings_keep_an_idle_connection_until_its_peer_falls_silent() {
+    let log = setting(&[(1_000, Do::Dial)]).fault(100_000, None, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    // Pings at 31.020, 61.020 and 91.020 s are answered; that of 121.020 s is not.
+    after_opening(&log, &["136.020s client closed TimedOut"]);
+}
+
+#[test]
+fn a_rebooted_machine_does_not_know_its_old_connections() {
+    let script = [(1_000, Do::Dial), (20_000, Do::Say(1))];
+    let log = setting(&script).fault(5_000, 15_000, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    after_opening(&log, &["15.000s server boot 2 with []", "20.020s client closed Reset"]);
+}
+
+#[test]
+fn a_process_that_stands_still_gets_everything_when_it_goes_on() {
+    for fault in [Fault::Pause(server()), Fault::Freeze(vec![SERVER_MACHINE])] {
+        let script = [(1_000, Do::Dial), (4_995, Do::Say(1)), (6_000, Do::Say(3)), (7_000, Do::Say(5))];
+        let log = Setting { timer: Timer::At(ms(10_000)), ..setting(&script) }.fault(5_000, 15_000, fault).play();
+        let expected = [
+            "15.000s server request 1",
+            "15.000s server timer",
+            "15.010s server request 3",
+            "15.010s server request 5",
+            "15.010s client answer 1",
+            "15.020s client answer 3",
+            "15.020s client answer 5",
+        ];
+        after_opening(&log, &expected);
+    }
+}
+
+#[test]
+fn a_client_gives_a_stopped_server_up_but_tcp_does_not_give_up_a_stopped_client() {
+    let script = [(1_000, Do::Dial)];
+    let log = setting(&script).fault(5_000, 400_000, Fault::Pause(server())).play();
+    after_opening(&log, &["46.020s client closed TimedOut", "400.010s server closed Fin"]);
+    let log = setting(&script).fault(5_000, 400_000, Fault::Pause(Targets::Addresses(vec![CLIENT]))).play();
+    after_opening(&log, &[]);
+}
+
+fn cut(one_way: bool, from: MachineId, to: MachineId) -> Fault {
+    Fault::Partition { from: vec![from], to: vec![to], one_way }
+}
+
+#[test]
+fn what_was_written_into_a_partition_comes_in_order_with_the_next_retransmission() {
+    let script = [(1_000, Do::Dial), (6_000, Do::Say(1)), (7_000, Do::Say(3)), (26_000, Do::Say(5))];
+    let log = setting(&script).fault(5_000, 25_000, cut(false, CLIENT_MACHINE, SERVER_MACHINE)).play();
+    // First sent at 6 s, again after 0.2, 0.4, 0.8 ... s: at 18.6 s into the partition, at 31.4 s through.
+    let expected = [
+        "31.410s server request 1",
+        "31.410s server request 3",
+        "31.410s server request 5",
+        "31.420s client answer 1",
+        "31.420s client answer 3",
+        "31.420s client answer 5",
+    ];
+    after_opening(&log, &expected);
+}
+
+#[test]
+fn a_partition_longer_than_the_keep_alive_ends_connections() {
+    let script = [(1_000, Do::Dial), (50_000, Do::Dial)];
+    let log = setting(&script).fault(5_000, 100_000, cut(false, CLIENT_MACHINE, SERVER_MACHINE)).play();
+    // The client gave up at 46.020 s; its FIN comes through with the retransmission at 46.020 + 102.2 s.
+    let expected = ["46.020s client closed TimedOut", "80.000s client closed TimedOut", "148.230s server closed Fin"];
+    after_opening(&log, &expected);
+}
+
+#[test]
+fn a_second_partition_counts_from_the_end_of_the_first() {
+    let log = setting(&[(1_000, Do::Dial)])
+        .fault(20_000, 40_000, cut(false, CLIENT_MACHINE, SERVER_MACHINE))
+        .fault(45_000, 60_000, cut(false, CLIENT_MACHINE, SERVER_MACHINE))
+        .play();
+    // 1.020 s + 45 s lies in the second partition, but between the two a ping was answered.
+    after_opening(&log, &[]);
+}
+
+#[test]
+fn a_one_way_partition_stops_one_direction_and_both_ends_notice() {
+    let script = [(1_000, Do::Dial), (6_000, Do::Say(1))];
+    let log = setting(&script).fault(5_000, 20_000, cut(true, SERVER_MACHINE, CLIENT_MACHINE)).play();
+    // The request arrives; its answer, held since 6.010 s, comes with the retransmission at 6.010 + 25.4 s.
+    after_opening(&log, &["6.010s server request 1", "31.420s client answer 1"]);
+    let log = setting(&script).fault(5_000, 20_000, cut(true, CLIENT_MACHINE, SERVER_MACHINE)).play();
+    after_opening(&log, &["31.410s server request 1", "31.420s client answer 1"]);
+    for (from, to) in [(SERVER_MACHINE, CLIENT_MACHINE), (CLIENT_MACHINE, SERVER_MACHINE)] {
+        let log = setting(&script[..1]).fault(5_000, None, cut(true, from, to)).play();
+        assert!(log.contains(&"46.020s client closed TimedOut".to_owned()), "{log:?}");
+    }
+}
+
+#[test]
+fn a_dial_into_silence_is_tried_again_and_given_up_after_30_seconds() {
+    let script = [(1_000, Do::Dial)];
+    let dark = |until: Option<u64>| setting(&script).fault(500, until, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    assert_eq!(dark(None), ["31.000s client closed TimedOut"]);
+    // SYNs go out at 1, 2, 4, 8, 16 and 31 s.
+    assert_eq!(dark(Some(10_000)), ["10.000s server boot 2 with []", "16.010s server accepted operator", "16.020s client opened"]);
+}
+
+#[test]
+fn a_dial_dies_with_its_process() {
+    let killed = Targets::Addresses(vec![CLIENT]);
+    let log = setting(&[(1_000, Do::Dial)])
+        .fault(500, 10_000, Fault::PowerLoss(vec![SERVER_MACHINE]))
+        .fault(9_000, 9_500, Fault::Kill(killed))
+        .play();
+    assert_eq!(log, ["9.500s client boot 2", "10.000s server boot 2 with []"]);
+}
+
+#[test]
+fn a_new_life_gets_no_answer_to_its_predecessor() {
+    let script = [(1_000, Do::Dial), (2_000, Do::Say(2))];
+    // The client dies while the answer is under way; the server while its sync is.
+    let log = setting(&script).fault(2_015, 2_016, Fault::Kill(Targets::Addresses(vec![CLIENT]))).play();
+    let expected = ["2.010s server request 2", "2.016s client boot 2", "2.025s server closed Reset", "2.060s server synced"];
+    after_opening(&log, &expected);
+    let log = setting(&script).fault(2_030, 2_041, Fault::Kill(server())).play();
+    let expected = ["2.010s server request 2", "2.020s client answer 2", "2.040s client closed Reset", "2.041s server boot 2 with [2]"];
+    after_opening(&log, &expected);
+}
+
+#[test]
+fn a_kill_keeps_what_was_not_synced_and_a_power_loss_leaves_a_prefix_of_it() {
+    let script = [(1_000, Do::Dial), (2_000, Do::Say(1)), (2_100, Do::Say(2)), (3_000, Do::Say(3)), (3_000, Do::Say(5))];
+    let log = setting(&script).fault(4_000, 5_000, Fault::Kill(server())).play();
+    assert!(log.contains(&"5.000s server boot 2 with [1, 2, 3, 5]".to_owned()), "{log:?}");
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..30 {
+        let dark = Fault::PowerLoss(vec![SERVER_MACHINE]);
+        let log = Setting { seed, ..setting(&script) }.fault(4_000, 5_000, dark).play();
+        let boot = log.iter().find(|line| line.contains("boot 2")).expect("it boots");
+        seen.insert(boot.trim_start_matches("5.000s server boot 2 with ").to_owned());
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["[1, 2, 3, 5]", "[1, 2, 3]", "[1, 2]"]);
+}
+
+#[test]
+fn a_process_does_not_start_on_a_machine_without_power() {
+    let log = setting(&[]).fault(1_000, 3_000, Fault::Kill(server())).fault(2_000, 5_000, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    assert_eq!(log, ["5.000s server boot 2 with []"]);
+}
+
+#[test]
+fn shuffled_ties_keep_the_order_within_a_connection() {
+    let script: Vec<(u64, Do)> = std::iter::once((1_000, Do::Dial)).chain((1..=10).map(|n| (2_000, Do::Say(n)))).collect();
+    let mut orders = std::collections::BTreeSet::new();
+    for ties in 0..10 {
+        let options = Options { shuffle_ties: Some(ties), ..Options::default() };
+        let mut engine = Setting { second_client: true, options, ..setting(&script) }.engine();
+        engine.run_until(Time::from_secs(10));
+        let log = &engine.actors.log;
+        for client in ["client", "second"] {
+            let got: Vec<&str> = log.iter().filter_map(|line| line.strip_prefix(&format!("2.020s {client} answer "))).collect();
+            assert_eq!(got, ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"], "ties {ties}");
+        }
+        let requests: Vec<&String> = log.iter().filter(|line| line.contains("server request")).collect();
+        orders.insert(format!("{requests:?}"));
+    }
+    assert!(orders.len() > 5, "the two connections are mixed in {} ways", orders.len());
+}
+
+#[test]
+fn a_deadline_that_moves_later_costs_no_step() {
+    let script: Vec<(u64, Do)> = std::iter::once((1_000, Do::Dial)).chain((2..=20).map(|n| (n * 1_000, Do::Say(n * 2 + 1)))).collect();
+    let log = Setting { timer: Timer::Idle(Duration::from_secs(5)), ..setting(&script) }.play();
+    let timers: Vec<&String> = log.iter().filter(|line| line.ends_with("timer")).collect();
+    assert_eq!(timers, ["25.010s server timer"]);
+}
+
+#[test]
+fn a_deadline_that_moved_sooner_leaves_no_wakes_behind() {
+    let script: Vec<(u64, Do)> =
+        std::iter::once((1_000, Do::Dial)).chain((1..=50).map(|n| (2_000 + n * 100, Do::Say(n * 2 + 1)))).collect();
+    let mut engine = Setting { timer: Timer::Sooner, ..setting(&script) }.engine();
+    engine.run_until(Time::from_secs(110));
+    let looks = engine.actors.looks.get();
+    engine.run_until(Time::from_secs(200));
+    // Each second one wake: a look when it comes, and one to arm the next.
+    assert_eq!(engine.actors.looks.get() - looks, 180);
+}
+
+#[test]
+fn the_end_of_a_process_names_the_fault_that_killed_it() {
+    let mut engine = setting(&[(1_000, Do::Dial)]).fault(5_000, 8_000, Fault::Kill(server())).engine();
+    engine.run_until(Time::from_secs(10));
+    let facts = engine.recorder.facts();
+    let injected = facts.iter().find(|entry| matches!(entry.fact.what, What::FaultInjected { .. })).expect("it was injected");
+    let stopped = facts.iter().find(|entry| matches!(entry.fact.what, What::Stopped)).expect("it stopped");
+    assert_eq!(stopped.cause, Some(injected.id));
+}
