@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, complain, say};
 use crate::base::Time;
-use crate::engine::Options;
+use crate::engine::{self, Options};
 use crate::host::sim;
 use crate::report;
 use crate::scenario;
@@ -48,6 +48,9 @@ pub struct Run {
     /// Permute events of the same time and different sources: finds accidental dependence on their order.
     #[arg(long, value_name = "SEED")]
     shuffle_ties: Option<u64>,
+    /// Run even what needs more memory than the machine has.
+    #[arg(long)]
+    force: bool,
     /// Write nothing to disk.
     #[arg(long, conflicts_with = "out")]
     no_output: bool,
@@ -75,6 +78,15 @@ impl Run {
                     return Outcome::BadInput;
                 }
             }
+        }
+        let needed = engine::memory::estimate(&plan);
+        if let Some(available) = available_memory().filter(|available| needed > *available && !self.force) {
+            eprintln!(
+                "error: this run needs about {}, and {} are available (--force runs it all the same)",
+                mebibytes(needed),
+                mebibytes(available)
+            );
+            return Outcome::Lacking;
         }
         let folder = self.folder(&plan.name, plan.seed);
         if let Some(folder) = &folder
@@ -149,6 +161,17 @@ impl Run {
 #[expect(clippy::disallowed_methods, reason = "how a terminal shows a run is the environment's to say; the run itself does not change")]
 fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Bytes that programs may still take, as the kernel estimates it; `None` where it does not tell.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// Virtual time as minutes and seconds.

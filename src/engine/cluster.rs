@@ -133,6 +133,10 @@ impl Cluster {
         let empty = Expectations::new(&self.plan, Vec::new());
         std::mem::replace(&mut self.expectations, empty).finish(end, &self.observer, recorder)
     }
+    /// The newest version of every object, as committed.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
     pub fn revision(&self) -> Revision {
         self.observer.revision()
     }

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod event;
 pub mod expectations;
 pub mod host;
+pub mod memory;
 pub mod observer;
 pub mod plan;
 pub mod record;

@@ -246,7 +246,12 @@ impl Store {
     fn push_version(&mut self, slot: u32, kv: KeyValue) {
         self.bytes_in_use += version_bytes(&kv);
         self.bytes_allocated = self.bytes_allocated.max(self.bytes_in_use);
-        self.slots[slot as usize].versions.push(kv);
+        let versions = &mut self.slots[slot as usize].versions;
+        if versions.is_empty() {
+            // Most keys have one version; a vector's own first choice is four.
+            versions.reserve_exact(1);
+        }
+        versions.push(kv);
     }
     fn put_key(&mut self, key: &StoreKey, value: &Value, lease: LeaseId, revision: Revision, cause: Cause, events: &mut Vec<WatchEvent>) {
         let slot = self.slot_of(key);

@@ -6,8 +6,8 @@ use super::pod::{Seen, State, Worker};
 use super::{Config, NodeShape};
 use crate::base::{Name, Time};
 use crate::objects::node::{NodeImage, NodeStatus};
-use crate::objects::{Lease, LeaseSpec, Meta, Node, PodStatus, Shared, Stored};
 use crate::objects::pod::PodIp;
+use crate::objects::{Lease, LeaseSpec, Meta, Node, PodStatus, Shared, Stored};
 use crate::wire::container::{ContainerInfo, Exit, PodIdentity, SandboxInfo};
 
 /// A registered node that is Ready since `at`. The API server adds what it gives to every new object.
@@ -15,11 +15,7 @@ pub fn ready_node(shape: &NodeShape, at: Time) -> Node {
     let mut node = Node { meta: Meta::named("", &shape.name), ..Node::default() };
     node.meta.labels = Shared::new(shape.labels.clone());
     node.spec.taints.clone_from(&shape.taints);
-    node.status = NodeStatus {
-        capacity: shape.capacity.clone(),
-        allocatable: shape.allocatable.clone(),
-        ..NodeStatus::default()
-    };
+    node.status = NodeStatus { capacity: shape.capacity.clone(), allocatable: shape.allocatable.clone(), ..NodeStatus::default() };
     set_conditions(&mut node.status.conditions, true, at);
     node
 }

@@ -154,6 +154,8 @@ impl Worker {
         if conditions.get("PodScheduled").is_none() {
             conditions.set(Condition::new("PodScheduled", true, "", now));
         }
+        // Kept for as long as the pod lives, for every pod.
+        conditions.shrink_to_fit();
         status
     }
     fn container_status(&self, index: u16, initializing: bool) -> ContainerStatus {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::nodes::Slot;
 use crate::base::{Map, Name, stable_hash};
 use crate::objects::scheduling::{PodAffinity, PodAffinityTerm};
+use crate::objects::selector::Operator;
 use crate::objects::{Affinity, LabelSelector, Labels, Pod, Shared};
 
 /// A pod (anti-)affinity term with its owner's namespace resolved.
@@ -115,14 +116,27 @@ pub struct Classes {
     classes: Vec<Class>,
     by_key: Map<ClassKey, ClassId>,
     by_namespace: BTreeMap<Name, Vec<ClassId>>,
+    /// By namespace and one label: a selector that asks for a label looks only at the classes that have it.
+    by_label: Map<(Name, Name, Name), Vec<ClassId>>,
     with_terms: Vec<ClassId>,
     free: Vec<ClassId>,
 }
 
 impl Classes {
-    /// The classes of a namespace.
-    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Class> {
-        self.by_namespace.get(namespace).into_iter().flatten().map(|id| &self.classes[*id as usize])
+    /// The classes of a namespace that a selector may select: all those that it does, and maybe others.
+    pub fn candidates(&self, namespace: &Name, selector: &LabelSelector) -> impl Iterator<Item = &Class> {
+        let one_of = selector.match_expressions.iter().filter(|one| one.operator == Operator::In && one.values.len() == 1);
+        let mut pairs = selector.match_labels.iter().chain(one_of.map(|one| (&one.key, &one.values[0])));
+        let first = pairs.next();
+        let ids = |(label, value): (&Name, &Name)| {
+            self.by_label.get(&(namespace.clone(), label.clone(), value.clone())).map_or(&[] as &[ClassId], Vec::as_slice)
+        };
+        let ids = match first {
+            // The label with the fewest classes: `pod-template-hash` may be shared by copies of a workload, their names are not.
+            Some(first) => pairs.map(&ids).fold(ids(first), |least, other| if other.len() < least.len() { other } else { least }),
+            None => self.by_namespace.get(namespace).map_or(&[] as &[ClassId], Vec::as_slice),
+        };
+        ids.iter().map(|id| &self.classes[*id as usize])
     }
     /// All classes.
     pub fn all(&self) -> impl Iterator<Item = &Class> {
@@ -142,6 +156,9 @@ impl Classes {
                 let class = Class { key: key.clone(), terms, nodes: BTreeMap::new() };
                 let id = self.free.pop().unwrap_or(self.classes.len() as ClassId);
                 self.by_namespace.entry(key.namespace.clone()).or_default().push(id);
+                for (label, value) in key.labels.iter() {
+                    self.by_label.entry((key.namespace.clone(), label.clone(), value.clone())).or_default().push(id);
+                }
                 if class.terms.is_some() {
                     self.with_terms.push(id);
                 }
@@ -172,6 +189,15 @@ impl Classes {
                 ids.retain(|other| *other != id);
                 if ids.is_empty() {
                     self.by_namespace.remove(&key.namespace);
+                }
+            }
+            for (label, value) in key.labels.iter() {
+                let pair = (key.namespace.clone(), label.clone(), value.clone());
+                if let Some(ids) = self.by_label.get_mut(&pair) {
+                    ids.retain(|other| *other != id);
+                    if ids.is_empty() {
+                        self.by_label.remove(&pair);
+                    }
                 }
             }
             self.with_terms.retain(|other| *other != id);

@@ -108,7 +108,7 @@ impl Constraint<'_> {
     /// Calls `found` with each node that has pods which the constraint counts, and how many. An empty selector counts nothing.
     fn counted(&self, cycle: Cycle<'_>, mut found: impl FnMut(Slot, i64)) {
         let Some(selector) = self.selector.as_ref().filter(|selector| !selector.is_empty()) else { return };
-        for class in cycle.snapshot.classes().in_namespace(cycle.pod.namespace()) {
+        for class in cycle.snapshot.classes().candidates(cycle.pod.namespace(), selector) {
             if !class.key.terminating && selector.matches(&class.key.labels) {
                 for (slot, count) in &class.nodes {
                     // Pods may be bound to a node that is gone.
