@@ -71,6 +71,7 @@ fn every_shipped_scenario_leaves_the_same_bytes_in_two_processes_with_and_withou
 
 #[test]
 fn another_build_of_the_program_leaves_the_same_bytes() {
+    #[expect(clippy::disallowed_methods, reason = "a variable names another build of the program to compare with")]
     let Some(other) = std::env::var_os("SIM_OTHER") else { return };
     let other = other.to_str().expect("SIM_OTHER is a path in UTF-8");
     for (name, length) in LENGTHS {
