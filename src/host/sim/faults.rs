@@ -28,12 +28,19 @@ impl SimHost {
             Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.power_off(now, machine, cause, queue)),
             Fault::Reboot { machines, takes } => {
                 self.each(machines, |host, machine| {
+                    // What has no power does not restart.
+                    if !host.machine(machine).powered {
+                        return;
+                    }
                     host.power_off(now, machine, cause, queue);
                     host.push_host(queue, now + *takes, what::BOOTED, u64::from(machine.0), cause);
                 });
             }
             Fault::Freeze(machines) => {
                 self.each(machines, |host, machine| {
+                    if !host.machine(machine).powered {
+                        return;
+                    }
                     host.machine(machine).frozen = true;
                     host.machine(machine).fault = Silence::begin(cause);
                     if let Some(engine) = host.engines.get_mut(&machine) {
