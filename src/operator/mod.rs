@@ -172,6 +172,8 @@ impl Operator {
         if let Err(error) = &result
             && is_passing(error)
         {
+            // Whether a lost write has landed is for the next read to tell.
+            task.written = false;
             task.next = now + POLL;
             return;
         }
