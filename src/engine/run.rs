@@ -4,6 +4,7 @@
 //! are armed here: one queue entry an actor, checked against `deadline()` when it comes, so that a deadline that moved later costs
 //! nothing but a second look.
 
+use super::checks::streams::Streams;
 use super::event::{Event, Life, Pending, Queue, push};
 use super::host::Host;
 use super::recorder::Recorder;
@@ -153,6 +154,7 @@ pub struct Engine<A, H> {
     options: Options,
     shuffle: Option<Stream>,
     trace: Digester,
+    streams: Streams,
     now: Time,
     seed: u64,
     events: u64,
@@ -191,6 +193,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
             options,
             shuffle: options.shuffle_ties.map(|ties| Seed(ties).stream("shuffle ties")),
             trace: Digester::default(),
+            streams: Streams::default(),
             now: start,
             seed,
             events: 0,
@@ -233,10 +236,12 @@ impl<A: Actors, H: Host> Engine<A, H> {
         self.actors.preload(self.now, stored, &mut self.recorder, &mut self.out);
     }
 
-    /// Plays everything up to and including `until`.
+    /// Plays everything up to and including `until`, or up to the event that breaks an invariant.
     pub fn run_until(&mut self, until: Time) {
         let mut ties = Vec::new();
-        while let Some(next) = self.queue.next_time().filter(|next| *next <= until) {
+        while self.recorder.violations.is_empty()
+            && let Some(next) = self.queue.next_time().filter(|next| *next <= until)
+        {
             let reached = self.host.advance(next, &mut self.queue);
             if reached < next {
                 continue;
@@ -256,7 +261,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 self.deliver(pending);
             }
         }
-        self.now = self.now.max(until);
+        if self.recorder.violations.is_empty() {
+            self.now = self.now.max(until);
+        }
     }
 
     /// Permutes, keeping the order of events of one source.
@@ -329,6 +336,11 @@ impl<A: Actors, H: Host> Engine<A, H> {
         {
             return;
         }
+        if event.closes()
+            && let Some(conn) = event.conn()
+        {
+            self.streams.closed(conn);
+        }
         self.step(index, now, event, cause);
     }
 
@@ -358,10 +370,16 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 Effect::Applied(what) => applied.push(*what),
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;
+                    self.streams.written(address, conn, &message, &mut self.recorder.violations);
                     let message = if self.options.codec { through_codec(&message) } else { message };
                     self.host.perform(self.now, address, cause, Effect::Net(NetOp::Write(conn, message)), &mut self.queue);
                 }
-                effect => self.host.perform(self.now, address, cause, effect, &mut self.queue),
+                effect => {
+                    if let Effect::Net(NetOp::Close(conn)) = effect {
+                        self.streams.closed(conn);
+                    }
+                    self.host.perform(self.now, address, cause, effect, &mut self.queue);
+                }
             }
         }
         for what in applied {

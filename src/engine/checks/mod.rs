@@ -4,6 +4,8 @@
 //! ([`super::recorder`]), "a pod is bound once" where bindings are observed ([`super::observer`]), "no container of a lost machine makes
 //! progress" by the host.
 
+pub mod streams;
+
 use crate::base::{Index, Map, Revision, Term, stable_hash};
 use crate::etcd::EtcdMember;
 use crate::wire::etcd::Applied;
