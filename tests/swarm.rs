@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 const QUIET_FROM_MILLIS: u64 = 359_000;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a variable names other seeds")]
 fn a_cluster_recovers_from_random_faults() {
     let seeds = std::env::var("SIM_SEEDS").ok().map_or_else(
         || (100..130).collect::<Vec<u64>>(),
