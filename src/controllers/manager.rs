@@ -11,7 +11,7 @@ use super::adapter::{ErasedController, Order, OrderCause};
 use super::{Config, registry};
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Map, Name, Stream, Time};
-use crate::client::{LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
+use crate::client::{Cache, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Key, Kind, Stored};
 use crate::wire::api::Scope;
 use crate::wire::fact::{Fact, Subject, What};
@@ -78,6 +78,10 @@ impl Manager {
     }
     pub fn is_leading(&self) -> bool {
         self.life.as_ref().is_some_and(|life| life.term.is_some())
+    }
+    /// What it believes of the API while it leads, for checks.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.life.as_ref()?.term.as_ref().map(|term| term.session.cache())
     }
     fn subject(&self) -> Subject {
         Subject::Actor(Address::Manager(self.replica))

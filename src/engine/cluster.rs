@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::checks::Checks;
+use super::checks::{self, Checks};
 use super::event::Event;
 use super::expectations::Expectations;
 use super::observer::Observer;
@@ -309,6 +309,28 @@ impl Actors for Cluster {
         }
         let members = self.etcd_members();
         Checks::members(&members, &mut recorder.violations);
+    }
+
+    fn check_full(&mut self, recorder: &mut Recorder) {
+        let (truth, revision) = (self.observer.objects(), self.observer.revision());
+        let violations = &mut recorder.violations;
+        for (number, manager) in self.managers.iter().enumerate() {
+            if let Some(cache) = manager.as_deref().and_then(Manager::cache) {
+                checks::caches::cache(Address::Manager(Replica(number as u16 + 1)), cache, truth, revision, violations);
+            }
+        }
+        for (number, scheduler) in self.schedulers.iter().enumerate() {
+            if let Some(scheduler) = scheduler {
+                checks::caches::cache(Address::Scheduler(Replica(number as u16 + 1)), scheduler.cache(), truth, revision, violations);
+            }
+        }
+        for (kubelet, node) in self.kubelets.iter().zip(&self.plan.nodes) {
+            if let Some(kubelet) = kubelet {
+                let address = Address::Kubelet(kubelet.id());
+                checks::caches::cache(address, kubelet.cache(), truth, revision, violations);
+                checks::caches::admitted(address, kubelet.admitted(), &node.shape.allocatable, violations);
+            }
+        }
     }
 
     fn resolve(&self, fault: &FaultPlan) -> FaultPlan {

@@ -29,6 +29,8 @@ pub trait Actors {
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
+    /// A second of virtual time is over in a run with the dear checks.
+    fn check_full(&mut self, _recorder: &mut Recorder) {}
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
     fn resolve(&self, fault: &FaultPlan) -> FaultPlan;
 }
@@ -467,6 +469,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
         let Engine { actors, recorder, processes, directory, .. } = self;
         let up = |address: Address| processes[directory.index(address)].state != State::Down;
         actors.second(self.now, &up, recorder);
+        if self.options.check_full {
+            actors.check_full(recorder);
+        }
         self.recorder.checkpoint(self.now, self.trace.digest());
         self.queue.push(self.now + Duration::from_secs(1), Pending::any(Event::Second, Cause::NONE));
     }

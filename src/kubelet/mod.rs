@@ -24,8 +24,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Duration, Incarnation, Name, Stream, Time};
-use crate::client::{Reply, Session, SessionConfig, SessionOutput};
-use crate::objects::{Key, Kind, Labels, Quantity, Stored, Taint, Uid};
+use crate::client::{Cache, Reply, Session, SessionConfig, SessionOutput};
+use crate::objects::{Key, Kind, Labels, Pod, Quantity, Stored, Taint, Uid};
 use crate::wire::api::{Scope, Verb};
 use crate::wire::{Actor, Address, ClientMessage, Input, NodeId, Outbox};
 use heartbeat::{Heartbeat, LeaseCall};
@@ -144,6 +144,14 @@ impl Kubelet {
     }
     pub fn id(&self) -> NodeId {
         self.id
+    }
+    /// What it believes of the API, for checks.
+    pub fn cache(&self) -> &Cache {
+        self.session.cache()
+    }
+    /// The pods that it has admitted and that have not ended, for checks.
+    pub fn admitted(&self) -> impl Iterator<Item = &Pod> {
+        self.life.iter().flat_map(|life| life.pods.admitted())
     }
 
     fn boot(&mut self, now: Time, incarnation: Incarnation, out: &mut Outbox) {

@@ -10,7 +10,7 @@ use super::{Env, pod_key};
 use crate::base::{Cause, Duration, Map, Stream, Time};
 use crate::client::Change;
 use crate::objects::node::NodeImage;
-use crate::objects::{Key, Kind, Stored, Uid};
+use crate::objects::{Key, Kind, Pod, Stored, Uid};
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerInfo, ContainerOp, RuntimeError, SandboxInfo};
 use crate::wire::{ApiError, Outbox, fact};
 
@@ -57,6 +57,9 @@ impl Pods {
             registered: false,
             begun: false,
         }
+    }
+    pub fn admitted(&self) -> impl Iterator<Item = &Pod> {
+        self.workers.values().filter(|worker| worker.admitted && worker.stage != Stage::Terminated).map(Worker::pod)
     }
     pub fn deadline(&self) -> Time {
         self.deadline

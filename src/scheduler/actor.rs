@@ -13,7 +13,7 @@ use super::queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 use super::snapshot::Snapshot;
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
-use crate::client::{Change, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
+use crate::client::{Cache, Change, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Condition, Conditions, Key, Kind, Node, Object, Pod, Stored};
 use crate::wire::api::{Part, Patch, Scope, Verb};
 use crate::wire::fact::{Fact, Subject, What};
@@ -95,6 +95,10 @@ impl Scheduler {
     /// What it would decide on.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+    /// What it believes of the API, for checks.
+    pub fn cache(&self) -> &Cache {
+        self.session.cache()
     }
     pub fn is_leading(&self) -> bool {
         self.booted && self.elector.is_leading()

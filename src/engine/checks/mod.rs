@@ -4,6 +4,7 @@
 //! ([`super::recorder`]), "a pod is bound once" where bindings are observed ([`super::observer`]), "no container of a lost machine makes
 //! progress" by the host.
 
+pub mod caches;
 pub mod streams;
 
 use crate::base::{Index, Map, Revision, Term, stable_hash};
