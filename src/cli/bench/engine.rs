@@ -46,7 +46,8 @@ impl Actors for PingPong {
     fn step(&mut self, _: Time, event: Event, out: &mut Outbox) {
         let request = || Message::ApiRequest(Box::new(ApiRequest { id: 1, verb: Verb::CancelWatch { watch: 1 } }));
         match event {
-            Event::Operator(Input::Boot(_)) => {
+            // The server starts at the same instant, but after the client.
+            Event::Operator(Input::Boot(_) | Input::Refused(_)) => {
                 out.dial(Address::Api(Server(1)), KeepAlive::HTTP2);
             }
             Event::Operator(Input::Opened(conn) | Input::Data(conn, _)) => out.write(conn, request()),
