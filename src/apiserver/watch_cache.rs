@@ -1,5 +1,5 @@
 //! The watch cache: per kind the newest version of each object, the last events, and the revision up to which both are complete
-//! (upstream `storage/cacher/watch_cache.go`; facts/api.md section 5).
+//! (upstream `storage/cacher/watch_cache.go`).
 //!
 //! Invariant: for a filled kind, every event after `floor` and up to `revision` is in the ring, in order of revision; so a watch may
 //! start from any revision at or above `floor`.

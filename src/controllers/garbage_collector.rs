@@ -1,4 +1,4 @@
-//! Garbage collection by owner references (facts/controllers.md section 13; k/k `pkg/controller/garbagecollector`): what has only absent
+//! Garbage collection by owner references (k/k `pkg/controller/garbagecollector`): what has only absent
 //! owners is deleted; an owner deleted in the foreground waits for its blocking dependents; an orphaned dependent loses the reference.
 //!
 //! Upstream patches references and finalizers; here they are updated with the revision that was read. All modelled kinds are watched.

@@ -1,4 +1,5 @@
-//! Who manages what: controller references, and the objects that have none and may be adopted (facts/controllers.md section 1).
+//! Who manages what: controller references, and the objects that have none and may be adopted (k/k
+//! `pkg/controller/controller_ref_manager.go`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Floor 4: the operator: what a person does with kubectl, as the scenario's steps say: apply, delete, scale, set image, cordon, drain
-//! (facts/api.md section 8).
+//! (kubernetes/kubectl `pkg/cmd`).
 //!
 //! Each step is a task of its own that runs until it is done, beside the others; what fails for want of an API server is tried again each
 //! second, as a person would. Drain evicts in parallel, tries again every 5 s where a budget forbids it, and asks each second whether the

@@ -1,4 +1,4 @@
-//! The Deployment controller (facts/controllers.md section 3; k/k `pkg/controller/deployment`): rolling update, recreate, proportional
+//! The Deployment controller (k/k `pkg/controller/deployment`): rolling update, recreate, proportional
 //! scaling, pause, revisions, conditions with a progress deadline, history.
 //!
 //! A sync works on a copy of what the cache showed when it began, as upstream does, and puts each answer into that copy; writes bear the

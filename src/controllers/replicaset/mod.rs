@@ -1,4 +1,4 @@
-//! The ReplicaSet controller (facts/controllers.md section 2; k/k `pkg/controller/replicaset/replica_set.go`): as many active pods as
+//! The ReplicaSet controller (k/k `pkg/controller/replicaset/replica_set.go`): as many active pods as
 //! wanted, created slowly at first, deleted in a fixed order, adopted and released by labels.
 //!
 //! An adoption or a release ends the sync: the change of the pod brings the ReplicaSet back. Upstream goes on in the same sync.

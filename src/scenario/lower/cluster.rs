@@ -1,5 +1,5 @@
-//! Machines, network, disks, images and the container engine. Defaults that have no component of their own are born here, each from
-//! facts/failure-models.md (sections named beside them).
+//! Machines, network, disks, images and the container engine. Defaults that have no component of their own are born in
+//! `models::presets`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
