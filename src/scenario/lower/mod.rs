@@ -140,15 +140,9 @@ impl Lowering<'_> {
         self.errors.push(refine(InputError::new(&file, place, path, message)));
     }
     fn place(&self, path: &str) -> (String, Option<crate::manifest::Place>) {
-        use crate::manifest::{Step, Value};
         let mut node = &self.root;
         for step in parse_path(path).unwrap_or_default() {
-            let next = match (&node.value, &step) {
-                (Value::Map(_), Step::Key(key)) => node.get(key),
-                (Value::List(items), Step::Index(index)) => items.get(*index),
-                _ => None,
-            };
-            match next {
+            match node.child(&step) {
                 Some(inner) => node = inner,
                 None => break,
             }
