@@ -537,6 +537,123 @@ fn a_process_does_not_start_on_a_machine_without_power() {
     assert_eq!(log, ["5.000s server boot 2 with []"]);
 }
 
+/// A dial at 1 s and a request at 6 s: when is it answered?
+#[track_caller]
+fn answered(faults: &[(u64, u64, Fault)], at: &str) {
+    let script = [(1_000, Do::Dial), (6_000, Do::Say(1))];
+    for faults in [faults.to_vec(), faults.iter().rev().cloned().collect()] {
+        let setting = faults.into_iter().fold(setting(&script), |setting, (from, until, fault)| setting.fault(from, until, fault));
+        let log = setting.play();
+        assert!(log.contains(&format!("{at} client answer 1")), "{log:?}");
+    }
+}
+
+#[test]
+fn what_stands_still_goes_on_when_the_last_fault_on_it_ends() {
+    let (pause, freeze) = (Fault::Pause(server()), Fault::Freeze(vec![SERVER_MACHINE]));
+    answered(&[(5_000, 15_000, pause.clone()), (10_000, 20_000, pause.clone())], "20.020s");
+    answered(&[(5_000, 15_000, freeze.clone()), (10_000, 20_000, freeze.clone())], "20.020s");
+    answered(&[(5_000, 15_000, pause.clone()), (10_000, 20_000, freeze.clone())], "20.020s");
+    answered(&[(5_000, 15_000, freeze.clone()), (10_000, 20_000, pause.clone())], "20.020s");
+    // One within the other, and two of the same span.
+    answered(&[(5_000, 20_000, freeze), (10_000, 15_000, pause.clone())], "20.020s");
+    answered(&[(5_000, 20_000, pause.clone()), (5_000, 20_000, pause)], "20.020s");
+}
+
+#[test]
+fn a_link_that_two_partitions_cut_is_whole_when_both_have_ended() {
+    let partition = cut(false, CLIENT_MACHINE, SERVER_MACHINE);
+    // Sent again 12.6 s after the first time. In the second case the request comes through then, and its answer 12.6 s later.
+    answered(&[(5_000, 10_000, partition.clone()), (8_000, 18_000, partition.clone())], "18.620s");
+    answered(&[(5_000, 18_000, partition), (8_000, 25_000, cut(true, SERVER_MACHINE, CLIENT_MACHINE))], "31.220s");
+}
+
+#[test]
+fn slow_links_add_up_while_they_overlap() {
+    let slow = |millis| Fault::SlowLink {
+        from: vec![CLIENT_MACHINE],
+        to: vec![SERVER_MACHINE],
+        latency: Distribution::Constant(Duration::from_millis(millis)),
+        loss: 0.0,
+    };
+    let script = [(1_000, Do::Dial), (6_000, Do::Say(1)), (8_000, Do::Say(3)), (10_000, Do::Say(5))];
+    let log = setting(&script).fault(3_000, 9_000, slow(100)).fault(5_000, 7_000, slow(200)).play();
+    let expected = [
+        "6.310s server request 1",
+        "6.620s client answer 1",
+        "8.110s server request 3",
+        "8.220s client answer 3",
+        "10.010s server request 5",
+        "10.020s client answer 5",
+    ];
+    after_opening(&log, &expected);
+}
+
+#[test]
+fn what_is_down_starts_when_the_last_fault_on_it_ends_and_only_once() {
+    let dark = || Fault::PowerLoss(vec![SERVER_MACHINE]);
+    let reboot = || Fault::Reboot { machines: vec![SERVER_MACHINE], takes: Duration::from_secs(20) };
+    let boots = |setting: Setting, at: &str| assert_eq!(setting.play(), [format!("{at} server boot 2 with []")]);
+    boots(setting(&[]).fault(5_000, 15_000, dark()).fault(10_000, 20_000, dark()), "20.000s");
+    boots(setting(&[]).fault(5_000, 30_000, dark()).fault(10_000, 20_000, dark()), "30.000s");
+    boots(setting(&[]).fault(5_000, 15_000, Fault::Kill(server())).fault(10_000, 20_000, Fault::Kill(server())), "20.000s");
+    // The process is held down by its own fault although its machine has power again.
+    boots(setting(&[]).fault(5_000, 30_000, Fault::Kill(server())).fault(10_000, 20_000, dark()), "30.000s");
+    boots(setting(&[]).fault(5_000, None, reboot()).fault(10_000, 15_000, dark()), "25.000s");
+    boots(setting(&[]).fault(5_000, None, reboot()).fault(10_000, 40_000, dark()), "40.000s");
+    boots(setting(&[]).fault(5_000, None, reboot()).fault(10_000, None, reboot()), "25.000s");
+    // What has no power does not restart.
+    boots(setting(&[]).fault(5_000, 15_000, dark()).fault(10_000, None, reboot()), "15.000s");
+}
+
+#[test]
+fn the_end_of_a_life_ends_what_held_it() {
+    let script = [(1_000, Do::Dial), (12_000, Do::Dial)];
+    let expected =
+        |reset: &'static str| [reset, "10.000s server boot 2 with []", "12.010s server accepted operator", "12.020s client opened"];
+    let log = setting(&script).fault(5_000, 20_000, Fault::Pause(server())).fault(8_000, 10_000, Fault::Kill(server())).play();
+    after_opening(&log, &expected("8.010s client closed Reset"));
+    let log = setting(&script)
+        .fault(5_000, 20_000, Fault::Freeze(vec![SERVER_MACHINE]))
+        .fault(8_000, 10_000, Fault::PowerLoss(vec![SERVER_MACHINE]))
+        .play();
+    after_opening(&log[..5], &expected("10.000s server boot 2 with []")[1..]);
+}
+
+#[test]
+fn a_process_that_is_killed_while_its_machine_stands_still_dies_when_it_goes_on() {
+    let still = || setting(&[(1_000, Do::Dial)]).fault(5_000, 15_000, Fault::Freeze(vec![SERVER_MACHINE]));
+    let log = still().fault(8_000, 10_000, Fault::Kill(server())).play();
+    after_opening(&log, &["15.000s server boot 2 with []", "15.010s client closed Reset"]);
+    let log = still().fault(8_000, 20_000, Fault::Kill(server())).play();
+    after_opening(&log, &["15.010s client closed Reset", "20.000s server boot 2 with []"]);
+    // Nobody starts it either.
+    let log = still().fault(4_000, 10_000, Fault::Kill(server())).play();
+    after_opening(&log, &["4.010s client closed Reset", "15.000s server boot 2 with []"]);
+}
+
+#[test]
+fn a_restart_in_order_syncs_files_and_resets_connections() {
+    let script = [(1_000, Do::Dial), (2_000, Do::Say(1))];
+    let reboot = Fault::Reboot { machines: vec![SERVER_MACHINE], takes: Duration::from_secs(10) };
+    let log = setting(&script).fault(5_000, None, reboot.clone()).play();
+    let expected = ["2.010s server request 1", "2.020s client answer 1", "5.010s client closed Reset", "15.000s server boot 2 with [1]"];
+    after_opening(&log, &expected);
+    // What stands still cannot be shut down: it is reset, and says nothing.
+    let log = setting(&script).fault(4_000, 60_000, Fault::Freeze(vec![SERVER_MACHINE])).fault(5_000, None, reboot).play();
+    assert!(!log.contains(&"5.010s client closed Reset".to_owned()), "{log:?}");
+}
+
+#[test]
+fn a_reset_comes_with_the_retransmission_that_finds_the_way_back_open() {
+    let log = setting(&[(1_000, Do::Dial), (20_000, Do::Say(1))])
+        .fault(5_000, 15_000, Fault::PowerLoss(vec![SERVER_MACHINE]))
+        .fault(4_000, 30_000, cut(true, SERVER_MACHINE, CLIENT_MACHINE))
+        .play();
+    // Sent again after 0.2, 0.4 ... s: 12.6 s after the first time at 20 s.
+    after_opening(&log, &["15.000s server boot 2 with []", "32.610s client closed Reset"]);
+}
+
 #[test]
 fn shuffled_ties_keep_the_order_within_a_connection() {
     let script: Vec<(u64, Do)> = std::iter::once((1_000, Do::Dial)).chain((1..=10).map(|n| (2_000, Do::Say(n)))).collect();

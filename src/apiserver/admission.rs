@@ -1,5 +1,5 @@
 //! The admission plugins that change the course of things: NamespaceLifecycle, Priority, DefaultTolerationSeconds, TaintNodesByCondition
-//! (facts/api.md section 6). Webhooks, quotas, limit ranges and service accounts are not modelled.
+//! (apiserver `pkg/admission/plugin`, k/k `plugin/pkg/admission`). Webhooks, quotas, limit ranges and service accounts are not modelled.
 //!
 //! The pods of a template come with one shared spec and must leave with one: admitted specs are remembered by content.
 
@@ -12,11 +12,11 @@ use crate::objects::{Key, Node, Object, PodSpec, PodTemplate, PriorityClass, Sha
 use crate::wire::ApiError;
 use crate::wire::api::Reason;
 
-/// Namespaces that every cluster has from the start (facts/api.md section 2).
+/// Namespaces that every cluster has from the start (k/k `pkg/controlplane/controller/systemnamespaces`).
 pub const INITIAL_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Those that may not be deleted (upstream `plugin/namespace/lifecycle`, immortal namespaces).
 const IMMORTAL_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
-/// Classes that exist without an object, by name and value (facts/api.md section 2).
+/// Classes that exist without an object, by name and value (k/k `pkg/apis/scheduling/v1/helpers.go`).
 const BUILT_IN_CLASSES: [(&str, i64); 2] = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 /// How many admitted specs are remembered before the memory is emptied. A cluster has far fewer templates.
 const MEMO_LIMIT: usize = 4096;

@@ -1,5 +1,5 @@
-//! What the API server fills in where a manifest is silent (k/k `pkg/apis/{core,apps,scheduling}/v1/defaults.go`; facts/api.md section 2,
-//! facts/controllers.md section 3). All of it is idempotent: an object that went through once is not changed again.
+//! What the API server fills in where a manifest is silent (k/k `pkg/apis/{core,apps,scheduling}/v1/defaults.go`). All of it is idempotent:
+//! an object that went through once is not changed again.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub fn object(object: &mut Object) {
     }
 }
 
-/// 25 % and 25 % (controllers.md section 3).
+/// 25 % and 25 % (k/k `pkg/apis/apps/v1/defaults.go`).
 fn strategy(strategy: &mut DeploymentStrategy) {
     if strategy.kind == StrategyKind::RollingUpdate {
         let rolling = strategy.rolling_update.get_or_insert_with(RollingUpdate::default);

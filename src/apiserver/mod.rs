@@ -1,4 +1,4 @@
-//! Floor 4: an API server: knows objects, no controllers; reaches etcd through `client::EtcdClient` alone. facts/api.md.
+//! Floor 4: an API server: knows objects, no controllers; reaches etcd through `client::EtcdClient` alone (upstream k8s.io/apiserver).
 //!
 //! A write is a state machine: admission -> cached read -> mutate -> etcd txn (compare mod revision) -> on a miss live re-read and retry ->
 //! answer (`transaction`; what a write makes of an object are the pure functions of `write`, `admission`, `defaults`, `patch`).

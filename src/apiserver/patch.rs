@@ -1,5 +1,4 @@
-//! The three kinds of patch on JSON: merge (RFC 7386), JSON patch (RFC 6902), strategic merge (apimachinery `util/strategicpatch`;
-//! facts/api.md section 3).
+//! The three kinds of patch on JSON: merge (RFC 7386), JSON patch (RFC 6902), strategic merge (apimachinery `util/strategicpatch`).
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
 //! A write's way: admission -> cached read -> mutate -> etcd txn -> on a miss the live version, and again -> answer (upstream
-//! `storage/etcd3/store.go`, GuaranteedUpdate; facts/api.md section 3).
+//! `storage/etcd3/store.go`, GuaranteedUpdate).
 //!
 //! What was computed from a cached version is not final unless etcd agrees: a refusal or a no-op is looked at again with the live one.
 

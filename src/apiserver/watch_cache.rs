@@ -1,5 +1,5 @@
 //! The watch cache: per kind the newest version of each object, the last events, and the revision up to which both are complete
-//! (upstream `storage/cacher/watch_cache.go`; facts/api.md section 5).
+//! (upstream `storage/cacher/watch_cache.go`).
 //!
 //! Invariant: for a filled kind, every event after `floor` and up to `revision` is in the ring, in order of revision; so a watch may
 //! start from any revision at or above `floor`.
@@ -162,29 +162,29 @@ impl KindCache {
     }
 }
 
+/// A pod as etcd stores it, for tests.
+#[cfg(test)]
+pub(super) fn stored_pod(pod: crate::objects::Pod, revision: u64) -> KeyValue {
+    let pod = crate::objects::Object::from(pod);
+    KeyValue {
+        key: pod.key().path().clone(),
+        value: crate::wire::etcd::Value::object(std::sync::Arc::new(pod)),
+        create_revision: Revision(1),
+        mod_revision: Revision(revision),
+        version: 1,
+        lease: crate::wire::etcd::LeaseId(0),
+        cause: Cause::NONE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::objects::{Meta, Object, Pod};
-    use crate::wire::etcd::{LeaseId, Value};
+    use crate::objects::{Meta, Pod};
 
     fn event(name: &str, node: Option<&str>, revision: u64, deleted: bool) -> WatchEvent {
-        let pod = Object::from(Pod { meta: Meta::named("default", name), node: node.map(Name::new), ..Pod::default() });
-        WatchEvent {
-            kv: KeyValue {
-                key: pod.key().path().clone(),
-                value: Value::object(Arc::new(pod)),
-                create_revision: Revision(1),
-                mod_revision: Revision(revision),
-                version: 1,
-                lease: LeaseId(0),
-                cause: Cause::NONE,
-            },
-            deleted,
-            previous: None,
-        }
+        let pod = Pod { meta: Meta::named("default", name), node: node.map(Name::new), ..Pod::default() };
+        WatchEvent { kv: stored_pod(pod, revision), deleted, previous: None }
     }
     fn filled() -> KindCache {
         let mut cache = KindCache::default();

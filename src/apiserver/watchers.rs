@@ -144,27 +144,16 @@ pub fn seen_by(event: &CacheEvent, scope: &Scope) -> Option<WatchEvent> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::watch_cache::KindCache;
+    use super::super::watch_cache::{KindCache, stored_pod};
     use super::*;
-    use crate::base::{Cause, Time};
-    use crate::objects::{LabelSelector, Labels, Meta, Object, Pod, Shared};
-    use crate::wire::etcd::{KeyValue, LeaseId, Value, WatchEvent as StoreEvent};
+    use crate::base::Time;
+    use crate::objects::{LabelSelector, Labels, Meta, Pod, Shared};
+    use crate::wire::etcd::WatchEvent as StoreEvent;
 
     fn pod_event(cache: &mut KindCache, revision: u64, node: Option<&str>, app: &str, deleted: bool) -> CacheEvent {
         let labels = Labels::from([("app".into(), app.into())]);
         let meta = Meta { labels: Shared::new(labels), ..Meta::named("default", "web") };
-        let pod = Object::from(Pod { meta, node: node.map(Name::new), ..Pod::default() });
-        let kv = KeyValue {
-            key: pod.key().path().clone(),
-            value: Value::object(Arc::new(pod)),
-            create_revision: Revision(1),
-            mod_revision: Revision(revision),
-            version: 1,
-            lease: LeaseId(0),
-            cause: Cause::NONE,
-        };
+        let kv = stored_pod(Pod { meta, node: node.map(Name::new), ..Pod::default() }, revision);
         cache.apply(Time::ZERO, &StoreEvent { kv, deleted, previous: None }).expect("a new event").clone()
     }
     fn watcher(conn: u64, id: u64, scope: Scope) -> Watcher {

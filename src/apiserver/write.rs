@@ -1,5 +1,5 @@
 //! What a write makes of an object: pure functions from the version that is there to the one that shall be (upstream
-//! `registry/rest/{create,update,delete}.go`, the kinds' strategies, `pods/storage`; facts/api.md sections 3 and 4).
+//! `registry/rest/{create,update,delete}.go`, the kinds' strategies, `pods/storage`).
 //!
 //! Who reads that version, and what happens when it was not the newest, is the server's business (`server.rs`).
 
@@ -300,7 +300,7 @@ fn patch_condition(
     Ok(put_if_changed(old, new))
 }
 
-/// Deletion, graceful or at once, and what holds it up (facts/api.md section 4).
+/// Deletion, graceful or at once, and what holds it up (apiserver `registry/rest/delete.go`, `generic/registry/store.go`).
 ///
 /// `Background` leaves finalizers of an earlier delete alone: the message cannot tell it from "unspecified".
 pub fn delete(now: Time, key: &Key, options: &DeleteOptions, current: &Stored) -> Result<Outcome, ApiError> {

@@ -109,7 +109,7 @@ pub fn stable_hash<T: Hash + ?Sized>(value: &T) -> u64 {
     BuildStable.hash_one(value)
 }
 
-/// FNV-1a with 32 bits, which Kubernetes uses for `pod-template-hash` (facts/controllers.md section 3).
+/// FNV-1a with 32 bits, which Kubernetes uses for `pod-template-hash` (k/k `pkg/controller/controller_utils.go`, ComputeHash).
 pub fn fnv32a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -69,7 +69,7 @@ impl Incarnation {
 }
 
 /// Why something happens: a fact of the record, or a revision of the store whose fact the record will know. Eight bytes in every
-/// queue entry, carried through state (mechanics.md, Causes).
+/// queue entry, carried through state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cause(u64);

@@ -1,7 +1,7 @@
 //! Chance: named streams, and samplers that are pinned here by known-answer tests.
 //!
 //! A stream is keyed by a stable hash of (run seed, name); the name contains the actor's incarnation where one draws on its own behalf,
-//! so that a restarted actor does not repeat its draws (mechanics.md, Identity and chance). From `rand` come the core traits and
+//! so that a restarted actor does not repeat its draws. From `rand` come the core traits and
 //! ChaCha only: library samplers change between versions.
 
 use rand::{Rng, SeedableRng};
@@ -88,7 +88,7 @@ impl Stream {
             items.swap(last, self.index(last + 1));
         }
     }
-    /// `length` characters of Kubernetes' alphabet for generated names: no vowels, no 0, 1, 3 (facts/api.md section 1).
+    /// `length` characters of Kubernetes' alphabet for generated names: no vowels, no 0, 1, 3 (apimachinery `pkg/util/rand/rand.go`).
     pub fn name_suffix(&mut self, length: usize) -> String {
         const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         (0..length).map(|_| char::from(ALPHABET[self.index(ALPHABET.len())])).collect()

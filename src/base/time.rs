@@ -45,7 +45,7 @@ impl Time {
     pub const fn since(self, earlier: Time) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
     }
-    /// Cut to whole seconds, as `metav1.Time` is (facts/api.md section 1).
+    /// Cut to whole seconds, as `metav1.Time` is (apimachinery `pkg/apis/meta/v1/time.go`).
     pub const fn truncate_to_second(self) -> Time {
         Time(self.0 - self.0 % 1_000_000_000)
     }
@@ -120,7 +120,8 @@ impl Time {
     }
 }
 
-/// Days since 1970-01-01 -> (year, month, day) of the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+/// Days since 1970-01-01 -> (year, month, day) of the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date
+/// algorithms").
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

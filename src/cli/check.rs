@@ -7,11 +7,13 @@ use crate::scenario;
 
 /// Read and check scenarios; tell what is not modelled; run nothing.
 #[derive(Args)]
+#[command(after_help = "Exit status: 0 all can be played; 2 an error in a scenario (all are told, with file, line and path).\n\n\
+                        Example: sim check node-failure my.json --set duration=2m")]
 pub struct Check {
     /// Scenario files, or names of shipped scenarios.
     #[arg(required = true)]
     scenarios: Vec<String>,
-    /// Change a field before checking: cluster.nodes[0].count=5.
+    /// Change a field before checking: cluster.nodes[0].count=5. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 }

@@ -7,6 +7,7 @@ use crate::scenario;
 
 /// The shipped scenarios, a line each.
 #[derive(Args)]
+#[command(after_help = "Each name can be given to `sim run` and `sim check`.")]
 pub struct List {}
 
 impl List {

@@ -37,6 +37,11 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+/// What `sim run --help` ends with.
+const RUN_HELP: &str = "Exit status: 0 all expectations and invariants held; 1 some did not; 2 the scenario or the command line is wrong; 3 \
+                        the folder cannot be written, or the machine lacks memory.\n\nExamples:\n  sim run node-failure\n  sim run \
+                        node-failure --seed 7 --set traffic[0].rate=50/s --out again\n  sim run my.json --no-output --json";
+
 /// What will my container cluster do when ...? A deterministic simulator of a whole Kubernetes-style cluster: same scenario, same seed,
 /// same run, byte for byte.
 #[derive(Parser)]
@@ -45,7 +50,7 @@ impl From<Outcome> for ExitCode {
     version,
     arg_required_else_help = true,
     after_help = "Exit status: 0 all held; 1 the cluster did not do what was expected; 2 the input or the command line is wrong; 3 the \
-                  environment lacks something.\n\nBegin with: sim list, then sim run node-failure"
+                  environment lacks something.\n\nBegin with: sim list, then sim run node-failure. Each verb has its own help: sim run --help"
 )]
 struct Arguments {
     #[command(subcommand)]

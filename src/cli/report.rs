@@ -7,10 +7,12 @@ use clap::Args;
 use super::{Outcome, say};
 use crate::report;
 
-/// Write CSV and PNG again from a saved run.
+/// Write CSV and PNG again from a saved run, and tell what happened.
 #[derive(Args)]
+#[command(after_help = "Exit status: 0 written; 2 the folder holds no saved run; 3 it cannot be written.\n\n\
+                        Example: sim report output/node-failure-seed1")]
 pub struct Report {
-    /// The folder of a run.
+    /// The folder of a run: what `sim run` wrote, output/node-failure-seed1 say.
     run: PathBuf,
     /// Leave the pictures out.
     #[arg(long)]

@@ -14,23 +14,27 @@ use crate::report;
 use crate::scenario;
 
 /// Play a scenario and write its reports to a folder.
+///
+/// Tells on the terminal what happened, and ends with the digest of the run. The folder has tables (CSV, times in seconds since the
+/// start), pictures (PNG), summary.json, the scenario as it was played, and the record that `sim report` reads.
 #[derive(Args)]
+#[command(after_help = super::RUN_HELP)]
 pub struct Run {
-    /// A scenario file, or the name of a shipped scenario (see `sim list`).
+    /// A scenario file (JSON), or the name of a shipped scenario (see `sim list`).
     scenario: String,
-    /// The seed of the run, instead of the scenario's.
+    /// The seed of the run, a whole number. Default: the scenario's, which is 1 unless it says otherwise.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where to write, instead of output/SCENARIO-seedN.
+    /// The folder to write to. Default: output/NAME-seedN.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a field of the scenario: faults[0].at=3m. May be given again.
+    /// Change a field of the scenario: faults[0].at=3m, cluster.nodes[0].count=5, faults=[]. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Stop after this much virtual time: 90s, 5m30s.
+    /// Stop after this much virtual time: 90s, 5m30s. Default: the scenario's duration.
     #[arg(long, value_name = "T")]
     until: Option<String>,
-    /// Print summary.json instead of the summary for people.
+    /// Print what summary.json holds instead of the summary for people.
     #[arg(long)]
     json: bool,
     /// No progress bar, and of the summary the digest only.
@@ -39,13 +43,13 @@ pub struct Run {
     /// Leave the pictures out.
     #[arg(long)]
     no_plots: bool,
-    /// `full`: the dear invariants too.
+    /// Which invariants to check while the run goes on: `full` compares caches with the store too, and takes longer.
     #[arg(long, value_name = "LEVEL", value_parser = ["full", "cheap"], default_value = "cheap")]
     check: String,
     /// Send every message through the codec, as between processes. Must not change the outcome.
     #[arg(long)]
     codec: bool,
-    /// Permute events of the same time and different sources: finds accidental dependence on their order.
+    /// Permute events of the same time and different sources, by this number: finds accidental dependence on their order.
     #[arg(long, value_name = "SEED")]
     shuffle_ties: Option<u64>,
     /// Run even what needs more memory than the machine has.

@@ -7,6 +7,7 @@ use crate::scenario;
 
 /// The JSON Schema of scenario files. An editor that knows it completes and checks while you write.
 #[derive(Args)]
+#[command(after_help = "Example: sim schema > scenario.schema.json, and in a scenario \"$schema\": \"./scenario.schema.json\"")]
 pub struct Schema {}
 
 impl Schema {

@@ -17,8 +17,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// 800 ms doubling to 30 s, each delay times [1, 2); from the beginning after 2 min without one (client-go `tools/cache/reflector.go`;
-    /// facts/controllers.md section 1).
+    /// 800 ms doubling to 30 s, each delay times [1, 2); from the beginning after 2 min without one (client-go `tools/cache/reflector.go`).
     pub fn reflector() -> Backoff {
         let initial = Duration::from_millis(800);
         let (cap, reset) = (Duration::from_secs(30), Duration::from_secs(120));

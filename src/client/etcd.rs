@@ -1,5 +1,5 @@
 //! The etcd client: a connection to each endpoint, requests in turn over those that are open, retries where a retry is safe, watches that
-//! move to another member when theirs is lost (facts/etcd-raft.md section 4; etcd `client/v3/{retry_interceptor,retry,watch}.go`).
+//! move to another member when theirs is lost (etcd `client/v3/{retry_interceptor,retry,watch}.go`).
 //!
 //! A request waits while no connection is open. What only reads is sent again, to the next member, when its member is unavailable or its
 //! connection breaks, until the deadline. A mutation is sent once: when its answer is lost the outcome is unknown, and its sender gets

@@ -1,4 +1,4 @@
-//! Leader election on a Lease of the API (facts/controllers.md section 1; client-go `tools/leaderelection/leaderelection.go`).
+//! Leader election on a Lease of the API (client-go `tools/leaderelection/leaderelection.go`).
 //!
 //! A candidate reads the lease every 2 s x [1, 2.2). It takes the lease when nobody holds it, or when it has not seen the record change
 //! for as long as the record says, by its own clock: the times written in a record are never compared. The leader renews 2 s after the

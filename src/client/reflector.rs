@@ -1,5 +1,5 @@
-//! One reflector of a session: what to ask for next, and what an answer means (client-go `tools/cache/reflector.go`; facts/controllers.md
-//! section 1). It decides; the session sends, and applies what comes to the cache.
+//! One reflector of a session: what to ask for next, and what an answer means (client-go `tools/cache/reflector.go`). It decides; the
+//! session sends, and applies what comes to the cache.
 //!
 //! LIST, then WATCH from the list's revision. A watch that ends is asked for again from the last revision seen. Back-off and then a new
 //! LIST follow a failed list, a watch that expired, ended with another error or within a second without an event, and one whose silent

@@ -185,6 +185,17 @@ impl<T> Session<T> {
         self.requests.insert(id, Request { token, verb, cause, limiter, timeout, deadline, retries: 0, retry_at, sent: false });
         self.limit(now, id, out);
     }
+    /// The whole step of an actor that has no other connections: starts at `Boot`, feeds every other input, goes on at `Wake`.
+    pub fn step(&mut self, now: Time, input: Input<ClientMessage>, out: &mut Outbox, outputs: &mut Vec<SessionOutput<T>>) {
+        if let Input::Boot(_) = input {
+            return self.start(now, out);
+        }
+        let wake = matches!(input, Input::Wake);
+        self.handle(now, input, out, outputs);
+        if wake {
+            self.wake(now, out, outputs);
+        }
+    }
     /// Feeds an input; those of other connections and of the actor itself come back untouched.
     pub fn handle(
         &mut self,

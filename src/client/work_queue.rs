@@ -1,4 +1,4 @@
-//! The work queue of a controller: a set of items, de-duplicated, with delays and rate limits (facts/controllers.md section 1; client-go
+//! The work queue of a controller: a set of items, de-duplicated, with delays and rate limits (client-go
 //! `util/workqueue`).
 //!
 //! An item is at most once in the queue, and never processed twice at a time: one that is added while it is processed is queued again

@@ -1,7 +1,7 @@
 //! What stands between the manager and a controller: its work queue, its workers, and the erasure of its types. `dyn` stands here only.
 //!
 //! An item stays "processing" from the moment a worker takes it until its sync ends, over all its rounds of requests, so that two
-//! workers never hold the same item (facts/controllers.md section 1).
+//! workers never hold the same item (client-go `util/workqueue/queue.go`).
 
 use super::{Answers, Ask, Controller, Items, Outcome, Requests};
 use crate::base::{Cause, Time};

@@ -1,4 +1,4 @@
-//! The EndpointSlice controller (facts/controllers.md section 8; k/k `pkg/controller/endpointslice`, kubernetes/endpointslice): for each
+//! The EndpointSlice controller (k/k `pkg/controller/endpointslice`, kubernetes/endpointslice): for each
 //! service with a selector, slices of at most 100 endpoints that tell which pods are ready, serving, terminating.
 //!
 //! Left out: dual stack, topology hints, ports named by pods (a slice copies the service's target ports).

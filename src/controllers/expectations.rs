@@ -1,4 +1,4 @@
-//! Expectations: what a controller has asked for and its cache does not show yet (facts/controllers.md section 1; k/k
+//! Expectations: what a controller has asked for and its cache does not show yet (k/k
 //! `pkg/controller/controller_utils.go`).
 //!
 //! While they are unmet a controller must not decide anew, or it would create or delete twice. Events of the cache lower them, as do

@@ -1,4 +1,4 @@
-//! Garbage collection by owner references (facts/controllers.md section 13; k/k `pkg/controller/garbagecollector`): what has only absent
+//! Garbage collection by owner references (k/k `pkg/controller/garbagecollector`): what has only absent
 //! owners is deleted; an owner deleted in the foreground waits for its blocking dependents; an orphaned dependent loses the reference.
 //!
 //! Upstream patches references and finalizers; here they are updated with the revision that was read. All modelled kinds are watched.
@@ -238,7 +238,6 @@ impl Controller for GarbageCollector {
         cache: &Cache,
         out: &mut Requests<Key>,
     ) -> Outcome<Progress> {
-        let fine = |number| answers.get(number).is_ok() || answers.failed_with(number, Reason::NotFound);
         match progress {
             Progress::Object => match answers.object(0) {
                 Some(live) => {
@@ -291,7 +290,7 @@ impl Controller for GarbageCollector {
                 }
                 Outcome::Await(Progress::Last)
             }
-            Progress::Releasing => match ((0..answers.results.len()).all(fine), cache.get(key)) {
+            Progress::Releasing => match (answers.all_ok_or_gone(), cache.get(key)) {
                 (true, Some(stored)) => {
                     out.send(without_finalizer(stored, ORPHAN));
                     Outcome::Await(Progress::Last)
@@ -299,10 +298,7 @@ impl Controller for GarbageCollector {
                 (true, None) => Outcome::Done,
                 (false, _) => Outcome::Retry,
             },
-            Progress::Last => match (0..answers.results.len()).all(fine) {
-                true => Outcome::Done,
-                false => Outcome::Retry,
-            },
+            Progress::Last => answers.last(),
         }
     }
 }

@@ -2,8 +2,9 @@
 //! [`registry`](super::registry).
 //!
 //! It follows kube-controller-manager: informers and controllers start only after the lead is gained; losing the lead ends the process,
-//! which comes back as a candidate with nothing remembered (facts/controllers.md section 1). Each controller's client has a rate limiter
-//! of its own, as has leader election (k/k `cmd/kube-controller-manager/app/controllermanager.go`, `ClientBuilder.ClientOrDie`).
+//! which comes back as a candidate with nothing remembered (client-go `tools/leaderelection`, k/k `cmd/kube-controller-manager`). Each
+//! controller's client has a rate limiter of its own, as has leader election (k/k `cmd/kube-controller-manager/app/controllermanager.go`,
+//! `ClientBuilder.ClientOrDie`).
 //!
 //! Invariant: no controller acts unless this manager leads and its cache has been complete once since it gained the lead.
 
@@ -251,7 +252,7 @@ impl Term {
             SessionConfig {
                 server,
                 limits: clients.iter().map(|_| (config.client_qps_milli, config.client_burst)).collect(),
-                // Clients set none; the API server gives up after 60 s (facts/api.md section 6).
+                // Clients set none; the API server gives up after 60 s (apiserver `pkg/server/config.go`, RequestTimeout).
                 timeout: Duration::from_secs(60),
                 reflect: watched.map(|kind| (kind, Scope::all())).collect(),
             },

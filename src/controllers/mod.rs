@@ -257,6 +257,15 @@ impl Answers {
     pub fn all_ok(&self) -> bool {
         self.results.iter().all(Result::is_ok)
     }
+    /// Whether every request succeeded or was about something that is gone already.
+    pub fn all_ok_or_gone(&self) -> bool {
+        let fine = |result: &Result<Reply, ApiError>| result.as_ref().err().is_none_or(|error| error.reason == Reason::NotFound);
+        self.results.iter().all(fine)
+    }
+    /// How a sync ends whose last requests these were.
+    pub fn last<P>(&self) -> Outcome<P> {
+        if self.all_ok_or_gone() { Outcome::Done } else { Outcome::Retry }
+    }
 }
 
 /// Shorthand for a decision in the record.

@@ -1,8 +1,10 @@
-//! Who manages what: controller references, and the objects that have none and may be adopted (facts/controllers.md section 1).
+//! Who manages what: controller references, and the objects that have none and may be adopted (k/k
+//! `pkg/controller/controller_ref_manager.go`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::{Answers, Outcome, Requests};
 use crate::base::Name;
 use crate::client::{Cache, Change};
 use crate::objects::{Key, Kind, Meta, Object, OwnerReference, Stored, Uid};
@@ -42,8 +44,21 @@ impl Orphans {
     }
 }
 
+/// Goes on with an adoption when the live read of the owner (the only request of its round) is answered: `claiming` waits for the writes.
+pub fn adopt_all<P>(owner: &Key, orphans: &[Key], claiming: P, answers: &Answers, cache: &Cache, out: &mut Requests<Key>) -> Outcome<P> {
+    let Some(live) = answers.object(0) else { return Outcome::Retry };
+    let meta = live.object.meta();
+    if meta.is_deleting() || cache.get(owner).is_none_or(|stored| stored.object.meta().uid != meta.uid) {
+        return Outcome::Done;
+    }
+    for orphan in orphans.iter().filter_map(|orphan| cache.get(orphan)) {
+        out.send(adopt(orphan, owner.kind(), meta));
+    }
+    Outcome::Await(claiming)
+}
+
 /// The write that makes `owner` the object's controller.
-pub fn adopt(stored: &Stored, kind: Kind, owner: &Meta) -> Verb {
+fn adopt(stored: &Stored, kind: Kind, owner: &Meta) -> Verb {
     rewrite(stored, |meta| meta.owner_references.push(OwnerReference::controller(kind, owner)))
 }
 

@@ -1,4 +1,4 @@
-//! Pod garbage collection (facts/controllers.md section 12; k/k `pkg/controller/podgc/gc_controller.go`): every 20 s, pods that nobody
+//! Pod garbage collection (k/k `pkg/controller/podgc/gc_controller.go`): every 20 s, pods that nobody
 //! else would ever remove.
 //!
 //! Nothing scans all pods: the changes keep count of bound pods by node and sets of the few that a pass may want.

@@ -1,4 +1,4 @@
-//! Taint eviction (facts/controllers.md section 11; k/k `pkg/controller/tainteviction/taint_eviction.go`): pods on nodes with NoExecute
+//! Taint eviction (k/k `pkg/controller/tainteviction/taint_eviction.go`): pods on nodes with NoExecute
 //! taints are deleted, at once or when their tolerations end.
 //!
 //! A timer's cause is the revision that tainted the node. A timer that was called off may still fire: it is then looked up in vain.

@@ -11,10 +11,11 @@ pub trait Host {
     fn advance(&mut self, deadline: Time, queue: &mut Queue) -> Time;
     /// Does what an actor asked for. Answers are pushed into `queue`.
     fn perform(&mut self, now: Time, from: Address, cause: Cause, effect: Effect, queue: &mut Queue);
-    /// The only door for faults. `cause` is the fact that tells of it. Changes in the life of processes come back as `Event::Life`.
-    fn inject(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue);
-    /// Undoes a fault.
-    fn heal(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue);
+    /// The only door for faults. `number` is the fault's in the plan, `cause` the fact that tells of it. Changes in the life of processes
+    /// come back as `Event::Life`.
+    fn inject(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue);
+    /// Ends a fault. What other faults that last do to the same target goes on.
+    fn heal(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue);
     /// Something of the host's own is due.
     fn wake(&mut self, now: Time, event: HostEvent, cause: Cause, queue: &mut Queue);
     /// A process begins a life: what survived of the last one.

@@ -123,7 +123,7 @@ pub enum Fault {
     PowerLoss(Vec<MachineId>),
     /// The machines stand still, containers too.
     Freeze(Vec<MachineId>),
-    /// An orderly restart that takes this long.
+    /// A restart that takes this long: files are synced and connections reset, then containers and processes are gone.
     Reboot {
         machines: Vec<MachineId>,
         takes: Duration,

@@ -455,13 +455,13 @@ impl<A: Actors, H: Host> Engine<A, H> {
             let what = What::FaultInjected { fault: number as u32, description: plan.description.clone() };
             let cause = self.tell(Cause::NONE, Subject::Place(plan.description.clone()), what);
             self.recorder.fault_began(number, &plan, cause);
-            self.host.inject(self.now, &plan.fault, cause, &mut self.queue);
+            self.host.inject(self.now, number as u32, &plan.fault, cause, &mut self.queue);
             self.played[number] = Some(plan);
         } else if let Some(plan) = self.played[number].take() {
             let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
             let began = self.recorder.fault_cause(number);
             let cause = self.tell(began, Subject::Place(plan.description.clone()), what);
-            self.host.heal(self.now, &plan.fault, cause, &mut self.queue);
+            self.host.heal(self.now, number as u32, &plan.fault, cause, &mut self.queue);
         }
     }
 

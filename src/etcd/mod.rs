@@ -1,5 +1,5 @@
 //! Floor 4: an etcd member: Raft consensus ([`raft`]: knows members and opaque entries) under a multi-version key-value store (knows keys,
-//! sizes and revisions, no pods), with watches and leases. facts/etcd-raft.md.
+//! sizes and revisions, no pods), with watches and leases (etcd 3.6, `server/etcdserver`).
 
 mod member;
 pub mod raft;

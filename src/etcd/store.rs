@@ -1,5 +1,5 @@
 //! The multi-version key-value store: what applied log entries make. It follows etcd's `mvcc` and `lease` packages
-//! (facts/etcd-raft.md section 3) and leaves out the disk: all retained versions are in memory, and durability is the log's.
+//! (etcd.io docs v3.6, `learning/data_model.md`) and leaves out the disk: all retained versions are in memory, and durability is the log's.
 //!
 //! A mutation that changes something makes one revision, which all its changes bear. Each key keeps its versions since the last
 //! compaction, oldest first; a version number of 0 marks a deletion. Equal sequences of mutations give equal stores, so members that

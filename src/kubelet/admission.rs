@@ -1,4 +1,5 @@
-//! Whether a pod may run here (facts/kubelet.md section 2): resources, node selector and affinity, against what is already admitted.
+//! Whether a pod may run here (k/k `pkg/kubelet/lifecycle/predicate.go`): resources, node selector and affinity, against what is already
+//! admitted.
 //!
 //! Left out: eviction thresholds, critical pods that push others out, topology.
 

@@ -1,4 +1,4 @@
-//! Back-off of restarts and of pulls (facts/kubelet.md sections 3 and 4; client-go `util/flowcontrol/backoff.go`).
+//! Back-off of restarts and of pulls (client-go `util/flowcontrol/backoff.go`).
 
 use super::Config;
 use crate::base::{Duration, Stream, Time};

@@ -1,4 +1,4 @@
-//! The node's own objects: registration, the Lease, the node status (facts/kubelet.md section 9; `kubelet_node_status.go`,
+//! The node's own objects: registration, the Lease, the node status (k/k `pkg/kubelet`, `kubelet_node_status.go`,
 //! component-helpers `apimachinery/lease`).
 //!
 //! The status is computed only when it has changed or must be sent again: the 10 s passes in between would find nothing. A node whose

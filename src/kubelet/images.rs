@@ -1,4 +1,4 @@
-//! Image pulls of a node: presence, policy, the queue, back-off (facts/kubelet.md section 3).
+//! Image pulls of a node: presence, policy, the queue, back-off (k/k `pkg/kubelet/images`).
 //!
 //! Left out: garbage collection of images, pull secrets, more than one pull at a time with a limit other than one.
 

@@ -1,7 +1,7 @@
 //! Floor 4: a kubelet: registers its node, keeps Lease and status heartbeats, and runs the pods bound to it: pod workers, image pulls,
-//! containers, probes, restarts with back-off, graceful termination. facts/kubelet.md.
+//! containers, probes, restarts with back-off, graceful termination (k/k `pkg/kubelet`).
 //!
-//! Loops that poll their own state (PLEG, sync, housekeeping, probes) are computed, not ticked (mechanics.md): with nothing to find, a
+//! Loops that poll their own state (PLEG, sync, housekeeping, probes) are computed, not ticked: with nothing to find, a
 //! node costs its lease's renewals and no other event. A status says what the last relist saw, so a start or an exit shows up to 1 s
 //! late, as it does upstream.
 //!

@@ -10,7 +10,7 @@ use crate::objects::pod::{PodIp, RestartPolicy};
 use crate::objects::{Container, ContainerState, Object, Phase, Pod, Stored, Uid};
 use crate::wire::container::{ContainerId, Exit, PodIdentity, ProbeKind};
 
-/// A pod worker: it goes from sync to terminating to terminated and never back (facts/kubelet.md section 2).
+/// A pod worker: it goes from sync to terminating to terminated and never back (k/k `pkg/kubelet/pod_workers.go`).
 #[derive(Debug)]
 pub(super) struct Worker {
     /// The newest version of the API.

@@ -174,7 +174,7 @@ impl Pods {
         if worker.stage != Stage::Terminated {
             worker.cause = cause;
             env.out.because(cause);
-            // What a forced deletion leaves: the least that a container is given (facts/kubelet.md section 6).
+            // What a forced deletion leaves: the least that a container is given (k/k `pkg/kubelet/kuberuntime/kuberuntime_container.go`).
             worker.terminate(super::workers::GRACE_MIN, &mut self.shared, env);
         }
         let key = pod_key(&worker.stored);

@@ -1,4 +1,4 @@
-//! Probes: thresholds and ticks of one probe of one container (facts/kubelet.md section 5).
+//! Probes: thresholds and ticks of one probe of one container (k/k `pkg/kubelet/prober/worker.go`).
 //!
 //! A worker ticks with its probe's period from an origin. While a result is promised to hold it sleeps to the tick at which the run of
 //! equal results reaches its threshold, or to the first tick whose answer may be another, and counts the ticks in between as
@@ -35,7 +35,7 @@ struct Thresholds {
 impl ProbeWorker {
     /// A worker whose first tick is at `origin`; it does not tick before [`ProbeWorker::begin`].
     pub fn new(kind: ProbeKind, probe: &Probe, origin: Time) -> ProbeWorker {
-        // Defaults: period 10 s, success 1, failure 3 (facts/kubelet.md section 5).
+        // Defaults: period 10 s, success 1, failure 3 (k/k `pkg/apis/core/v1/defaults.go`).
         let thresholds =
             Thresholds { success: probe.success_threshold.unwrap_or(1).max(1), failure: probe.failure_threshold.unwrap_or(3).max(1) };
         let period = Duration::from_secs(probe.period_seconds.unwrap_or(10).max(1));

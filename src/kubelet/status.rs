@@ -1,4 +1,4 @@
-//! A pod's status as its kubelet reports it: phase, conditions, container statuses (facts/kubelet.md section 1).
+//! A pod's status as its kubelet reports it: phase, conditions, container statuses (k/k `pkg/kubelet/kubelet_pods.go`, getPhase).
 
 use super::pod::{LOST, Record, Sandbox, Seen, Stage, Waiting, Worker};
 use crate::base::{Name, Time};

@@ -1,4 +1,4 @@
-//! A pod worker: sync, terminating, terminated (facts/kubelet.md sections 2, 4 and 6; `pod_workers.go`, `kuberuntime_manager.go`).
+//! A pod worker: sync, terminating, terminated (k/k `pkg/kubelet`, `pod_workers.go`, `kuberuntime_manager.go`).
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::tree::Place;
 
-/// All errors of a file are reported together, up to so many (design.md, the command line).
+/// All errors of a file are reported together, up to so many.
 pub const MAX_ERRORS: usize = 20;
 
 /// One error: `scenarios/burst.json:14:22: workload[0].cpu: "2x" is not a quantity (expected "2" or "500m")`.

@@ -5,7 +5,7 @@
 //! becomes an [`crate::objects::Object`]: [`objects`]. What a manifest asks for and we don't model is told to the user as a [`Warning`]
 //! with the field's path, never dropped silently.
 //!
-//! Follows design.md (Fidelity; errors point) and mechanics.md (Limits). Left out: defaults and admission (`apiserver`), patches, custom
+//! Left out: defaults and admission (`apiserver`), patches, custom
 //! resources. Invariant: no input, however broken, panics: `tests/inputs.rs`.
 
 mod check;
@@ -23,11 +23,11 @@ pub use objects::{Manifests, objects};
 pub use path::{Path, Step, parse_path, set};
 pub use tree::{Entry, Node, Place, Value};
 
-/// 64 MiB a file (mechanics.md, Limits).
+/// 64 MiB a file.
 pub const MAX_BYTES: usize = 64 << 20;
-/// Values inside values (mechanics.md, Limits).
+/// Values inside values.
 pub const MAX_DEPTH: usize = 64;
-/// Values of a file, aliases of YAML expanded (mechanics.md, Limits).
+/// Values of a file, aliases of YAML expanded.
 pub const MAX_NODES: usize = 1_000_000;
 
 /// How a file is written.

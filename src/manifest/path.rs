@@ -83,12 +83,7 @@ impl Node {
         let mut node = self;
         let mut place = node.place;
         for step in parse_path(path).unwrap_or_default() {
-            let next = match (&node.value, &step) {
-                (Value::Map(_), Step::Key(key)) => node.get(key),
-                (Value::List(items), Step::Index(index)) => items.get(*index),
-                _ => None,
-            };
-            match next {
+            match node.child(&step) {
                 None => break,
                 Some(inner) => {
                     node = inner;
@@ -100,11 +95,15 @@ impl Node {
     }
     /// The value at a path.
     pub fn at(&self, path: &str) -> Option<&Node> {
-        parse_path(path).ok()?.iter().try_fold(self, |node, step| match (&node.value, step) {
-            (Value::Map(_), Step::Key(key)) => node.get(key),
+        parse_path(path).ok()?.iter().try_fold(self, |node, step| node.child(step))
+    }
+    /// The value one step further.
+    pub fn child(&self, step: &Step) -> Option<&Node> {
+        match (&self.value, step) {
+            (Value::Map(_), Step::Key(key)) => self.get(key),
             (Value::List(items), Step::Index(index)) => items.get(*index),
             _ => None,
-        })
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::wire::container::{
     ContainerEvent, ContainerId, ContainerInfo, ContainerOp, Exit, PodIdentity, ProbeKind, RuntimeError, SandboxInfo,
 };
 
-/// How long the container engine takes (facts/failure-models.md section 4).
+/// How long the container engine takes, `presets`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuntimeTimes {
     pub sandbox: Distribution,
@@ -48,7 +48,7 @@ impl Default for RuntimeTimes {
     }
 }
 
-/// Exit code of a process that was killed: 128 + SIGKILL (facts/docker.md section 5).
+/// Exit code of a process that was killed: 128 + SIGKILL (`docker run` reference, exit status).
 pub const KILLED: i32 = 137;
 
 /// What an engine says, to whom, and why.

@@ -26,7 +26,8 @@ pub struct WorkTimes {
 impl Default for WorkTimes {
     fn default() -> WorkTimes {
         WorkTimes {
-            // 1.35 ms at 5,000 nodes, the middle of the 1.2 to 1.5 ms that 680 to 810 pods/s mean (facts/failure-models.md section 3).
+            // 1.35 ms at 5,000 nodes, the middle of the 1.2 to 1.5 ms that 680 to 810 pods/s mean (k/k
+            // `test/integration/scheduler_perf/misc/performance-config.yaml`).
             cycle_base: Duration::from_micros(100),
             cycle_node: Duration::from_nanos(250),
             // Encoding and copying an object of 1 to 3 kB (our choice): a list of 150,000 pods takes 1.5 s.
@@ -59,7 +60,7 @@ pub struct Cores {
     times: WorkTimes,
     /// When each core will be free.
     free_at: BinaryHeap<Reverse<Time>>,
-    /// Thousandths of the speed: 300 is a machine that has become slow (facts/failure-models.md section 8).
+    /// Thousandths of the speed: 300 is a machine that has become slow (our choice; Gunawi et al., FAST 2018, report such hardware).
     speed_milli: u64,
 }
 

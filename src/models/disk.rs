@@ -2,7 +2,7 @@
 //!
 //! The queue is first in first out, so the end of a request is known when it comes: [`Disk::sync`] returns it, and there is nothing to
 //! wake for. Writes go to the page cache and take no time; a sync covers every write before it. Besides their latency, disks stall now
-//! and then for seconds (facts/failure-models.md section 6), and a fault may make them slower.
+//! and then for seconds (`presets`), and a fault may make them slower.
 //! Invariant: no sync ends before one that was asked for earlier.
 
 use std::collections::VecDeque;
@@ -17,9 +17,9 @@ pub struct Disk {
     stream: Stream,
     /// When the last request so far will be done.
     free_at: Time,
-    /// Added to each fsync by a fault.
-    extra: Option<Distribution>,
-    /// Thousandths: 20,000 is a disk that has become 20 times slower (section 8).
+    /// Added to each fsync by faults, by their numbers in the plan.
+    extra: Vec<(u32, Distribution)>,
+    /// Thousandths: 20,000 is a disk that has become 20 times slower (our choice).
     factor_milli: u64,
     stalls: Option<Stalls>,
 }
@@ -34,7 +34,7 @@ struct Stalls {
 
 impl Disk {
     pub fn new(fsync: Distribution, stream: Stream) -> Disk {
-        Disk { fsync, stream, free_at: Time::ZERO, extra: None, factor_milli: 1000, stalls: None }
+        Disk { fsync, stream, free_at: Time::ZERO, extra: Vec::new(), factor_milli: 1000, stalls: None }
     }
     /// With stalls of 1 to 5 s once a day on average, from `start` on. `stream`: of their own, so that they leave other draws alone.
     pub fn with_stalls(mut self, start: Time, mut stream: Stream) -> Disk {
@@ -46,7 +46,7 @@ impl Disk {
     /// When a sync that is asked for now will be done.
     pub fn sync(&mut self, now: Time) -> Time {
         let mut takes = self.fsync.sample(&mut self.stream).scale(self.factor_milli, 1000);
-        if let Some(extra) = &self.extra {
+        for (_, extra) in &self.extra {
             takes += extra.sample(&mut self.stream);
         }
         let begins = now.max(self.free_at);
@@ -56,9 +56,12 @@ impl Disk {
         };
         self.free_at
     }
-    /// Adds to the latency of each fsync from now on; `None`: no longer.
-    pub fn set_extra(&mut self, extra: Option<Distribution>) {
-        self.extra = extra;
+    /// A fault adds to the latency of each fsync from now on, and to what others add.
+    pub fn add_extra(&mut self, fault: u32, extra: Distribution) {
+        self.extra.push((fault, extra));
+    }
+    pub fn end_extra(&mut self, fault: u32) {
+        self.extra.retain(|(number, _)| *number != fault);
     }
     /// Multiplies the latency of each fsync from now on; 1000: as it should be.
     pub fn set_factor_milli(&mut self, factor_milli: u64) {
@@ -145,10 +148,13 @@ mod tests {
         let mut disk = constant(10);
         let ends: Vec<Time> = [0, 0, 5, 40].map(|at| disk.sync(Time::from_millis(at))).into();
         assert_eq!(ends, [10, 20, 30, 50].map(Time::from_millis));
-        disk.set_extra(Some(Distribution::Constant(Duration::from_millis(3))));
+        disk.add_extra(0, Distribution::Constant(Duration::from_millis(3)));
         disk.set_factor_milli(20_000);
         assert_eq!(disk.sync(Time::from_secs(1)), Time::from_millis(1_203));
-        disk.set_extra(None);
+        disk.add_extra(1, Distribution::Constant(Duration::from_millis(4)));
+        assert_eq!(disk.sync(Time::from_millis(1_500)), Time::from_millis(1_707), "two faults add up");
+        disk.end_extra(0);
+        disk.end_extra(1);
         disk.set_factor_milli(1000);
         assert_eq!(disk.sync(Time::from_secs(2)), Time::from_millis(2_010));
     }

@@ -28,7 +28,7 @@ impl ImageCatalog {
     pub fn size(&self, image: &str) -> u64 {
         self.sizes.get(image).copied().unwrap_or(self.default_size)
     }
-    /// The size on disk: compressed is 0.4 of it (facts/failure-models.md section 4).
+    /// The size on disk: compressed is 0.4 of it (our choice).
     pub fn unpacked_size(&self, image: &str) -> u64 {
         self.size(image) / 2 * 5
     }

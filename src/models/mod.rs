@@ -3,7 +3,7 @@
 //!
 //! Latencies and hazards are pure functions of a random stream ([`distribution`]). Whatever is *shared* is a small state machine without
 //! I/O with the actor's own contract (`request`, `deadline`, `wake`), owned by `host/sim`. Defaults are presets, each with its source
-//! (facts/failure-models.md). Models know no cluster: no actors but by address, no objects but by name.
+//! (`presets`). Models know no cluster: no actors but by address, no objects but by name.
 
 pub mod container_engine;
 pub mod containers;

@@ -1,7 +1,7 @@
 //! How the containers of a workload behave: when they serve, when and how they end, how long a request takes.
 //!
 //! Draws are keyed by (namespace, workload, n-th pod that this workload created), container and attempt, never by a generated pod name:
-//! two policies, or two seeds of anything else, meet the *same* pods (mechanics.md, Identity and chance).
+//! two policies, or two seeds of anything else, meet the *same* pods.
 
 use std::collections::BTreeMap;
 

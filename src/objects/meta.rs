@@ -1,4 +1,4 @@
-//! The envelope that all objects have (facts/api.md section 1).
+//! The envelope that all objects have (apimachinery `pkg/apis/meta/v1/types.go`).
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //!
 //! Field names are those of the Kubernetes API in snake case, and serde writes them in camel case, so that an object's JSON *is* its
 //! manifest. What we don't model is kept in `rest` (canonical JSON: a sorted map) at every level: it takes part in equality, template
-//! hash, size and patches, and round-trips (mechanics.md, Objects). `resourceVersion` is never inside an object but beside it
+//! hash, size and patches, and round-trips. `resourceVersion` is never inside an object but beside it
 //! ([`Stored`]), so that all caches share one `Arc`.
 //!
 //! What is not here: parsing of YAML and warnings about fields that are not modelled (`manifest`), defaults and admission (`apiserver`).

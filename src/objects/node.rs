@@ -44,7 +44,7 @@ pub struct NodeStatus {
     pub rest: Rest,
 }
 
-/// An image that is on the node; at most 50 are listed (facts/kubelet.md section 3).
+/// An image that is on the node; at most 50 are listed (KubeletConfiguration, `nodeStatusMaxImages`).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeImage {

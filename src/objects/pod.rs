@@ -363,7 +363,7 @@ fn raise(total: &mut ResourceList, other: &ResourceList) {
 
 impl PodSpec {
     /// The effective request: max(sum of apps and sidecars, peak of the init phase), replaced by pod-level requests where given, plus
-    /// overhead (oracle/scheduler-semantics.md section 2.1).
+    /// overhead (k8s.io/component-helpers `resource/helpers.go`).
     pub fn requests(&self) -> ResourceList {
         self.requests_with(|container| container.resources.requests.clone())
     }

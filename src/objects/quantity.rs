@@ -1,4 +1,4 @@
-//! Exact quantities as in `api/resource/quantity.go`: `500m`, `8Gi`, `1e3` (facts/api.md section 1, oracle/scheduler-semantics.md section 2).
+//! Exact quantities as in `api/resource/quantity.go`: `500m`, `8Gi`, `1e3`.
 
 use std::fmt;
 

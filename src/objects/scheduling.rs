@@ -32,7 +32,7 @@ pub enum TolerationOperator {
 }
 
 impl Toleration {
-    /// Whether this toleration tolerates the taint (oracle/scheduler-semantics.md section 3).
+    /// Whether this toleration tolerates the taint (k8s.io/api `core/v1/toleration.go`).
     pub fn tolerates(&self, taint: &Taint) -> bool {
         if self.effect.is_some_and(|effect| effect != taint.effect) || !(self.key.is_empty() || self.key == taint.key) {
             return false;

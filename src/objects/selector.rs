@@ -1,4 +1,4 @@
-//! Label selectors (facts/api.md section 1; oracle/scheduler-semantics.md section 6a).
+//! Label selectors (apimachinery `pkg/apis/meta/v1/helpers.go`, `pkg/labels/selector.go`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the API server refuses: names, labels, required fields, ranges, immutable fields (facts/api.md sections 1 and 2; k/k
+//! What the API server refuses: names, labels, required fields, ranges, immutable fields (k/k
 //! `pkg/apis/{core,apps,scheduling,discovery}/validation`, apimachinery `util/validation`). The words are the server's own, as recorded.
 //!
 //! What the types already exclude (a negative count, a port of 70000, an unknown enum value) is refused when a manifest is read.
@@ -439,7 +439,7 @@ fn taints(node: &Node, found: &mut Vec<Violation>) {
     }
 }
 
-/// Users' classes stay below the system's (facts/api.md section 2).
+/// Users' classes stay below the system's (k/k `pkg/apis/scheduling/types.go`, HighestUserDefinablePriority).
 fn priority_class(class: &PriorityClass, found: &mut Vec<Violation>) {
     if class.meta.name.starts_with("system-") {
         let why = "Forbidden: priority class names with 'system-' prefix are reserved for system use only";

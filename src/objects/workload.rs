@@ -104,7 +104,7 @@ pub struct Deployment {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeploymentSpec {
-    /// Defaulted to 1 by the API server, as are the fields below to what facts/controllers.md section 3 names.
+    /// Defaulted to 1 by the API server, as are the fields below (k/k `pkg/apis/apps/v1/defaults.go`).
     pub replicas: Option<u64>,
     pub selector: Shared<LabelSelector>,
     pub template: PodTemplate,

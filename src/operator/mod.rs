@@ -1,5 +1,5 @@
 //! Floor 4: the operator: what a person does with kubectl, as the scenario's steps say: apply, delete, scale, set image, cordon, drain
-//! (facts/api.md section 8).
+//! (kubernetes/kubectl `pkg/cmd`).
 //!
 //! Each step is a task of its own that runs until it is done, beside the others; what fails for want of an API server is tried again each
 //! second, as a person would. Drain evicts in parallel, tries again every 5 s where a budget forbids it, and asks each second whether the
@@ -282,17 +282,8 @@ impl Actor for Operator {
     type Message = ClientMessage;
 
     fn step(&mut self, now: Time, input: Input<ClientMessage>, out: &mut Outbox) {
-        if let Input::Boot(_) = input {
-            self.session.start(now, out);
-            self.run_due(now, out);
-            return;
-        }
         let mut outputs = std::mem::take(&mut self.outputs);
-        let wake = matches!(input, Input::Wake);
-        self.session.handle(now, input, out, &mut outputs);
-        if wake {
-            self.session.wake(now, out, &mut outputs);
-        }
+        self.session.step(now, input, out, &mut outputs);
         for output in outputs.drain(..) {
             if let SessionOutput::Answer { token, result, .. } = output {
                 self.answered(now, token, result, out);

@@ -1,7 +1,7 @@
-//! Floor 4: kube-proxy: which endpoint a connection to a service gets (facts/kubelet.md section 10).
+//! Floor 4: kube-proxy: which endpoint a connection to a service gets (docs reference/networking/virtual-ips).
 //!
 //! One watcher, not one a node: it turns changes of services and endpoint slices into a log of endpoint changes; each node's table is that
-//! log, read after the node's own delay, and is brought up to `now` when a connection asks (mechanics.md, "Polls are computed").
+//! log, read after the node's own delay, and is brought up to `now` when a connection asks.
 
 use crate::base::Duration;
 

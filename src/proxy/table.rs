@@ -103,7 +103,7 @@ impl NodeTable {
     }
 
     /// kube-proxy's choice for a new connection: uniform over the ready endpoints; if none is ready, over those that serve though
-    /// terminating (facts/kubelet.md section 10). With the cause of the rules that chose.
+    /// terminating (k/k `pkg/proxy/topology.go`). With the cause of the rules that chose.
     pub fn choose(&self, cluster_ip: PodIp, stream: &mut Stream) -> (Choice, Cause) {
         let Some(service) = self.by_ip.get(&cluster_ip) else { return (Choice::Refused, Cause::NONE) };
         let cause = self.causes.get(service).copied().unwrap_or_default();

@@ -31,16 +31,8 @@ impl Actor for Watcher {
     type Message = ClientMessage;
 
     fn step(&mut self, now: Time, input: Input<ClientMessage>, out: &mut Outbox) {
-        if let Input::Boot(_) = input {
-            self.session.start(now, out);
-            return;
-        }
         let mut outputs = std::mem::take(&mut self.outputs);
-        let wake = matches!(input, Input::Wake);
-        self.session.handle(now, input, out, &mut outputs);
-        if wake {
-            self.session.wake(now, out, &mut outputs);
-        }
+        self.session.step(now, input, out, &mut outputs);
         for output in outputs.drain(..) {
             if let SessionOutput::Change(change) = output {
                 out.because(change.cause);

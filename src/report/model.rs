@@ -98,13 +98,14 @@ pub struct Replicas {
     pub fact: usize,
 }
 
-/// One client's requests to one service.
+/// The requests to one service, of all its clients together.
 pub struct Traffic<'r> {
     pub service: &'r Key,
     pub buckets: Vec<Bucket>,
 }
 
-/// Requests that were answered or given up in the time that ends at `at`.
+/// Requests that were sent in the second that ends at `at`, and what became of them. Of the clients' latencies the longest: with one client
+/// machine, the default, they are exact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bucket {
     pub at: Time,
@@ -115,6 +116,19 @@ pub struct Bucket {
     pub timeout: u32,
     pub p50: Duration,
     pub p99: Duration,
+}
+
+impl Bucket {
+    /// Another client's requests of the same second.
+    fn join(&mut self, other: &Bucket) {
+        self.sent += other.sent;
+        self.ok += other.ok;
+        self.refused += other.refused;
+        self.reset += other.reset;
+        self.timeout += other.timeout;
+        self.p50 = self.p50.max(other.p50);
+        self.p99 = self.p99.max(other.p99);
+    }
 }
 
 impl Replicas {
@@ -252,7 +266,7 @@ impl<'r> Model<'r> {
         let record = self.record;
         let mut pod_of: Map<&'r Key, usize> = Map::default();
         let workload_of: BTreeMap<&'r Key, usize> = self.workloads.iter().enumerate().map(|(at, workload)| (workload.key, at)).collect();
-        let mut traffic: BTreeMap<(&'r Key, u32), Vec<Bucket>> = BTreeMap::new();
+        let mut traffic: BTreeMap<&'r Key, BTreeMap<Time, Bucket>> = BTreeMap::new();
         for (index, entry) in record.facts.iter().enumerate() {
             let at = entry.at;
             let what = &entry.fact.what;
@@ -262,15 +276,14 @@ impl<'r> Model<'r> {
                     let at = *until;
                     let bucket =
                         Bucket { at, sent: *sent, ok: *ok, refused: *refused, reset: *reset, timeout: *timeout, p50: *p50, p99: *p99 };
-                    let source = match &entry.fact.subject {
-                        Subject::Actor(Address::Traffic(source)) => {
-                            record.scenario.traffic.get(*source as usize).map(|service| (service, *source))
-                        }
-                        Subject::Object(service) => Some((service, 0)),
+                    let service = match &entry.fact.subject {
+                        Subject::Actor(Address::Traffic(client)) => record.scenario.traffic.get(*client as usize),
+                        Subject::Object(service) => Some(service),
                         _ => None,
                     };
-                    if let Some(source) = source {
-                        traffic.entry(source).or_default().push(bucket);
+                    if let Some(service) = service {
+                        let buckets = traffic.entry(service).or_default();
+                        buckets.entry(at).and_modify(|sum| sum.join(&bucket)).or_insert(bucket);
                     }
                 }
                 _ => {}
@@ -306,7 +319,8 @@ impl<'r> Model<'r> {
                 }
             }
         }
-        self.traffic = traffic.into_iter().map(|((service, _), buckets)| Traffic { service, buckets }).collect();
+        let of_service = |(service, buckets): (_, BTreeMap<Time, Bucket>)| Traffic { service, buckets: buckets.into_values().collect() };
+        self.traffic = traffic.into_iter().map(of_service).collect();
     }
 
     fn pod_fact(&mut self, pod: usize, index: usize, at: Time, what: &'r What) {

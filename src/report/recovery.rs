@@ -10,7 +10,7 @@ use crate::wire::fact::{Subject, What};
 
 use super::model::{Model, Replicas};
 
-/// For how long available must not be below wanted before a workload counts as ready again (design.md, `recovery.csv`).
+/// For how long available must not be below wanted before a workload counts as ready again (our choice).
 pub const STEADY: Duration = Duration::from_secs(10);
 
 /// A row of `recovery.csv`. Instants are of the run; `None` where it never happened.

@@ -187,6 +187,7 @@ pub fn role_name(role: Role) -> &'static str {
 }
 
 /// A row a bucket and client; a bucket's time is its end.
+/// A row a second and service, of the requests that were sent in the second that ends then.
 fn traffic(report: &Report, writer: &mut Writer<BufWriter<File>>) -> csv::Result<()> {
     let mut rows: Vec<_> = report
         .model

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::synthetic::{Story, at, etcd_samples, node_failure, zone_outage};
 use super::*;
 use crate::base::{Name, Time};
+use crate::wire::Address;
 use crate::wire::fact::{Subject, What};
 
 fn lines(dir: &Path, file: &str) -> Vec<String> {
@@ -219,6 +220,37 @@ fn pictures_are_png_files_of_their_size_with_something_on_them() {
     let of_pods = pixels.chunks_exact(3).filter(|pixel| pixel[..] == [blue.0, blue.1, blue.2]).count();
     // Ten bars of 1,300 by 15 pixels and more.
     assert!(of_pods > 150_000, "{of_pods} pixels show ready pods");
+}
+
+#[test]
+fn clients_of_one_service_are_one_row_a_second() {
+    let mut record = node_failure();
+    let rows = |record: &Record| {
+        let dir = tempfile::tempdir().unwrap();
+        write_all(record, "{}\n", dir.path(), false).unwrap();
+        fs::read_to_string(dir.path().join("traffic.csv")).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let one = rows(&record);
+    // A second client machine that sees what the first does.
+    let service = record.scenario.traffic[0].clone();
+    record.scenario.traffic.push(service);
+    for entry in std::mem::take(&mut record.facts) {
+        let mut again = entry.clone();
+        again.fact.subject = Subject::Actor(Address::Traffic(1));
+        let is_traffic = matches!(entry.fact.what, What::Traffic { .. });
+        record.facts.push(entry);
+        record.facts.extend(is_traffic.then_some(again));
+    }
+    let two = rows(&record);
+    assert_eq!(one.len(), two.len());
+    let cells = |row: &str| row.split(',').map(str::to_owned).collect::<Vec<_>>();
+    for (one, two) in one.iter().zip(&two).skip(1) {
+        let (one, two) = (cells(one), cells(two));
+        assert_eq!((&one[..2], &one[7..]), (&two[..2], &two[7..]), "time, service, latencies");
+        for (one, two) in one[2..7].iter().zip(&two[2..7]) {
+            assert_eq!(one.parse::<u32>().unwrap() * 2, two.parse::<u32>().unwrap());
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a terminal shows after a run: what happened in about ten lines, the recovery table, expectations with a check mark or what was
 //! seen instead, and the digest as the last line. Colours only if they are asked for.
 
-use super::model::{Model, path_name};
+use super::model::{Bucket, Model, Traffic, path_name};
 use super::picture::{count, grouped};
 use super::{Report, summary};
 use crate::base::{Duration, Time};
@@ -178,16 +178,10 @@ fn nodes_lost(model: &Model, lines: &mut Vec<Line>) {
 
 /// One line a service.
 fn traffic(model: &Model, lines: &mut Vec<Line>) {
-    let mut services: std::collections::BTreeMap<_, [u64; 4]> = Default::default();
-    for traffic in &model.traffic {
-        let sums = services.entry(traffic.service).or_default();
-        for bucket in &traffic.buckets {
-            for (sum, part) in sums.iter_mut().zip([bucket.ok, bucket.refused, bucket.reset, bucket.timeout]) {
-                *sum += u64::from(part);
-            }
-        }
-    }
-    for (service, [ok, refused, reset, timeout]) in services {
+    for Traffic { service, buckets } in &model.traffic {
+        let sum = |outcome: fn(&Bucket) -> u32| buckets.iter().map(|bucket| u64::from(outcome(bucket))).sum::<u64>();
+        let (ok, refused) = (sum(|bucket| bucket.ok), sum(|bucket| bucket.refused));
+        let (reset, timeout) = (sum(|bucket| bucket.reset), sum(|bucket| bucket.timeout));
         let all = ok + refused + reset + timeout;
         if all == 0 {
             continue;

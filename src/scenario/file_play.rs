@@ -150,7 +150,8 @@ pub struct SetImage {
     pub image: String,
 }
 
-/// A fault: exactly one of the kinds, at an instant, for a while or to the end of the run.
+/// A fault: exactly one of the kinds, at an instant, for a while or to the end of the run. Faults may overlap: what several hold is free
+/// when the last of them has ended.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
@@ -178,7 +179,8 @@ pub struct Fault {
     /// Machines stand still, containers too, until the fault ends.
     #[serde(default)]
     pub freeze: Option<Places>,
-    /// Machines restart in order; `for` is how long that takes (default 1m).
+    /// Machines restart as an operator restarts them: files are synced and connections reset, then all processes and containers are gone;
+    /// the control plane is not told (the kubelet's graceful node shutdown is off by default). `for` is how long that takes (default 1m).
     #[serde(default)]
     pub reboot: Option<Places>,
     /// Nothing passes between two sets of machines.

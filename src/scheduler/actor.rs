@@ -1,5 +1,5 @@
 //! The scheduler's process: reflectors feed the snapshot and the queue; one scheduling cycle at a time decides; binding cycles run beside
-//! it (upstream `schedule_one.go`, `eventhandlers.go`; facts/controllers.md section 15).
+//! it (upstream `schedule_one.go`, `eventhandlers.go`).
 //!
 //! A replica that does not lead keeps its caches warm and schedules nothing. One that loses its lead starts over as an empty candidate, as
 //! a process that exits and is started again at once.

@@ -39,7 +39,7 @@ impl Term {
         in_namespace && self.selects(labels)
     }
     /// The term of the pod to be placed against another pod. A namespace selector that the empty label set satisfies matches every
-    /// namespace: a peculiarity of v1.34.1 (oracle/scheduler-semantics.md section 6b).
+    /// namespace: a peculiarity of v1.34.1 (upstream `plugins/interpodaffinity/scoring.go`).
     pub fn matches_existing(&self, namespace: &Name, known: &Map<Name, Shared<Labels>>, labels: &Labels) -> bool {
         let in_namespace = self.namespaces.contains(namespace)
             || self.namespace_selector.as_ref().is_some_and(|selector| {

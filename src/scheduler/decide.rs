@@ -1,5 +1,5 @@
-//! One scheduling decision as a pure function: filter, score, choose (upstream `schedule_one.go`; oracle/scheduler-semantics.md
-//! section 1). [`decide`] is the fast form over columns; [`explain`] the plain one, a node at a time, with every reason and score.
+//! One scheduling decision as a pure function: filter, score, choose (upstream `schedule_one.go`). [`decide`] is the fast form over
+//! columns; [`explain`] the plain one, a node at a time, with every reason and score.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
-//! Floor 4: the scheduler: queue, filter and score plugins, assume and bind (oracle/scheduler-semantics.md; facts/controllers.md
-//! section 15).
+//! Floor 4: the scheduler: queue, filter and score plugins, assume and bind (upstream `pkg/scheduler`, v1.34.1).
 //!
 //! Follows kube-scheduler v1.34's default profile. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
 //! ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.

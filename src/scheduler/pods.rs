@@ -1,4 +1,4 @@
-//! What the scheduler needs to know of a pod, computed once for all pods of a template (oracle/scheduler-semantics.md section 2).
+//! What the scheduler needs to know of a pod, computed once for all pods of a template (upstream `framework/types.go`, PodInfo).
 
 use std::sync::Arc;
 

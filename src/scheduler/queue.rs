@@ -1,5 +1,4 @@
-//! The scheduling queue: pods to be tried now, pods that back off, pods that no node will take (upstream `pkg/scheduler/backend/queue`;
-//! facts/controllers.md section 15).
+//! The scheduling queue: pods to be tried now, pods that back off, pods that no node will take (upstream `pkg/scheduler/backend/queue`).
 //!
 //! A pod that was found unschedulable remembers who rejected it and waits in the pool until an event arrives that one of them thinks may
 //! help (its queueing hint), or for five minutes. It then goes to the active queue, or to the back-off queue while its back-off lasts.

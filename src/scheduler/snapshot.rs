@@ -159,7 +159,7 @@ impl Snapshot {
     }
 
     /// The selector by which a pod without constraints of its own is spread: that of its Services and of its controller together
-    /// (oracle/scheduler-semantics.md section 6d). `None`: nothing selects it.
+    /// (upstream `plugins/helper/spread.go`, DefaultSelector). `None`: nothing selects it.
     pub fn default_selector(&self, info: &PodInfo) -> Option<LabelSelector> {
         let meta = &info.pod().meta;
         let mut selector = LabelSelector::default();

@@ -1,5 +1,5 @@
 //! Floor 4: open-loop clients of services: requests arrive as a Poisson stream whatever becomes of the earlier ones, each on a connection
-//! of its own (mechanics.md; the rule of choice of an endpoint is `proxy`'s).
+//! of its own (the rule of choice of an endpoint is `proxy`'s).
 //!
 //! Outcomes: `ok` (answered in time), `refused` (nobody listens, or no endpoints), `reset` (the connection broke), `timeout` (neither an
 //! answer nor an error in time). They are recorded in buckets of a second, each bucket when all its requests have ended, so that a

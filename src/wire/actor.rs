@@ -98,9 +98,10 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// client-go's HTTP/2 health check: 30 s + 15 s (facts/failure-models.md section 8).
+    /// client-go's HTTP/2 health check: 30 s + 15 s (golang.org/x/net/http2 ReadIdleTimeout and PingTimeout, apimachinery
+    /// `util/net/http.go`).
     pub const HTTP2: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(15) };
-    /// kube-apiserver to etcd: 30 s + 10 s (facts/etcd-raft.md section 4).
+    /// kube-apiserver to etcd: 30 s + 10 s (apiserver `storage/storagebackend/factory/etcd3.go`).
     pub const ETCD_CLIENT: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
     /// etcd's peer streams: a read time-out of 5 s (etcd `server/etcdserver/api/rafthttp/peer.go`, ConnReadTimeout).
     pub const ETCD_PEER: KeepAlive = KeepAlive { interval: Duration::ZERO, timeout: Duration::from_secs(5) };
@@ -150,7 +151,7 @@ pub enum DiskRecord {
     Snapshot(Arc<raft::Snapshot>),
 }
 
-/// Work that takes time on the actor's machine, once. The host knows how long (mechanics.md, "Work takes time, once").
+/// Work that takes time on the actor's machine, once. The host knows how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Work {
     /// A scheduling cycle over this many nodes.

@@ -50,7 +50,7 @@ pub enum Address {
     Manager(Replica),
     Scheduler(Replica),
     Kubelet(NodeId),
-    /// The watcher whose log of endpoint changes is every node's proxy (mechanics.md, "Polls are computed").
+    /// The watcher whose log of endpoint changes is every node's proxy.
     Proxy,
     /// Who applies the scenario's steps: what kubectl does.
     Operator,

@@ -1,4 +1,4 @@
-//! The Kubernetes API: requests, responses, watch events, errors (facts/api.md sections 3 to 5).
+//! The Kubernetes API: requests, responses, watch events, errors (docs reference/using-api/api-concepts).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Kubelet to container engine: CRI's verbs, and what comes back (facts/docker.md sections 5 and 10).
+//! Kubelet to container engine: CRI's verbs, and what comes back (kubernetes/cri-api `pkg/apis/runtime/v1/api.proto`).
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ pub enum ContainerOp {
     },
 }
 
-/// Whose behaviour draws a pod uses: the n-th pod of its workload, so that two policies meet the same pods (mechanics.md, Identity).
+/// Whose behaviour draws a pod uses: the n-th pod of its workload, so that two policies meet the same pods.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct PodIdentity {
     pub namespace: Name,

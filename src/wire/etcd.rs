@@ -1,5 +1,5 @@
-//! The etcd client protocol: range, txn, watch, lease, compaction (facts/etcd-raft.md section 3). Keys are texts, values opaque: the
-//! store uses a value's size and hash only.
+//! The etcd client protocol: range, txn, watch, lease, compaction (etcd.io docs v3.6, `learning/api.md`). Keys are texts, values opaque:
+//! the store uses a value's size and hash only.
 
 use std::sync::Arc;
 
@@ -298,7 +298,7 @@ pub struct Status {
     pub db_bytes: u64,
 }
 
-/// Error kinds as clients see them (facts/etcd-raft.md section 4). `certain`: was the request certainly not applied?
+/// Error kinds as clients see them (etcd `api/v3rpc/rpctypes/error.go`). `certain`: was the request certainly not applied?
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum EtcdError {
     NoLeader,

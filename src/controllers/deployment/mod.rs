@@ -1,4 +1,4 @@
-//! The Deployment controller (facts/controllers.md section 3; k/k `pkg/controller/deployment`): rolling update, recreate, proportional
+//! The Deployment controller (k/k `pkg/controller/deployment`): rolling update, recreate, proportional
 //! scaling, pause, revisions, conditions with a progress deadline, history.
 //!
 //! A sync works on a copy of what the cache showed when it began, as upstream does, and puts each answer into that copy; writes bear the
@@ -281,23 +281,9 @@ impl Controller for DeploymentController {
         cache: &Cache,
         out: &mut Requests<Key>,
     ) -> Outcome<Progress> {
-        let gone = |number| answers.get(number).is_ok() || answers.failed_with(number, Reason::NotFound);
         match progress {
-            Progress::Adopting(sets) => {
-                let Some(live) = answers.object(0) else { return Outcome::Retry };
-                let meta = live.object.meta();
-                if meta.is_deleting() || cache.get(key).is_none_or(|stored| stored.object.meta().uid != meta.uid) {
-                    return Outcome::Done;
-                }
-                for set in sets.iter().filter_map(|set| cache.get(set)) {
-                    out.send(ownership::adopt(set, Kind::Deployment, meta));
-                }
-                Outcome::Await(Progress::Claiming)
-            }
-            Progress::Claiming | Progress::Last => match (0..answers.results.len()).all(gone) {
-                true => Outcome::Done,
-                false => Outcome::Retry,
-            },
+            Progress::Adopting(sets) => ownership::adopt_all(key, &sets, Progress::Claiming, answers, cache, out),
+            Progress::Claiming | Progress::Last => answers.last(),
             Progress::LastThenRetry => Outcome::Retry,
             Progress::Then(_, _) if !answers.all_ok() => Outcome::Retry,
             Progress::Then(mut view, stage) => {

@@ -1,4 +1,4 @@
-//! Node lifecycle (facts/controllers.md section 11; k/k `pkg/controller/nodelifecycle/node_lifecycle_controller.go`): nodes that fall
+//! Node lifecycle (k/k `pkg/controller/nodelifecycle/node_lifecycle_controller.go`): nodes that fall
 //! silent become Unknown, their pods not ready; NoSchedule taints follow the conditions at once, NoExecute taints at a rate per zone.
 //!
 //! Two controllers share the client `node-controller`: [`NodeLifecycleController`] with the monitor pass and the NoExecute queues, and

@@ -1,4 +1,4 @@
-//! Which pods of a ReplicaSet go first when it shrinks (facts/controllers.md section 2; k/k `pkg/controller/controller_utils.go`,
+//! Which pods of a ReplicaSet go first when it shrinks (k/k `pkg/controller/controller_utils.go`,
 //! `ActivePodsWithRanks`).
 
 use std::cmp::Ordering;

@@ -1,4 +1,4 @@
-//! The ReplicaSet controller (facts/controllers.md section 2; k/k `pkg/controller/replicaset/replica_set.go`): as many active pods as
+//! The ReplicaSet controller (k/k `pkg/controller/replicaset/replica_set.go`): as many active pods as
 //! wanted, created slowly at first, deleted in a fixed order, adopted and released by labels.
 //!
 //! An adoption or a release ends the sync: the change of the pod brings the ReplicaSet back. Upstream goes on in the same sync.
@@ -227,22 +227,8 @@ impl Controller for ReplicaSetController {
         out: &mut Requests<Key>,
     ) -> Outcome<Progress> {
         match progress {
-            Progress::Adopting(pods) => {
-                let Some(live) = answers.object(0) else { return Outcome::Retry };
-                let meta = live.object.meta();
-                if meta.is_deleting() || cache.get(key).is_none_or(|stored| stored.object.meta().uid != meta.uid) {
-                    return Outcome::Done;
-                }
-                for pod in pods.iter().filter_map(|pod| cache.get(pod)) {
-                    out.send(ownership::adopt(pod, Kind::ReplicaSet, meta));
-                }
-                Outcome::Await(Progress::Claiming)
-            }
-            Progress::Claiming => {
-                let gone =
-                    (0..answers.results.len()).all(|number| answers.get(number).is_ok() || answers.failed_with(number, Reason::NotFound));
-                if gone { Outcome::Done } else { Outcome::Retry }
-            }
+            Progress::Adopting(pods) => ownership::adopt_all(key, &pods, Progress::Claiming, answers, cache, out),
+            Progress::Claiming => answers.last(),
             Progress::Creating { batch, remaining, status } => {
                 let after = remaining - batch;
                 let failure = answers.results.iter().filter_map(|result| result.as_ref().err()).find(|error| {

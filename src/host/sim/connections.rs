@@ -1,4 +1,4 @@
-//! Connections: streams between processes, first in first out, over links that delay and may be cut (mechanics.md, Connections).
+//! Connections: streams between processes, first in first out, over links that delay and may be cut.
 //!
 //! A process that dies resets its connections one network delay later. A machine that dies or is cut off says nothing: the peer learns it
 //! by its own keep-alive, which is computed when silence begins, never ticked. What is written into silence waits here and goes on its

@@ -1,6 +1,19 @@
-//! Faults: what each does to power, processes, links, disks, the registry and containers (mechanics.md, "Life of an actor, and faults").
+//! Faults: what each does to power, processes, links, disks, the registry and containers.
+//!
+//! | fault | unsynced writes | connections | containers |
+//! | --- | --- | --- | --- |
+//! | kill | kept (page cache) | reset | go on |
+//! | pause | kept | silent, then go on | go on |
+//! | power loss | a prefix survives | silent | gone |
+//! | reboot | kept (files are synced) | reset | gone |
+//! | freeze | kept | silent, then go on | stand still |
+//!
+//! Faults may overlap: what holds a target is kept in [`super::holds`], links, disks and the registry by the faults' numbers, and the
+//! target is free when the last of them has ended. A machine that stands still can neither end a process nor start one: it does when it
+//! goes on.
 
-use super::{Silence, SimHost, what};
+use super::holds::Hold;
+use super::{SimHost, what};
 use crate::base::{Cause, Incarnation, Time};
 use crate::engine::Queue;
 use crate::engine::event::Life;
@@ -8,57 +21,63 @@ use crate::engine::plan::{Fault, Targets};
 use crate::wire::{Address, MachineId};
 
 impl SimHost {
-    pub(super) fn begin_fault(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue) {
+    pub(super) fn begin_fault(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue) {
         match fault {
             Fault::Kill(targets) => {
                 for address in addresses(targets) {
-                    self.process(address).fault = Silence::begin(cause);
-                    SimHost::push_life(queue, now, address, Life::Stop, cause);
+                    let machine = self.process(address).machine;
+                    let stands_still = self.machine(machine).frozen.is_some();
+                    let process = self.process(address);
+                    process.holds.begin(number, Hold::Down, cause);
+                    if stands_still {
+                        process.condemned = true;
+                    } else {
+                        SimHost::push_life(queue, now, address, Life::Stop, cause);
+                    }
                 }
             }
             Fault::Pause(targets) => {
                 for address in addresses(targets) {
                     let process = self.process(address);
-                    process.fault = Silence::begin(cause);
-                    process.frozen = true;
-                    SimHost::push_life(queue, now, address, Life::Freeze, cause);
-                    self.fell_silent(now, address, cause, queue);
+                    // Nobody is there to stop.
+                    if process.up && process.holds.begin(number, Hold::Still, cause) {
+                        SimHost::push_life(queue, now, address, Life::Freeze, cause);
+                        self.fell_silent(now, address, cause, queue);
+                    }
                 }
             }
-            Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.power_off(now, machine, cause, queue)),
+            Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.power_off(now, number, machine, false, cause, queue)),
             Fault::Reboot { machines, takes } => {
                 self.each(machines, |host, machine| {
                     // What has no power does not restart.
-                    if !host.machine(machine).powered {
-                        return;
+                    if host.machine(machine).powered {
+                        host.power_off(now, number, machine, true, cause, queue);
+                        let which = u64::from(number) << 32 | u64::from(machine.0);
+                        host.push_host(queue, now + *takes, what::BOOTED, which, cause);
                     }
-                    host.power_off(now, machine, cause, queue);
-                    host.push_host(queue, now + *takes, what::BOOTED, u64::from(machine.0), cause);
                 });
             }
             Fault::Freeze(machines) => {
-                self.each(machines, |host, machine| {
-                    if !host.machine(machine).powered {
+                self.each(machines, |host, id| {
+                    let machine = host.machine(id);
+                    if !machine.powered || !machine.holds.begin(number, Hold::Still, cause) {
                         return;
                     }
-                    host.machine(machine).frozen = true;
-                    host.machine(machine).fault = Silence::begin(cause);
-                    if let Some(engine) = host.engines.get_mut(&machine) {
+                    machine.frozen = Some(now);
+                    if let Some(engine) = host.engines.get_mut(&id) {
                         engine.freeze(now);
                     }
-                    for address in host.processes_on(machine) {
-                        host.process(address).frozen = true;
+                    for address in host.processes_on(id) {
                         SimHost::push_life(queue, now, address, Life::Freeze, cause);
                         host.fell_silent(now, address, cause, queue);
                     }
                 });
+                self.note_hearing(now);
             }
             Fault::Partition { from, to, one_way } => {
-                let id = self.links.add_cut(from, to, *one_way, cause);
-                self.disturbances.push((fault.clone(), id));
+                self.links.add_cut(number, from, to, *one_way, cause);
                 for machine in from.iter().chain(to) {
-                    let machine = self.machine(*machine);
-                    machine.fault = Silence::begin(cause);
+                    self.machine(*machine).holds.begin(number, Hold::Cut, cause);
                 }
                 self.note_hearing(now);
                 for conn in self.connections.all() {
@@ -70,14 +89,17 @@ impl SimHost {
                     }
                 }
             }
-            Fault::SlowLink { from, to, latency, loss } => {
-                let id = self.links.add_slow(from, to, latency.clone(), *loss);
-                self.disturbances.push((fault.clone(), id));
+            Fault::SlowLink { from, to, latency, loss } => self.links.add_slow(number, from, to, latency.clone(), *loss),
+            Fault::RegistryDown => {
+                self.registry_faults.insert(number, None);
+                self.set_registry(now, queue);
             }
-            Fault::RegistryDown => self.set_registry(now, true, queue),
-            Fault::RegistrySlow { bandwidth } => self.set_registry_bandwidth(now, Some(*bandwidth), queue),
+            Fault::RegistrySlow { bandwidth } => {
+                self.registry_faults.insert(number, Some(*bandwidth));
+                self.set_registry(now, queue);
+            }
             Fault::SlowDisk { machines, latency } => {
-                self.each(machines, |host, machine| host.machine(machine).disk.set_extra(Some(latency.clone())));
+                self.each(machines, |host, machine| host.machine(machine).disk.add_extra(number, latency.clone()));
             }
             Fault::ContainerCrash { namespace, workload, count, exit_code } => {
                 let mut victims = Vec::new();
@@ -97,63 +119,59 @@ impl SimHost {
         }
     }
 
-    pub(super) fn end_fault(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue) {
+    pub(super) fn end_fault(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue) {
         match fault {
             Fault::Kill(targets) => {
                 for address in addresses(targets) {
-                    self.process(address).fault.until = now;
-                    // Without power nothing starts; all that the machine has starts when it boots.
-                    let machine = self.process(address).machine;
-                    if self.machine(machine).powered {
-                        SimHost::push_life(queue, now, address, Life::Start, cause);
+                    if self.process(address).holds.end(now, number, Hold::Down) {
+                        self.start(now, address, cause, queue);
                     }
                 }
             }
             Fault::Pause(targets) => {
-                let thawed = addresses(targets);
+                let mut thawed = addresses(targets);
+                thawed.retain(|address| self.process(*address).holds.end(now, number, Hold::Still));
+                if thawed.is_empty() {
+                    return;
+                }
                 for address in &thawed {
-                    let process = self.process(*address);
-                    process.fault.until = now;
-                    process.frozen = false;
-                    SimHost::push_life(queue, now, *address, Life::Thaw, cause);
+                    let machine = self.process(*address).machine;
+                    if self.machine(machine).frozen.is_none() {
+                        SimHost::push_life(queue, now, *address, Life::Thaw, cause);
+                    }
                 }
                 self.release(now, |address, _| thawed.contains(&address), queue);
                 for address in thawed {
                     self.notice_health(now, address, queue);
                 }
             }
-            Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.power_on(now, machine, cause, queue)),
+            Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.end_down(now, number, machine, cause, queue)),
             // It ended by itself.
             Fault::Reboot { .. } | Fault::ContainerCrash { .. } => {}
             Fault::Freeze(machines) => {
-                self.each(machines, |host, machine| {
-                    host.machine(machine).frozen = false;
-                    host.machine(machine).fault.until = now;
-                    if let Some(engine) = host.engines.get_mut(&machine) {
-                        engine.thaw(now);
-                    }
-                    for address in host.processes_on(machine) {
-                        host.process(address).frozen = false;
-                        SimHost::push_life(queue, now, address, Life::Thaw, cause);
-                        host.notice_health(now, address, queue);
-                    }
-                    host.arm_engine(machine, queue);
-                });
-                let thawed = machines.clone();
+                let mut thawed = machines.clone();
+                thawed.retain(|machine| self.machine(*machine).holds.end(now, number, Hold::Still));
+                if thawed.is_empty() {
+                    return;
+                }
+                self.each(&thawed, |host, machine| host.thaw(now, machine, cause, queue));
+                self.note_hearing(now);
                 self.release(now, |_, machine| thawed.contains(&machine), queue);
             }
             Fault::Partition { from, to, .. } => {
-                self.end_disturbance(fault);
+                self.links.end(number);
                 for machine in from.iter().chain(to) {
-                    self.machine(*machine).fault.until = now;
+                    self.machine(*machine).holds.end(now, number, Hold::Cut);
                 }
                 self.note_hearing(now);
                 self.release(now, |_, _| false, queue);
             }
-            Fault::SlowLink { .. } => self.end_disturbance(fault),
-            Fault::RegistryDown => self.set_registry(now, false, queue),
-            Fault::RegistrySlow { .. } => self.set_registry_bandwidth(now, None, queue),
-            Fault::SlowDisk { machines, .. } => self.each(machines, |host, machine| host.machine(machine).disk.set_extra(None)),
+            Fault::SlowLink { .. } => self.links.end(number),
+            Fault::RegistryDown | Fault::RegistrySlow { .. } => {
+                self.registry_faults.remove(&number);
+                self.set_registry(now, queue);
+            }
+            Fault::SlowDisk { machines, .. } => self.each(machines, |host, machine| host.machine(machine).disk.end_extra(number)),
         }
     }
 }
@@ -175,16 +193,33 @@ impl SimHost {
         addresses
     }
 
-    fn power_off(&mut self, now: Time, id: MachineId, cause: Cause, queue: &mut Queue) {
+    /// Starts a process, unless it is held down or its machine does not run: then it starts when that ends.
+    fn start(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
+        let process = self.process(address);
+        let (held, machine) = (process.holds.any(Hold::Down), process.machine);
+        if !held && self.runs(machine) {
+            SimHost::push_life(queue, now, address, Life::Start, cause);
+        }
+    }
+
+    /// `in_order`: an operator's restart. The kubelet's graceful node shutdown is off by default (KubeletConfiguration,
+    /// `shutdownGracePeriod: 0s`), so that the kubelet says nothing to the API server and pods just end; but files are synced, and kernels
+    /// tell the peers of connections. The time that programs take to end is a part of the restart's. What stands still cannot be shut
+    /// down: it is reset.
+    fn power_off(&mut self, now: Time, number: u32, id: MachineId, in_order: bool, cause: Cause, queue: &mut Queue) {
         let machine = self.machine(id);
+        machine.holds.begin(number, Hold::Down, cause);
         if !machine.powered {
             return;
         }
+        let in_order = in_order && machine.frozen.is_none();
         machine.powered = false;
-        machine.frozen = false;
-        machine.fault = Silence::begin(cause);
+        machine.shut_down = in_order;
+        machine.frozen = None;
+        machine.holds.end_all(now, Hold::Still);
         machine.disk.reset(now);
         machine.cores.reset();
+        self.unanswered.retain(|answer| answer.machine != id);
         self.note_hearing(now);
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.kill_all();
@@ -192,25 +227,47 @@ impl SimHost {
         self.registry.abort(now, id);
         self.arm_registry(queue);
         for address in self.pods_on(id) {
-            self.end_connections_of(now, address, false, cause, queue);
+            self.end_connections_of(now, address, in_order, cause, queue);
         }
         for address in self.processes_on(id) {
             SimHost::push_life(queue, now, address, Life::Stop, cause);
         }
     }
 
-    pub(super) fn power_on(&mut self, now: Time, id: MachineId, cause: Cause, queue: &mut Queue) {
+    /// One of the faults that keep a machine without power ends: it boots if it was the last.
+    pub(super) fn end_down(&mut self, now: Time, number: u32, id: MachineId, cause: Cause, queue: &mut Queue) {
         let machine = self.machine(id);
-        if machine.powered {
+        if !machine.holds.end(now, number, Hold::Down) {
             return;
         }
+        assert!(!machine.powered, "{id:?} was held down with power");
         machine.powered = true;
+        machine.shut_down = false;
         machine.boot = Incarnation(machine.boot.0 + 1);
-        machine.fault.until = now;
         self.note_hearing(now);
         for address in self.processes_on(id) {
-            SimHost::push_life(queue, now, address, Life::Start, cause);
+            self.start(now, address, cause, queue);
         }
+    }
+
+    /// A machine goes on where it stood.
+    fn thaw(&mut self, now: Time, id: MachineId, cause: Cause, queue: &mut Queue) {
+        self.machine(id).frozen = None;
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.thaw(now);
+        }
+        for address in self.processes_on(id) {
+            let process = self.process(address);
+            if std::mem::take(&mut process.condemned) {
+                SimHost::push_life(queue, now, address, Life::Stop, cause);
+            } else if !process.holds.any(Hold::Still) {
+                SimHost::push_life(queue, now, address, Life::Thaw, cause);
+            }
+            self.start(now, address, cause, queue);
+            self.notice_health(now, address, queue);
+        }
+        self.answer_late(now, id, queue);
+        self.arm_engine(id, queue);
     }
 
     /// Pods of a machine that have connections.
@@ -252,21 +309,12 @@ impl SimHost {
         }
     }
 
-    fn end_disturbance(&mut self, fault: &Fault) {
-        if let Some(place) = self.disturbances.iter().position(|(other, _)| other == fault) {
-            let (_, id) = self.disturbances.remove(place);
-            self.links.end(id);
-        }
-    }
-
-    fn set_registry(&mut self, now: Time, down: bool, queue: &mut Queue) {
+    /// The registry is down as long as a fault wants it so, and as slow as the worst of them says.
+    fn set_registry(&mut self, now: Time, queue: &mut Queue) {
+        let down = self.registry_faults.values().any(Option::is_none);
+        let bandwidth = self.registry_faults.values().flatten().min().copied();
         let mut pulls = Vec::new();
         self.registry.set_down(now, down, &mut pulls);
-        self.hand_out_pulls(now, pulls, queue);
-        self.arm_registry(queue);
-    }
-    fn set_registry_bandwidth(&mut self, now: Time, bandwidth: Option<u64>, queue: &mut Queue) {
-        let mut pulls = Vec::new();
         self.registry.set_bandwidth(now, bandwidth, &mut pulls);
         self.hand_out_pulls(now, pulls, queue);
         self.arm_registry(queue);

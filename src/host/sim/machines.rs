@@ -1,6 +1,6 @@
 //! Boxes: power, a disk, cores, and whether they stand still.
 
-use super::Silence;
+use super::holds::Holds;
 use crate::base::random::Seed;
 use crate::base::{Incarnation, Time};
 use crate::engine::plan;
@@ -10,15 +10,18 @@ use crate::wire::{Address, NodeId};
 
 pub struct Machine {
     pub powered: bool,
-    pub frozen: bool,
+    /// It has no power because it was shut down in order: files were synced, and connections ended with a word.
+    pub shut_down: bool,
+    /// Since when it stands still.
+    pub frozen: Option<Time>,
     /// How often it has been started.
     pub boot: Incarnation,
     pub disk: Disk,
     pub cores: Cores,
     /// The kubelet on it, if it is a node.
     pub kubelet: Option<Address>,
-    /// The fault that silences it, or did last.
-    pub fault: Silence,
+    /// The faults on it.
+    pub holds: Holds,
     /// `None` while it hears of changes of the API; else up to when it did.
     pub hears_until: Option<Time>,
     /// When its container engine will be woken.
@@ -30,12 +33,13 @@ impl Machine {
         let disk = Disk::new(machine.fsync.clone(), seed.stream(&format!("disk {}", machine.name)));
         Machine {
             powered: true,
-            frozen: false,
+            shut_down: false,
+            frozen: None,
             boot: Incarnation(1),
             disk,
             cores: Cores::new(machine.cores, WorkTimes::default()),
             kubelet: None,
-            fault: Silence::default(),
+            holds: Holds::default(),
             hears_until: None,
             engine_armed: Time::NEVER,
         }

@@ -6,6 +6,7 @@
 
 mod connections;
 mod faults;
+mod holds;
 mod initial;
 mod machines;
 mod network;
@@ -14,8 +15,10 @@ mod storage;
 
 pub use run::{Progress, Run, run};
 
+use std::collections::BTreeMap;
+
 use crate::base::random::Seed;
-use crate::base::{Cause, Incarnation, Map, Stream, Time};
+use crate::base::{Cause, Duration, Incarnation, Map, Stream, Time};
 use crate::engine::event::{Event, HostEvent, Life, Pending, push};
 use crate::engine::plan::{Fault, Plan};
 use crate::engine::{Host, Queue};
@@ -27,6 +30,7 @@ use crate::proxy::{EndpointLog, NodeTable};
 use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId};
 
 use connections::{Connections, EndState};
+use holds::{Hold, Holds};
 use machines::Machine;
 use storage::Storage;
 
@@ -45,7 +49,7 @@ mod what {
     pub const SYNCED: u32 = 6;
     /// `which`: process; the balancer's health checks have found out.
     pub const BALANCER: u32 = 7;
-    /// `which`: machine; an orderly restart is over.
+    /// `which`: machine + 2^32 * number of the fault; an orderly restart is over.
     pub const BOOTED: u32 = 8;
 }
 
@@ -53,33 +57,23 @@ mod what {
 struct Process {
     machine: MachineId,
     up: bool,
-    frozen: bool,
     incarnation: Incarnation,
-    /// The fault that silences it, or did last.
-    fault: Silence,
+    /// The faults on it; those on its machine are there.
+    holds: Holds,
+    /// It was killed while its machine stood still: it dies when that goes on.
+    condemned: bool,
     /// It said that it is ready; and what the balancer believes.
     healthy: bool,
     balanced: bool,
 }
 
-/// Why somebody is silent, and until when it was.
-#[derive(Clone, Copy, Default)]
-struct Silence {
+/// A pod's answer that was due while its machine stood still.
+struct Unanswered {
+    machine: MachineId,
+    conn: Conn,
+    /// How much of its time was left when that began.
+    left: Duration,
     cause: Cause,
-    /// `NEVER` while it lasts.
-    until: Time,
-}
-
-impl Silence {
-    /// Silence is noticed within a minute or so of its end: what is found later has another reason.
-    const NOTICED: crate::base::Duration = crate::base::Duration::from_secs(120);
-
-    fn begin(cause: Cause) -> Silence {
-        Silence { cause, until: Time::NEVER }
-    }
-    fn at(self, now: Time) -> Cause {
-        if self.until == Time::NEVER || now <= self.until + Silence::NOTICED { self.cause } else { Cause::NONE }
-    }
 }
 
 /// See the module.
@@ -98,11 +92,13 @@ pub struct SimHost {
     registry_armed: Time,
     workloads: Workloads,
     log: EndpointLog,
-    tables: Map<MachineId, (NodeTable, crate::base::Duration)>,
+    tables: Map<MachineId, (NodeTable, Duration)>,
     stream: Stream,
     served: Stream,
-    /// Links that a fault disturbs, until it ends.
-    disturbances: Vec<(Fault, u32)>,
+    /// What lasting faults do to the registry, by their numbers: `None` down, else its bytes per second.
+    registry_faults: BTreeMap<u32, Option<u64>>,
+    /// Requests that pods were to have answered while their machines stood still, and how long after the beginning of that.
+    unanswered: Vec<Unanswered>,
     next_server: usize,
     answers: Vec<Answer>,
     pulls: Vec<PullResult>,
@@ -120,9 +116,9 @@ impl SimHost {
         let process = |machine: MachineId| Process {
             machine,
             up: false,
-            frozen: false,
             incarnation: Incarnation(0),
-            fault: Silence::default(),
+            holds: Holds::default(),
+            condemned: false,
             healthy: false,
             balanced: false,
         };
@@ -152,7 +148,8 @@ impl SimHost {
             tables: Map::default(),
             stream: seed.stream("host"),
             served: seed.stream("requests served"),
-            disturbances: Vec::new(),
+            registry_faults: BTreeMap::new(),
+            unanswered: Vec::new(),
             next_server: 0,
             answers: Vec::new(),
             pulls: Vec::new(),
@@ -172,10 +169,10 @@ impl SimHost {
     fn machine(&mut self, id: MachineId) -> &mut Machine {
         &mut self.machines[id.0 as usize]
     }
-    /// Has power, and neither stands still.
+    /// Has power, and does not stand still.
     fn runs(&self, id: MachineId) -> bool {
         let machine = &self.machines[id.0 as usize];
-        machine.powered && !machine.frozen
+        machine.powered && machine.frozen.is_none()
     }
     fn push_input(&self, queue: &mut Queue, at: Time, to: Address, input: Input<std::convert::Infallible>, cause: Cause) {
         let incarnation = self.processes.get(&to).map_or(Incarnation(0), |process| process.incarnation);
@@ -285,11 +282,11 @@ impl Host for SimHost {
         }
     }
 
-    fn inject(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue) {
-        self.begin_fault(now, fault, cause, queue);
+    fn inject(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue) {
+        self.begin_fault(now, number, fault, cause, queue);
     }
-    fn heal(&mut self, now: Time, fault: &Fault, cause: Cause, queue: &mut Queue) {
-        self.end_fault(now, fault, cause, queue);
+    fn heal(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue) {
+        self.end_fault(now, number, fault, cause, queue);
     }
 
     fn wake(&mut self, now: Time, event: HostEvent, cause: Cause, queue: &mut Queue) {
@@ -308,7 +305,7 @@ impl Host for SimHost {
                 }
             }
             what::BALANCER => self.balancer_checks(event.which),
-            what::BOOTED => self.power_on(now, MachineId(event.which as u32), cause, queue),
+            what::BOOTED => self.end_down(now, (event.which >> 32) as u32, MachineId(event.which as u32), cause, queue),
             other => unreachable!("no host event has the number {other}"),
         }
     }
@@ -317,7 +314,6 @@ impl Host for SimHost {
         let disk = self.storage.read(address);
         let process = self.processes.get_mut(&address).expect("every process has a place");
         process.up = true;
-        process.frozen = false;
         process.incarnation = incarnation;
         Boot { incarnation, machine_boot: self.machines[process.machine.0 as usize].boot, disk }
     }
@@ -326,11 +322,14 @@ impl Host for SimHost {
         let process = self.processes.get_mut(&address).expect("every process has a place");
         process.up = false;
         process.healthy = false;
-        let powered = self.machines[process.machine.0 as usize].powered;
-        self.storage.stopped(address, powered);
+        process.condemned = false;
+        process.holds.end_all(now, Hold::Still);
+        let machine = &self.machines[process.machine.0 as usize];
+        let kernel_lives = machine.powered || machine.shut_down;
+        self.storage.stopped(address, kernel_lives);
         // Its dials die with it: none may open a connection for its next life.
         self.dialling.retain(|_, dial| !dial.is_from(address));
-        self.end_connections_of(now, address, powered, cause, queue);
+        self.end_connections_of(now, address, kernel_lives, cause, queue);
         if matches!(address, Address::Api(_)) {
             self.notice_health(now, address, queue);
         }
@@ -353,6 +352,6 @@ impl Host for SimHost {
         let Some(process) = self.processes.get(&address) else { return Cause::NONE };
         let machine = &self.machines[process.machine.0 as usize];
         let cut = self.links.cut_around(process.machine).unwrap_or_default();
-        process.fault.at(now).or(machine.fault.at(now)).or(cut)
+        process.holds.cause(now).or(machine.holds.cause(now)).or(cut)
     }
 }

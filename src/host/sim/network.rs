@@ -1,7 +1,8 @@
 //! Dialling, writing, closing, and noticing silence.
 
 use super::connections::{EndState, Side};
-use super::{SimHost, what};
+use super::holds::Hold;
+use super::{SimHost, Unanswered, what};
 use crate::base::{Cause, Duration, Time};
 use crate::engine::Queue;
 use crate::engine::event::{Event, push};
@@ -89,7 +90,7 @@ impl SimHost {
             process => self.processes.get(&process).is_some_and(|process| process.up),
         };
         if !listens {
-            let behind = self.processes.get(&target).map_or(Cause::NONE, |process| process.fault.at(now));
+            let behind = self.processes.get(&target).map_or(Cause::NONE, |process| process.holds.cause(now));
             self.push_input(queue, back, dial.from, Input::Refused(conn), behind.or(cause));
             return;
         }
@@ -149,7 +150,7 @@ impl SimHost {
     /// The fault because of which nothing that is sent from one machine is answered by the other.
     fn silent(&self, here: MachineId, there: MachineId) -> Option<Cause> {
         if !self.runs(there) {
-            return Some(self.machines[there.0 as usize].fault.cause);
+            return Some(self.machines[there.0 as usize].holds.stopped_by());
         }
         self.links.cut(here, there).or_else(|| self.links.cut(there, here))
     }
@@ -161,25 +162,32 @@ impl SimHost {
         let (here, there) = (connection.ends[side].machine, connection.ends[peer].machine);
         let (to, state) = (connection.ends[peer].address, connection.ends[peer].state);
         if let Some(silence) = self.mute(here, there, to) {
-            let connection = self.connections.get(conn).expect("it is there");
-            connection.silence = silence;
-            if connection.ends[peer].held.is_empty() {
-                connection.ends[peer].held_since = now;
-            }
-            if state == EndState::Open && connection.ends[peer].hold(cause, message) {
+            if self.hold(now, conn, peer, silence, cause, message) {
                 self.push_input(queue, now, from, Input::Blocked(conn), silence);
             }
             self.watch_silence(now, conn, queue);
             return;
         }
         if state != EndState::Open {
-            // The other machine does not know this connection (any more): it says so.
+            // The other machine does not know this connection (any more), be it that its process died or that it closed the connection: its
+            // kernel says so (RFC 9293, 3.5.2), now or when a retransmission finds the way back open.
             let back = now + self.links.delay(here, there) + self.links.delay(there, here);
+            let comes_through = self.links.cut(there, here).is_none();
             let connection = self.connections.get(conn).expect("it is there");
             let reason = connection.silence;
-            let at = connection.ends[side].arrival(back);
-            if state == EndState::Gone && !std::mem::replace(&mut connection.ends[side].closing, true) {
+            let end = &mut connection.ends[side];
+            if end.closing {
+                return;
+            }
+            if comes_through {
+                end.closing = true;
+                let at = end.arrival(back);
                 self.push_input(queue, at, from, Input::Closed(conn, CloseReason::Reset), reason);
+            } else if end.last_word.is_none() {
+                if end.held.is_empty() {
+                    end.held_since = now;
+                }
+                end.last_word = Some((reason, CloseReason::Reset));
             }
             return;
         }
@@ -209,27 +217,52 @@ impl SimHost {
         if connection.ends[1].state != EndState::Open || connection.ends[0].state != EndState::Open {
             return;
         }
-        // A request on a connection that is cut waits for its client's patience: one request a connection.
-        if self.mute(here, there, to).is_none() && self.runs(here) {
-            let at = now + self.links.delay(here, there);
-            let connection = self.connections.get(conn).expect("it is there");
-            let at = connection.ends[0].arrival(at);
-            let incarnation = self.processes[&to].incarnation;
-            push(queue, at, Event::data(to, conn, Message::HttpResponse), incarnation, cause);
+        let machine = &self.machines[here.0 as usize];
+        if let Some(since) = machine.frozen {
+            self.unanswered.push(Unanswered { machine: here, conn, left: now.since(since), cause });
+            return;
         }
+        // A pod of a machine without power has no connections.
+        assert!(machine.powered, "a pod of a machine without power answered");
+        if let Some(silence) = self.mute(here, there, to) {
+            self.hold(now, conn, 0, silence, cause, Message::HttpResponse);
+            self.watch_silence(now, conn, queue);
+            return;
+        }
+        self.send(now, conn, 0, cause, Message::HttpResponse, queue);
+    }
+    /// The pods of a machine go on: what they were about to answer, they answer after what was left of its time.
+    pub(super) fn answer_late(&mut self, now: Time, machine: MachineId, queue: &mut Queue) {
+        let (here, others) = std::mem::take(&mut self.unanswered).into_iter().partition(|answer| answer.machine == machine);
+        self.unanswered = others;
+        let here: Vec<Unanswered> = here;
+        for Unanswered { conn, left, cause, .. } in here {
+            self.push_host(queue, now + left, what::SERVED, conn.0, cause);
+        }
+    }
+
+    /// Keeps what is written to the end at `peer` until something passes again. True when the writer must now be told that it is blocked.
+    fn hold(&mut self, now: Time, conn: Conn, peer: Side, silence: Cause, cause: Cause, message: Message) -> bool {
+        let connection = self.connections.get(conn).expect("what is written has a connection");
+        connection.silence = silence;
+        let end = &mut connection.ends[peer];
+        if end.held.is_empty() {
+            end.held_since = now;
+        }
+        end.state == EndState::Open && end.hold(cause, message)
     }
 
     /// Why a message to this process would not be read: its machine, the link, or the process itself.
     fn mute(&self, here: MachineId, there: MachineId, to: Address) -> Option<Cause> {
         if !self.runs(there) {
-            return Some(self.machines[there.0 as usize].fault.cause);
+            return Some(self.machines[there.0 as usize].holds.stopped_by());
         }
         if !self.links.is_cut_free()
             && let Some(cause) = self.links.cut(here, there)
         {
             return Some(cause);
         }
-        self.processes.get(&to).filter(|process| process.frozen).map(|process| process.fault.cause)
+        self.processes.get(&to).filter(|process| process.holds.any(Hold::Still)).map(|process| process.holds.stopped_by())
     }
 
     fn close(&mut self, now: Time, from: Address, conn: Conn, cause: Cause, queue: &mut Queue) {
@@ -341,7 +374,7 @@ impl SimHost {
         if connection.ends[side].state != EndState::Open || connection.ends[side].closing {
             return;
         }
-        let frozen = self.processes.get(&to).is_some_and(|process| process.frozen) || !self.runs(here);
+        let frozen = self.processes.get(&to).is_some_and(|process| process.holds.any(Hold::Still)) || !self.runs(here);
         // A peer that is only stopped (SIGSTOP) answers TCP's checks, not those of a protocol.
         let stopped = if asks_the_kernel { None } else { self.mute(here, there, with) };
         let mute = stopped.or_else(|| self.silent(here, there));
@@ -420,7 +453,7 @@ impl SimHost {
     pub(super) fn balancer_checks(&mut self, number: u64) {
         let server = Address::Api(crate::wire::Server(number as u16));
         let process = &self.processes[&server];
-        let sees = process.healthy && process.up && !process.frozen && self.runs(process.machine);
+        let sees = process.healthy && process.up && !process.holds.any(Hold::Still) && self.runs(process.machine);
         self.processes.get_mut(&server).expect("it has a place").balanced = sees;
     }
 }

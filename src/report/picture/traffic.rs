@@ -1,14 +1,12 @@
 //! `traffic.png`: what became of the requests, second by second, and how long they took.
 
-use std::collections::BTreeMap;
-
 use super::axis::{Panel, round_up};
 use super::canvas::{Canvas, Colour, HEADER, MARGIN, Swatch, WIDTH, palette};
 use super::{fault_bands, fault_labels, fault_lines, grouped, header, nothing, shorten};
-use crate::base::{Duration, Time};
+use crate::base::Duration;
 use crate::objects::Key;
 use crate::report::Report;
-use crate::report::model::{Bucket, path_name};
+use crate::report::model::{Bucket, Traffic, path_name};
 
 const TITLE: &str = "What clients saw";
 /// The services with most requests; traffic.csv has all.
@@ -50,7 +48,7 @@ pub fn draw(report: &Report) -> Canvas {
     legend.push((Swatch::Line(palette::BLUE), "half of the answers are faster (p50)".to_string()));
     legend.push((Swatch::Line(palette::TEXT), "99 % are faster (p99)".to_string()));
     header(&mut canvas, report, TITLE, &legend);
-    for (index, ((service, buckets), (outcomes, latency))) in services.iter().zip(&panels).enumerate() {
+    for (index, (Traffic { service, buckets }, (outcomes, latency))) in services.iter().zip(&panels).enumerate() {
         draw_outcomes(report, &mut canvas, outcomes, service, buckets, if index == 0 { labels.height() } else { 0.0 });
         draw_latency(report, &mut canvas, latency, buckets);
         if index == 0 {
@@ -63,24 +61,10 @@ pub fn draw(report: &Report) -> Canvas {
     canvas
 }
 
-/// The services with most requests, each with its clients' buckets summed (of latencies the longest).
-fn services<'r>(report: &Report<'r>) -> Vec<(&'r Key, Vec<Bucket>)> {
-    let mut all: BTreeMap<&Key, BTreeMap<Time, Bucket>> = BTreeMap::new();
-    for traffic in &report.model.traffic {
-        let sums = all.entry(traffic.service).or_default();
-        for bucket in &traffic.buckets {
-            let sum = sums.entry(bucket.at).or_insert(Bucket { at: bucket.at, ..Bucket::default() });
-            sum.sent += bucket.sent;
-            sum.ok += bucket.ok;
-            sum.refused += bucket.refused;
-            sum.reset += bucket.reset;
-            sum.timeout += bucket.timeout;
-            sum.p50 = sum.p50.max(bucket.p50);
-            sum.p99 = sum.p99.max(bucket.p99);
-        }
-    }
-    let mut services: Vec<(&Key, Vec<Bucket>)> = all.into_iter().map(|(key, sums)| (key, sums.into_values().collect())).collect();
-    services.sort_by_key(|(_, buckets)| std::cmp::Reverse(buckets.iter().map(|bucket| u64::from(bucket.sent)).sum::<u64>()));
+/// The services with most requests.
+fn services<'m, 'r>(report: &'m Report<'r>) -> Vec<&'m Traffic<'r>> {
+    let mut services: Vec<&Traffic> = report.model.traffic.iter().collect();
+    services.sort_by_key(|traffic| std::cmp::Reverse(traffic.buckets.iter().map(|bucket| u64::from(bucket.sent)).sum::<u64>()));
     services.truncate(MOST_SERVICES);
     services
 }

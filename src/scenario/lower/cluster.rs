@@ -1,25 +1,18 @@
-//! Machines, network, disks, images and the container engine. Defaults that have no component of their own are born here, each from
-//! facts/failure-models.md (sections named beside them).
+//! Machines, network, disks, images and the container engine. Defaults that have no component of their own are born in
+//! `models::presets`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Lowering, MAX_NODES, at, is_label, short};
-use crate::base::{Duration, Name};
+use crate::base::Name;
 use crate::engine::plan;
 use crate::kubelet::NodeShape;
 use crate::models::distribution::Distribution;
+use crate::models::presets;
 use crate::objects::node::labels;
 use crate::objects::{Quantity, Taint, TaintEffect};
 use crate::scenario::file::{self, Cluster, Disk, NodeGroup};
 use crate::wire::address::{MachineId, NodeId};
-
-/// Lognormal around a median.
-fn around(median: Duration, sigma: f64) -> Distribution {
-    Distribution::LogNormal { median, sigma }
-}
-const fn micros(n: u64) -> Duration {
-    Duration::from_micros(n)
-}
 
 /// What of the plan is not a machine.
 pub struct Parts {
@@ -31,22 +24,16 @@ pub struct Parts {
 impl Lowering<'_> {
     pub fn cluster(&mut self, cluster: &Cluster) -> Parts {
         let fsync = self.disk(&cluster.disk);
-        // 10 Gbit/s (j): a common card of a cloud's middle-sized machine.
-        let bandwidth = cluster.bandwidth.map_or(1_250_000_000, |bandwidth| bandwidth.0);
+        let bandwidth = cluster.bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0);
         self.control_plane(cluster, &fsync, bandwidth);
         self.node_groups(&cluster.nodes, &fsync, bandwidth);
         Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
     }
-    /// Section 6: the presets.
     fn disk(&mut self, disk: &Disk) -> Distribution {
         match disk {
-            Disk::Nvme => around(micros(200), 0.45),
-            Disk::Ssd => Distribution::Mixture {
-                weight: 0.99,
-                first: Box::new(around(micros(800), 0.45)),
-                second: Box::new(around(Duration::from_millis(10), 0.4)),
-            },
-            Disk::Hdd => around(Duration::from_millis(10), 0.5),
+            Disk::Nvme => presets::nvme_fsync(),
+            Disk::Ssd => presets::ssd_fsync(),
+            Disk::Hdd => presets::hdd_fsync(),
             Disk::Fsync(own) => self.distribution(own, "cluster.disk.fsync"),
         }
     }
@@ -251,33 +238,29 @@ impl Lowering<'_> {
         }
         taints
     }
-    /// Section 7: medians and sigma 0.2; one message in 10,000 takes 5 ms more.
     fn network(&mut self, written: &file::Network) -> plan::Network {
-        let spiky = |median: Duration| Distribution::Mixture {
-            weight: 0.9999,
-            first: Box::new(around(median, 0.2)),
-            second: Box::new(around(median + Duration::from_millis(5), 0.2)),
-        };
+        let preset = plan::Network::default();
         let path = |field: &str| format!("cluster.network.{field}");
         plan::Network {
-            same_machine: self.distribution_or(&written.same_machine, &path("sameMachine"), around(micros(20), 0.2)),
-            same_rack: self.distribution_or(&written.same_rack, &path("sameRack"), spiky(micros(50))),
-            same_zone: self.distribution_or(&written.same_zone, &path("sameZone"), spiky(micros(150))),
-            between_zones: self.distribution_or(&written.between_zones, &path("betweenZones"), spiky(micros(500))),
-            between_regions: self.distribution_or(&written.between_regions, &path("betweenRegions"), spiky(Duration::from_millis(30))),
-            loss: written.loss.map_or(1e-5, |loss| loss.0),
+            same_machine: self.distribution_or(&written.same_machine, &path("sameMachine"), preset.same_machine),
+            same_rack: self.distribution_or(&written.same_rack, &path("sameRack"), preset.same_rack),
+            same_zone: self.distribution_or(&written.same_zone, &path("sameZone"), preset.same_zone),
+            between_zones: self.distribution_or(&written.between_zones, &path("betweenZones"), preset.between_zones),
+            between_regions: self.distribution_or(&written.between_regions, &path("betweenRegions"), preset.between_regions),
+            loss: written.loss.map_or(preset.loss, |loss| loss.0),
         }
     }
     fn images(&mut self, written: &file::Images) -> plan::Images {
-        // Section 4: unpacking at 100-200 MB/s; median image 245 MB uncompressed, 0.4 of it compressed.
-        let default_size = written.default_size.map_or(100_000_000, |size| size.0);
-        let latency = around(Duration::from_millis(300), 0.3);
         let mut images = plan::Images {
-            registry_bandwidth: written.registry_bandwidth.map_or(1_250_000_000, |bandwidth| bandwidth.0),
-            registry_latency: self.distribution_or(&written.registry_latency, "cluster.images.registryLatency", latency),
-            unpack_rate: written.unpack_rate.map_or(150_000_000, |rate| rate.0),
+            registry_bandwidth: written.registry_bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0),
+            registry_latency: self.distribution_or(
+                &written.registry_latency,
+                "cluster.images.registryLatency",
+                presets::registry_latency(),
+            ),
+            unpack_rate: written.unpack_rate.map_or(presets::UNPACK_RATE, |rate| rate.0),
             sizes: BTreeMap::new(),
-            default_size,
+            default_size: written.default_size.map_or(presets::IMAGE_SIZE, |size| size.0),
             missing: Vec::new(),
             preloaded: Vec::new(),
         };
@@ -298,17 +281,16 @@ impl Lowering<'_> {
         }
         images
     }
-    /// Section 4: sandbox 250 ms, sigma 0.5; create and start 300 ms together, sigma 0.4. The others are our choice.
     fn runtime(&mut self, written: &file::Runtime) -> plan::Runtime {
-        let milli = Duration::from_millis;
+        let preset = plan::Runtime::default();
         let path = |field: &str| format!("cluster.runtime.{field}");
         plan::Runtime {
-            sandbox: self.distribution_or(&written.sandbox, &path("sandbox"), around(milli(250), 0.5)),
-            create: self.distribution_or(&written.create, &path("create"), around(milli(150), 0.4)),
-            start: self.distribution_or(&written.start, &path("start"), around(milli(150), 0.4)),
-            stop: self.distribution_or(&written.stop, &path("stop"), around(milli(50), 0.4)),
-            remove: self.distribution_or(&written.remove, &path("remove"), around(milli(50), 0.4)),
-            probe: self.distribution_or(&written.probe, &path("probe"), around(milli(5), 0.4)),
+            sandbox: self.distribution_or(&written.sandbox, &path("sandbox"), preset.sandbox),
+            create: self.distribution_or(&written.create, &path("create"), preset.create),
+            start: self.distribution_or(&written.start, &path("start"), preset.start),
+            stop: self.distribution_or(&written.stop, &path("stop"), preset.stop),
+            remove: self.distribution_or(&written.remove, &path("remove"), preset.remove),
+            probe: self.distribution_or(&written.probe, &path("probe"), preset.probe),
         }
     }
     /// The machine that load comes from unless a traffic source says otherwise: in the first zone, not a node.

@@ -21,11 +21,11 @@ use crate::models::distribution::Distribution;
 use crate::objects::{Key, Object};
 use topology::Topology;
 
-/// 100,000 nodes (mechanics.md, Limits).
+/// 100,000 nodes.
 const MAX_NODES: u64 = 100_000;
-/// 5 million pods (mechanics.md, Limits).
+/// 5 million pods.
 const MAX_PODS: u64 = 5_000_000;
-/// 100 virtual years (mechanics.md, Limits).
+/// 100 virtual years.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 36_525 * 864);
 
 pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded, Vec<InputError>> {
@@ -140,15 +140,9 @@ impl Lowering<'_> {
         self.errors.push(refine(InputError::new(&file, place, path, message)));
     }
     fn place(&self, path: &str) -> (String, Option<crate::manifest::Place>) {
-        use crate::manifest::{Step, Value};
         let mut node = &self.root;
         for step in parse_path(path).unwrap_or_default() {
-            let next = match (&node.value, &step) {
-                (Value::Map(_), Step::Key(key)) => node.get(key),
-                (Value::List(items), Step::Index(index)) => items.get(*index),
-                _ => None,
-            };
-            match next {
+            match node.child(&step) {
                 Some(inner) => node = inner,
                 None => break,
             }

@@ -1,4 +1,4 @@
-//! Score: nodes that have the pod's images already (upstream `plugins/imagelocality`; oracle/scheduler-semantics.md section 5).
+//! Score: nodes that have the pod's images already (upstream `plugins/imagelocality`).
 
 use super::{Cycle, MAX_SCORE, Plugin, PluginId, Score};
 use crate::base::Name;

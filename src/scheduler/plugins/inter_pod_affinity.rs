@@ -1,4 +1,4 @@
-//! Affinity and anti-affinity between pods (upstream `plugins/interpodaffinity`; oracle/scheduler-semantics.md section 6b).
+//! Affinity and anti-affinity between pods (upstream `plugins/interpodaffinity`).
 
 use std::borrow::Cow;
 

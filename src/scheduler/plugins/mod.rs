@@ -4,8 +4,8 @@
 //! for; hot ones add a form for the whole cluster over [`Columns`](super::columns::Columns) ([`Filter::filter_all`],
 //! [`Score::score_all`]). A test holds both equal. `dyn` costs a call a pod, not a node.
 //!
-//! Orders, weights and status codes are those of the default profile of v1.34 (oracle/scheduler-semantics.md section 0); volume plugins
-//! and DynamicResources skip themselves for pods without volumes and claims, which are all that is modelled.
+//! Orders, weights and status codes are those of the default profile of v1.34 (upstream `pkg/scheduler/apis/config/v1/default_plugins.go`);
+//! volume plugins and DynamicResources skip themselves for pods without volumes and claims, which are all that is modelled.
 
 mod image_locality;
 mod inter_pod_affinity;

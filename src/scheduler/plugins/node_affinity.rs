@@ -1,4 +1,4 @@
-//! `nodeSelector` and node affinity (upstream `plugins/nodeaffinity`; oracle/scheduler-semantics.md sections 3 and 5).
+//! `nodeSelector` and node affinity (upstream `plugins/nodeaffinity`).
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! Resources: what fits, and the two scores over what would be left (upstream `plugins/noderesources`; oracle/scheduler-semantics.md
-//! section 4).
+//! Resources: what fits, and the two scores over what would be left (upstream `plugins/noderesources`).
 
 use super::{Code, Cycle, Filter, MAX_SCORE, Plugin, PluginId, PreFilter, Score, Verdict};
 use crate::objects::{Node, Text};

@@ -1,5 +1,4 @@
-//! Topology spread constraints, and the default spreading of pods that have none (upstream `plugins/podtopologyspread`;
-//! oracle/scheduler-semantics.md sections 6c and 6d).
+//! Topology spread constraints, and the default spreading of pods that have none (upstream `plugins/podtopologyspread`).
 //!
 //! Counts come from the classes of pods, so that a cycle costs a step a node that has such pods, not a match a pod.
 

@@ -1,4 +1,4 @@
-//! Taints repel pods that do not tolerate them (upstream `plugins/tainttoleration`; oracle/scheduler-semantics.md sections 3 and 5).
+//! Taints repel pods that do not tolerate them (upstream `plugins/tainttoleration`).
 
 use super::{Cycle, Filter, Plugin, PluginId, PreFilter, Score, Verdict, normalize_to_largest};
 use crate::objects::{Taint, TaintEffect, Toleration};
