@@ -151,6 +151,27 @@ fn etcd_elects_a_leader_when_a_real_one_does() {
     assert_median_within("election of a new leader", &spans, 950, 1_700);
 }
 
+/// Recorded, on a busy machine: Ready 1.3 to 2.5 s after the start of the kubelet's process, terminating pods gone after 2.2 to 5.9 s. By
+/// the source: the process starts up; a second later it knows its node and asks for its pods; the next relist, up to a second later, lets
+/// them go.
+#[test]
+fn a_node_comes_back_as_a_real_one_does() {
+    let returns = for_seeds(seeds(OTHERS), |seed| {
+        let loss = r#"faults=[{"at":"2m","for":"390s","powerLoss":{"nodes":["worker-3"]}}]"#;
+        let record = play("node-failure", seed, &["duration=9m", "traffic=[]", "expectations=[]", loss], Options::default());
+        let back = Time::from_secs(120 + 390);
+        let is_ready =
+            |entry: &Entry| is_about(entry, Kind::Node) && matches!(&entry.fact.what, What::NodeReady { status, .. } if status == "True");
+        let is_gone = |entry: &Entry| is_about(entry, Kind::Pod) && matches!(entry.fact.what, What::Removed { .. });
+        let gone: Vec<Duration> = facts_after(&record, back, is_gone).map(|entry| entry.at - back).collect();
+        (first_after(&record, back, "return of the node", is_ready).at - back, gone)
+    });
+    let ready: Vec<Duration> = returns.iter().map(|(ready, _)| *ready).collect();
+    let gone: Vec<Duration> = returns.iter().flat_map(|(_, gone)| gone.clone()).collect();
+    assert_within("a returning node is Ready", &ready, 1_000, 2_500);
+    assert_within("its terminating pods are gone", &gone, 2_000, 5_900);
+}
+
 /// One node per ten seconds and zone gets the NoExecute taint (`node-eviction-rate` 0.1/s).
 #[test]
 fn the_nodes_of_a_lost_zone_are_tainted_one_every_ten_seconds() {
