@@ -33,6 +33,8 @@ fn ms(millis: u64) -> Time {
 #[derive(Clone, Copy)]
 enum Do {
     Dial,
+    /// With etcd's keep-alive.
+    DialAsEtcd,
     Say(u64),
     Close,
 }
@@ -64,6 +66,7 @@ impl Client {
                     self.done += 1;
                     match (*what, self.conn) {
                         (Do::Dial, _) => self.conn = Some(out.dial(SERVER, KeepAlive::HTTP2)),
+                        (Do::DialAsEtcd, _) => self.conn = Some(out.dial(SERVER, KeepAlive::ETCD_CLIENT)),
                         (Do::Say(id), Some(conn)) => {
                             let verb = Verb::CancelWatch { watch: id };
                             out.write(conn, Message::ApiRequest(Box::new(ApiRequest { id, verb })));
@@ -389,6 +392,24 @@ fn a_machine_without_power_is_silent_until_the_keep_alive_gives_up() {
     let log = setting(&script).fault(5_000, None, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
     // Last heard at 2.020 s; a ping 30 s later; no answer within 15 s.
     after_opening(&log, &["2.010s server request 1", "2.020s client answer 1", "47.020s client closed TimedOut"]);
+}
+
+#[test]
+fn tcp_gives_up_what_was_written_into_silence_ten_seconds_ago_where_the_socket_has_that_limit() {
+    let script = [(1_000, Do::DialAsEtcd), (8_000, Do::Say(1)), (9_000, Do::Say(3))];
+    let lost = setting(&script).fault(5_000, None, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    after_opening(&lost, &["18.000s client closed TimedOut"]);
+    let partition = setting(&script).fault(5_000, 30_000, cut(false, CLIENT_MACHINE, SERVER_MACHINE)).play();
+    assert!(partition.contains(&"18.000s client closed TimedOut".to_owned()), "{partition:#?}");
+    // What comes through in time has been acknowledged, and the next silence counts anew.
+    let healed = setting(&script).fault(5_000, 12_000, cut(false, CLIENT_MACHINE, SERVER_MACHINE)).play();
+    assert!(!healed.iter().any(|line| line.contains("closed")), "{healed:#?}");
+    // The kernel of a process that stands still acknowledges.
+    let paused = setting(&script).fault(5_000, 30_000, Fault::Pause(server())).play();
+    assert!(!paused.iter().any(|line| line.contains("closed")), "{paused:#?}");
+    // Nothing was written: only the keep-alive notices.
+    let idle = setting(&script[..1]).fault(5_000, None, Fault::PowerLoss(vec![SERVER_MACHINE])).play();
+    after_opening(&idle, &["41.020s client closed TimedOut"]);
 }
 
 #[test]

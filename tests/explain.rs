@@ -92,3 +92,19 @@ fn the_standby_manager_leads_because_the_leader_was_killed() {
         assert_explained(&record, leads.id, &["Leading", "Silent", "FaultInjected"]);
     });
 }
+
+/// With a third of its requests sent to a member that lost power, an API server can fail a leader twice in a row: some seeds lose a lead.
+#[test]
+fn who_leads_during_an_outage_does_so_because_of_it() {
+    let found = for_seeds(SEEDS, |seed| {
+        let sets = ["duration=4m", "traffic=[]", "expectations=[]"];
+        let record = play("zone-outage", seed, &sets, Options::default());
+        let begun = fault(&record, 0).at;
+        let leads: Vec<_> = facts_after(&record, begun, |entry| matches!(entry.fact.what, What::Leading)).collect();
+        for leader in &leads {
+            assert_explained(&record, leader.id, &["Leading", "Silent", "StoppedLeading", "Silent", "FaultInjected"]);
+        }
+        leads.len()
+    });
+    assert!(found.iter().any(|count| *count > 0), "a lead was lost in some run: {found:?}");
+}

@@ -138,7 +138,7 @@ fn the_standby_manager_takes_over_when_a_real_one_does() {
 }
 
 /// Recorded: writes fail for 0.95 to 2.64 s after SIGKILL, median 1.22 s. By the source: 1 to 2 s after the last heartbeat, which is up
-/// to 0.1 s old; the same again where the votes were split.
+/// to 0.1 s old; the same again where the votes were split, as they are twice in a row once in a hundred times.
 #[test]
 fn etcd_elects_a_leader_when_a_real_one_does() {
     let spans = for_seeds(seeds(OTHERS), |seed| {
@@ -147,21 +147,55 @@ fn etcd_elects_a_leader_when_a_real_one_does() {
         let begun = fault(&record, 0).at;
         first_after(&record, begun, "new leader of etcd", |entry| matches!(entry.fact.what, What::BecameLeader { .. })).at - begun
     });
-    assert_within("election of a new leader", &spans, 900, 4_200);
+    assert_within("election of a new leader", &spans, 900, 6_200);
     assert_median_within("election of a new leader", &spans, 950, 1_700);
+}
+
+/// Recorded, on a busy machine: Ready 1.3 to 2.5 s after the start of the kubelet's process, terminating pods gone after 2.2 to 5.9 s. By
+/// the source: the process starts up; a second later it knows its node and asks for its pods; the next relist, up to a second later, lets
+/// them go.
+#[test]
+fn a_node_comes_back_as_a_real_one_does() {
+    let returns = for_seeds(seeds(OTHERS), |seed| {
+        let loss = r#"faults=[{"at":"2m","for":"390s","powerLoss":{"nodes":["worker-3"]}}]"#;
+        let record = play("node-failure", seed, &["duration=9m", "traffic=[]", "expectations=[]", loss], Options::default());
+        let back = Time::from_secs(120 + 390);
+        let is_ready =
+            |entry: &Entry| is_about(entry, Kind::Node) && matches!(&entry.fact.what, What::NodeReady { status, .. } if status == "True");
+        let is_gone = |entry: &Entry| is_about(entry, Kind::Pod) && matches!(entry.fact.what, What::Removed { .. });
+        let gone: Vec<Duration> = facts_after(&record, back, is_gone).map(|entry| entry.at - back).collect();
+        (first_after(&record, back, "return of the node", is_ready).at - back, gone)
+    });
+    let ready: Vec<Duration> = returns.iter().map(|(ready, _)| *ready).collect();
+    let gone: Vec<Duration> = returns.iter().flat_map(|(_, gone)| gone.clone()).collect();
+    assert_within("a returning node is Ready", &ready, 1_000, 2_500);
+    assert_within("its terminating pods are gone", &gone, 2_000, 5_900);
 }
 
 /// One node per ten seconds and zone gets the NoExecute taint (`node-eviction-rate` 0.1/s).
 #[test]
 fn the_nodes_of_a_lost_zone_are_tainted_one_every_ten_seconds() {
-    let gaps = for_seeds(seeds(OTHERS), |seed| {
+    let outages = for_seeds(seeds(OTHERS), |seed| {
         let record = play("zone-outage", seed, &["duration=5m", "traffic=[]", "expectations=[]"], Options::default());
         let begun = fault(&record, 0).at;
         let tainted: Vec<Time> = facts_after(&record, begun, is_no_execute).map(|entry| entry.at).collect();
         assert_eq!(tainted.len(), 3, "seed {seed}: three nodes of the zone");
-        tainted.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>()
+        let leads =
+            |entry: &Entry| matches!(entry.fact.what, What::Leading) && entry.fact.subject.to_string().starts_with("controller-manager");
+        let leader_changes = facts_after(&record, begun, leads).count();
+        (leader_changes, tainted[0] - begun, tainted.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>())
     });
-    assert_within("between NoExecute taints", &gaps.concat(), 9_900, 15_200);
+    let gaps: Vec<Duration> = outages.iter().flat_map(|(_, _, gaps)| gaps.clone()).collect();
+    assert_within("between NoExecute taints", &gaps, 9_900, 15_200);
+    // The manager that leads is well, and so is the store's majority. Until TCP gives the dead member up, 10 s after the first write into
+    // it (grpc-go's TCP_USER_TIMEOUT), a third of an API server's requests to etcd hang, and while the dead member was the leader all do.
+    // Where the first of them is a renewal, and the read 5 s later meets the dead member too, the lead is lost, and the clocks of 50 s start
+    // anew when the lease has expired.
+    let (undisturbed, disturbed): (Vec<_>, Vec<_>) = outages.iter().partition(|(leader_changes, ..)| *leader_changes == 0);
+    let first = |outages: &[&(usize, Duration, Vec<Duration>)]| outages.iter().map(|(_, first, _)| *first).collect::<Vec<_>>();
+    assert_within("the first NoExecute taint under one manager", &first(&undisturbed), 40_000, 57_000);
+    assert!(disturbed.len() * 2 < outages.len(), "the lead was lost in {} of {} outages", disturbed.len(), outages.len());
+    assert_within("the first NoExecute taint under a new manager", &first(&disturbed), 61_000, 90_000);
 }
 
 /// Every expectation of a shipped scenario holds, whatever the seed.

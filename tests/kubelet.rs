@@ -374,6 +374,24 @@ fn after_a_power_loss_the_pod_gets_a_new_sandbox_and_its_containers_count_a_rest
 }
 
 #[test]
+fn a_kubelet_that_comes_back_starts_up_gets_to_know_its_node_and_only_then_ends_pods() {
+    let mut world = World::new(Behaviour::default());
+    world.put(web(|_| {}));
+    world.run(Time::from_secs(20));
+    world.engine.power_loss(world.now, NodeId(0));
+    world.delete("web");
+    let before = world.requests;
+    world.restart();
+    world.run(Time::from_millis(20_999));
+    assert_eq!(world.requests, before, "its process starts up for a second");
+    world.run(Time::from_millis(21_999));
+    assert!(world.requests > before && world.has("web"), "it looks for its pods a second after that");
+    world.run(Time::from_millis(23_100));
+    assert!(!world.has("web"), "the relist after that sees that nothing is left: {:?}", world.log);
+    assert!(matches!(world.seconds("web is gone")[..], [22 | 23]), "{:?}", world.log);
+}
+
+#[test]
 fn a_pod_that_is_removed_by_force_is_killed_locally() {
     let mut world = World::new(Behaviour::default());
     world.put(web(|_| {}));

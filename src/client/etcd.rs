@@ -5,6 +5,11 @@
 //! connection breaks, until the deadline. A mutation is sent once: when its answer is lost the outcome is unknown, and its sender gets
 //! `Timeout`, as at the deadline. All watches are on one member, as those of one client share one gRPC stream.
 //!
+//! A member whose machine is lost or cut off costs time: requests in turn go to it until the connection is given up, 10 s after the first
+//! write into it (`KeepAlive::ETCD_CLIENT`), and only then are those that may be repeated sent elsewhere. Within these 10 s a leader by
+//! Lease whose requests meet that member twice in a row (each waits 5 s) loses its lead though all around it is well; the real one does so
+//! too.
+//!
 //! Invariants: every `send` is answered once. A watch delivers each revision once and in order, across members: it goes on after the last
 //! revision that it delivered or that a progress notification covered.
 

@@ -191,6 +191,10 @@ impl LeaderElector {
     pub fn silent_holder(&self) -> Option<(Name, Duration)> {
         self.silent.clone()
     }
+    /// How long ago this elector last saw a record of its own: what a leader that lost its lease waited for.
+    pub fn since_renewal(&self, now: Time) -> Duration {
+        self.observed.as_ref().map_or(Duration::ZERO, |observed| now.since(observed.at))
+    }
     /// When `poll` or `wake` has something to do.
     pub fn deadline(&self) -> Time {
         let next = match self.state {
@@ -411,6 +415,7 @@ mod tests {
         store.down = true;
         // The renewal that fails first begins at 7 s.
         assert_eq!(run(&mut a, &mut store, secs(7), secs(60)), [(secs(17), Leadership::Lost)]);
+        assert_eq!(a.since_renewal(secs(17)), Duration::from_secs(12), "renewed at 5 s");
         assert!(!a.is_leading());
         assert_eq!((a.poll(secs(61)).is_none(), a.deadline()), (true, Time::NEVER));
     }

@@ -4,14 +4,15 @@
 //! It follows kube-controller-manager: informers and controllers start only after the lead is gained; losing the lead ends the process,
 //! which comes back as a candidate with nothing remembered (client-go `tools/leaderelection`, k/k `cmd/kube-controller-manager`). Each
 //! controller's client has a rate limiter of its own, as has leader election (k/k `cmd/kube-controller-manager/app/controllermanager.go`,
-//! `ClientBuilder.ClientOrDie`).
+//! `ClientBuilder.ClientOrDie`). Each life of the process stands for election under an identity of its own (host name and a new UUID,
+//! upstream): who lost the lead waits like any other until its old lease has expired.
 //!
 //! Invariant: no controller acts unless this manager leads and its cache has been complete once since it gained the lead.
 
 use super::adapter::{ErasedController, Order, OrderCause};
 use super::{Config, registry};
 use crate::base::random::Seed;
-use crate::base::{Cause, Duration, Map, Name, Stream, Time};
+use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
 use crate::client::{Cache, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Key, Kind, Stored};
 use crate::wire::api::Scope;
@@ -23,6 +24,9 @@ pub struct Manager {
     config: Config,
     replica: Replica,
     server: Address,
+    incarnation: Incarnation,
+    /// How often the lead was lost in this life of the actor.
+    losses: u32,
     identity: Name,
     stream: Stream,
     /// `None` before the first `Boot`.
@@ -74,8 +78,8 @@ struct Token {
 impl Manager {
     /// `stream` feeds election jitter and reflector back-off; the engine names it by the incarnation.
     pub fn new(config: Config, replica: Replica, server: Address, stream: Stream) -> Manager {
-        let identity = Name::from(Address::Manager(replica).to_string());
-        Manager { config, replica, server, identity, stream, life: None }
+        let incarnation = Incarnation::default();
+        Manager { config, replica, server, incarnation, losses: 0, identity: Name::default(), stream, life: None }
     }
     pub fn is_leading(&self) -> bool {
         self.life.as_ref().is_some_and(|life| life.term.is_some())
@@ -92,6 +96,7 @@ impl Manager {
     fn become_candidate(&mut self, now: Time, out: &mut Outbox) {
         let seed = Seed(self.stream.next_u64());
         let timings = self.config.leader;
+        self.identity = identity(self.replica, self.incarnation, self.losses);
         let elector = LeaderElector::new(
             LeaderConfig {
                 lease: Key::new(Kind::Lease, "kube-system", "kube-controller-manager"),
@@ -129,10 +134,15 @@ impl Manager {
     }
 
     fn lose(&mut self, now: Time, out: &mut Outbox) {
+        let mut life = self.life.take();
+        let since = life.as_ref().map_or(Duration::ZERO, |life| life.elector.since_renewal(now));
+        let silent = What::Silent { of: Subject::Actor(self.server), since };
+        out.record(Fact { subject: self.subject(), what: silent });
         out.record(Fact { subject: self.subject(), what: What::StoppedLeading });
-        if let Some(mut life) = self.life.take() {
+        self.losses += 1;
+        if let Some(life) = &mut life {
             life.election.stop(out);
-            if let Some(mut term) = life.term {
+            if let Some(term) = &mut life.term {
                 term.session.stop(out);
             }
         }
@@ -170,12 +180,24 @@ impl Manager {
     }
 }
 
+/// Another for each life, and for each time that the lead was lost in it: who holds the lease under this name has it.
+fn identity(replica: Replica, incarnation: Incarnation, losses: u32) -> Name {
+    Name::from(format!("{}_{incarnation}.{losses}", Address::Manager(replica)))
+}
+
+/// Whose identity this is.
+fn holder_of(identity: &str) -> Option<Address> {
+    let (number, _) = identity.strip_prefix("controller-manager-")?.split_once('_')?;
+    number.parse().ok().map(|number| Address::Manager(Replica(number)))
+}
+
 impl Actor for Manager {
     type Message = ClientMessage;
 
     fn step(&mut self, now: Time, input: Input<ClientMessage>, out: &mut Outbox) {
         let (mut votes, mut outputs) = (Vec::new(), Vec::new());
-        if let Input::Boot(_) = input {
+        if let Input::Boot(boot) = input {
+            self.incarnation = boot.incarnation;
             self.become_candidate(now, out);
         } else {
             let Some(life) = &mut self.life else { return };
@@ -223,11 +245,7 @@ impl Life {
 impl Predecessor {
     /// The engine replaces the cause of this fact by the fault behind the silence.
     fn silence(&self, now: Time) -> What {
-        let number = self.identity.strip_prefix("controller-manager-").and_then(|number| number.parse().ok());
-        let of = match number {
-            Some(number) => Subject::Actor(Address::Manager(Replica(number))),
-            None => Subject::Place(self.identity.clone()),
-        };
+        let of = holder_of(&self.identity).map_or_else(|| Subject::Place(self.identity.clone()), Subject::Actor);
         What::Silent { of, since: now.since(self.renewed) }
     }
 }

@@ -206,7 +206,10 @@ fn merge(present: &Object, new: &Object, part: Part) -> Object {
     };
     match (&mut merged, present, new) {
         (Object::Deployment(merged), Object::Deployment(present), Object::Deployment(new)) => match part {
-            Part::Status => merged.status = new.status.clone(),
+            Part::Status => {
+                merged.status = new.status.clone();
+                merged.meta.annotations = new.meta.annotations.clone();
+            }
             Part::Main => {
                 merged.status = present.status.clone();
                 merged.meta.generation += u64::from(merged.spec != present.spec);

@@ -22,6 +22,8 @@ pub struct Recorder {
     of_revision: Map<Revision, FactId>,
     /// Whom a silent party's name means.
     parties: Map<Name, Address>,
+    /// Who gave up the lead, and has not had it since: the fact that says so.
+    stood_down: Map<Address, Cause>,
     /// By `MachineId`.
     machines: Vec<Name>,
     fault_facts: Vec<Cause>,
@@ -64,6 +66,15 @@ impl Recorder {
     pub fn record(&mut self, at: Time, id: FactId, cause: Cause, fact: Fact) {
         debug_assert!(self.facts.last().is_none_or(|last| last.id < id && last.at <= at), "fact {id} is out of order");
         self.count(&fact);
+        match (&fact.what, &fact.subject) {
+            (What::StoppedLeading, Subject::Actor(address)) => {
+                self.stood_down.insert(*address, Cause::fact(id));
+            }
+            (What::Leading, Subject::Actor(address)) => {
+                self.stood_down.remove(address);
+            }
+            _ => {}
+        }
         let cause = self.resolve(cause);
         let entry = Entry { id, at, cause, fact };
         self.buffer.clear();
@@ -96,7 +107,7 @@ impl Recorder {
     pub fn stands_for(&mut self, revision: Revision, fact: FactId) {
         self.of_revision.insert(revision, fact);
     }
-    /// The fault behind a party's silence.
+    /// What is behind a party's silence: that it stood down, if that is why it does not lead any more; else a fault.
     pub fn silence(&self, of: &Subject, now: Time, host: &impl Host) -> Cause {
         let address = match of {
             Subject::Actor(address) => Some(*address),
@@ -104,7 +115,10 @@ impl Recorder {
             Subject::Place(name) => self.parties.get(name).copied(),
             Subject::Run => None,
         };
-        address.map_or(Cause::NONE, |address| host.silenced_by(now, address))
+        address.map_or(Cause::NONE, |address| {
+            let stood_down = self.stood_down.get(&address).copied().unwrap_or_default();
+            stood_down.or(host.silenced_by(now, address))
+        })
     }
 
     pub fn fault_began(&mut self, number: usize, plan: &FaultPlan, cause: Cause) {

@@ -35,6 +35,8 @@ pub(super) struct Worker {
     pub relist_at: Time,
     /// Terminating: when the grace period is over.
     pub grace_until: Time,
+    /// Terminated: the relist that sees that nothing is left of the pod. Before it, its object stays.
+    pub settles_at: Time,
     /// A status patch or the final delete is with the server.
     pub reporting: bool,
     /// The version that the last report was about.
@@ -244,6 +246,7 @@ impl Worker {
             retry_at: Time::NEVER,
             relist_at: Time::NEVER,
             grace_until: Time::NEVER,
+            settles_at: Time::ZERO,
             reporting: false,
             reported_on: Revision::ZERO,
             report_at: Time::NEVER,
@@ -312,7 +315,8 @@ impl Worker {
             (Stage::Sync, Some(seconds)) => self.started_at + Duration::from_secs(seconds),
             _ => Time::NEVER,
         };
-        containers.min(self.retry_at).min(self.relist_at).min(self.report_at).min(active)
+        let settles = if self.settles_at > now { self.settles_at } else { Time::NEVER };
+        containers.min(self.retry_at).min(self.relist_at).min(self.report_at).min(settles).min(active)
     }
     /// Whose behaviour the pod's containers have: the deployment's, the owner's, or its own.
     pub fn identity(&self) -> PodIdentity {

@@ -38,6 +38,9 @@ pub(super) struct Pods {
     synced: bool,
     registered: bool,
     begun: bool,
+    booted: Time,
+    /// When pods are first looked at, once that is known.
+    begin_at: Time,
 }
 
 impl Pods {
@@ -56,13 +59,15 @@ impl Pods {
             synced: false,
             registered: false,
             begun: false,
+            booted: now,
+            begin_at: Time::NEVER,
         }
     }
     pub fn admitted(&self) -> impl Iterator<Item = &Pod> {
         self.workers.values().filter(|worker| worker.admitted && worker.stage != Stage::Terminated).map(Worker::pod)
     }
     pub fn deadline(&self) -> Time {
-        self.deadline
+        self.deadline.min(self.begin_at)
     }
     pub fn images(&self) -> Vec<NodeImage> {
         self.shared.images.listed()
@@ -76,12 +81,21 @@ impl Pods {
         self.begin(env);
     }
     /// Pods are looked at when the engine has been listed, the node is registered and the API has said which pods are here: first all
-    /// of them in order of creation, since admission counts.
+    /// of them in order of creation, since admission counts. A kubelet that comes back looks each `node_sync_period` from its start whether
+    /// it knows its node, and first asks for its pods then.
     fn begin(&mut self, env: &mut Env) {
         if self.begun || !self.synced || !self.registered || self.found.is_none() {
             return;
         }
+        if !self.shared.first_life {
+            let period = env.config.node_sync_period;
+            self.begin_at = self.begin_at.min(env.now.next_tick(self.booted + period, period));
+            if env.now < self.begin_at {
+                return;
+            }
+        }
         self.begun = true;
+        self.begin_at = Time::NEVER;
         let (sandboxes, containers) = self.found.take().expect("just checked");
         let mut pods: Vec<Stored> = env.session.cache().list(Kind::Pod).map(|(_, stored)| stored.clone()).collect();
         pods.sort_by_key(|stored| (stored.object.meta().creation_timestamp, stored.object.key()));
@@ -103,11 +117,10 @@ impl Pods {
         let mut worker = Worker::new(stored, env.now);
         env.out.because(worker.cause);
         worker.adopt(sandbox, containers);
-        if worker.is_api_terminal() {
-            worker.stage = if worker.sandbox == Sandbox::None { Stage::Terminated } else { Stage::Terminating };
+        let (nothing_runs, deleting) = (worker.sandbox == Sandbox::None, worker.pod().meta.is_deleting());
+        if worker.is_api_terminal() || (nothing_runs && deleting) {
+            worker.stage = if nothing_runs && !deleting { Stage::Terminated } else { Stage::Terminating };
             worker.grace_until = env.now;
-        } else if worker.pod().meta.is_deleting() && worker.sandbox == Sandbox::None {
-            worker.stage = Stage::Terminated;
         } else {
             match self.shared.admitted.admit(worker.pod(), env.shape, &env.shape.labels) {
                 Ok(()) => worker.admitted = true,
@@ -285,6 +298,10 @@ impl Pods {
 
     /// What is due by the clock.
     pub fn wake(&mut self, env: &mut Env) {
+        if self.begin_at <= env.now {
+            env.out.because(Cause::NONE);
+            self.begin(env);
+        }
         while let Some((_, uid)) = self.timers.first().filter(|(at, _)| *at <= env.now).cloned() {
             let worker = self.workers.get_mut(&uid).expect("a timer is a worker's");
             env.out.because(worker.cause);

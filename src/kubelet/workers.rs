@@ -454,6 +454,8 @@ impl Worker {
                 self.see(shared, false, env);
                 self.stage = Stage::Terminated;
                 self.relist_at = Time::NEVER;
+                // The worker's last sync waits for a relist that began after the one before it ended (`pod_workers.go`, GetNewerThan).
+                self.settles_at = (env.now + Duration::from_nanos(1)).next_tick(shared.relist_origin, env.config.pleg_relist_period);
                 if self.admitted {
                     shared.admitted.release(self.pod());
                     // The verdict of one who was admitted stays in the status.
@@ -477,7 +479,7 @@ impl Worker {
             self.reporting = true;
             self.reported_on = self.stored.revision;
             env.send(0, Verb::Patch { key, patch, part: Part::Status }, Token::PodStatus(uid));
-        } else if self.stage == Stage::Terminated && pod.meta.is_deleting() {
+        } else if self.stage == Stage::Terminated && pod.meta.is_deleting() && self.settles_at <= env.now {
             let options = DeleteOptions { grace_period_seconds: Some(0), uid: Some(uid.clone()), ..DeleteOptions::default() };
             self.reporting = true;
             env.send(0, Verb::Delete { key, options }, Token::PodDelete(uid));

@@ -206,6 +206,10 @@ overrides! {
         image_pull_max_backoff: Span => image_pull_max_backoff,
         /// One image pull at a time on a node. Default true.
         serialize_image_pulls: bool => serialize_image_pulls,
+        /// How long a kubelet's process takes until it is at work when its node or it comes back. Default 1s.
+        start_up_time: Span => start_up_time,
+        /// How often a kubelet that comes back looks whether it knows its node and may ask for its pods. Default 1s.
+        node_sync_period: Span => node_sync_period,
     }
 }
 overrides! {

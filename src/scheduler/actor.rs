@@ -42,6 +42,7 @@ enum Token {
 pub struct Scheduler {
     config: Config,
     replica: Replica,
+    server: Address,
     /// How often the lead was lost in this life of the process.
     losses: u32,
     incarnation: Incarnation,
@@ -74,6 +75,7 @@ impl Scheduler {
             queue: SchedulingQueue::new(delays(&config), Time::ZERO),
             sampling: Sampling { percentage: config.percentage_of_nodes_to_score, next: 0 },
             replica,
+            server,
             losses: 0,
             incarnation: Incarnation::default(),
             session: Session::new(session_config, session),
@@ -199,6 +201,8 @@ impl Scheduler {
                 out.record(Fact { subject, what: What::Leading });
             }
             Leadership::Lost => {
+                let silent = What::Silent { of: Subject::Actor(self.server), since: self.elector.since_renewal(now) };
+                out.record(Fact { subject: subject.clone(), what: silent });
                 out.record(Fact { subject, what: What::StoppedLeading });
             }
         }

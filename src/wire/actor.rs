@@ -90,21 +90,31 @@ pub enum CloseReason {
 }
 
 /// How soon this side of a connection notices a silent peer: a check each `interval` without traffic, dead when none is answered within
-/// `timeout`. Computed by the host, never ticked.
+/// `timeout`; and dead when its peer's machine does not acknowledge what was written within `unacknowledged`. Computed by the host, never
+/// ticked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepAlive {
     pub interval: Duration,
     pub timeout: Duration,
+    /// TCP_USER_TIMEOUT. Zero: the kernel's own limit (some 15 minutes: net.ipv4.tcp_retries2), which no connection here lives to see.
+    pub unacknowledged: Duration,
 }
 
 impl KeepAlive {
     /// client-go's HTTP/2 health check: 30 s + 15 s (golang.org/x/net/http2 ReadIdleTimeout and PingTimeout, apimachinery
     /// `util/net/http.go`).
-    pub const HTTP2: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(15) };
-    /// kube-apiserver to etcd: 30 s + 10 s (apiserver `storage/storagebackend/factory/etcd3.go`).
-    pub const ETCD_CLIENT: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
+    pub const HTTP2: KeepAlive = KeepAlive::of(30, 15);
+    /// kube-apiserver to etcd: 30 s + 10 s (apiserver `storage/storagebackend/factory/etcd3.go`), and since grpc-go makes the keep-alive's
+    /// time-out the socket's TCP_USER_TIMEOUT too (gRPC proposal A18), a busy connection to a lost machine ends 10 s after the first write
+    /// into it.
+    pub const ETCD_CLIENT: KeepAlive = KeepAlive { unacknowledged: Duration::from_secs(10), ..KeepAlive::of(30, 10) };
     /// etcd's peer streams: a read time-out of 5 s (etcd `server/etcdserver/api/rafthttp/peer.go`, ConnReadTimeout).
-    pub const ETCD_PEER: KeepAlive = KeepAlive { interval: Duration::ZERO, timeout: Duration::from_secs(5) };
+    pub const ETCD_PEER: KeepAlive = KeepAlive::of(0, 5);
+
+    /// Seconds; with the kernel's own limit.
+    pub const fn of(interval: u64, timeout: u64) -> KeepAlive {
+        KeepAlive { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout), unacknowledged: Duration::ZERO }
+    }
 }
 
 /// All that an actor can ask of the world. What has an answer is answered by a later input; nothing is synchronous.

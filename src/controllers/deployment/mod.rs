@@ -24,7 +24,7 @@ use crate::base::{Duration, Time};
 use crate::client::{Cache, Change};
 use crate::objects::workload::{DeploymentStatus, StrategyKind};
 use crate::objects::{Condition, Conditions, Deployment, Key, Kind, Object, ReplicaSet, Stored};
-use crate::wire::api::{DeleteOptions, Part, Patch, Reason, Verb};
+use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
 
 /// See the module.
 pub struct DeploymentController {
@@ -139,10 +139,8 @@ impl DeploymentController {
                             out.send(Verb::Create { object: Arc::new(Object::ReplicaSet(*set)) });
                             return Outcome::Await(Progress::Created(view));
                         }
-                        revision::NewSet::Write(writes) => {
-                            for write in writes {
-                                out.send(write);
-                            }
+                        revision::NewSet::Write(write) => {
+                            out.send(write);
                             return Outcome::Await(Progress::Then(view, Stage::Scale));
                         }
                         revision::NewSet::AsItShouldBe => stage = Stage::Scale,
@@ -294,11 +292,9 @@ impl Controller for DeploymentController {
                 Some(created) => {
                     view.learn(created);
                     match revision::announce_created(&view, created, now) {
-                        writes if writes.is_empty() => self.advance(now, Stage::Scale, view, cache, out),
-                        writes => {
-                            for write in writes {
-                                out.send(write);
-                            }
+                        None => self.advance(now, Stage::Scale, view, cache, out),
+                        Some(write) => {
+                            out.send(write);
                             Outcome::Await(Progress::Then(view, Stage::Scale))
                         }
                     }
@@ -355,12 +351,6 @@ fn deployment_key(view: &View) -> Key {
 fn status_write(view: &View, status: DeploymentStatus) -> Verb {
     let deployment = Deployment { status, ..view.deployment().clone() };
     Verb::Update { object: Arc::new(Object::Deployment(deployment)), part: Part::Status, revision: Some(view.deployment.revision) }
-}
-
-/// A patch of one annotation, whatever else has changed meanwhile.
-fn annotation_patch(key: Key, name: &str, value: &str) -> Verb {
-    let patch = Patch::Merge(serde_json::json!({ "metadata": { "annotations": { name: value } } }));
-    Verb::Patch { key, patch, part: Part::Main }
 }
 
 /// Replaces the condition unless status and reason stay the same (`SetDeploymentCondition`).

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::super::ownership::annotation_number;
 use super::status::has_progress_deadline;
-use super::{View, annotation_patch, scaling, set_condition, status, status_write};
+use super::{View, scaling, set_condition, status};
 use crate::base::digest::fnv32a;
 use crate::base::{Name, Time};
 use crate::objects::workload::ReplicaSetSpec;
 use crate::objects::{
-    Conditions, Deployment, Key, Kind, LabelSelector, Meta, Object, OwnerReference, PodTemplate, ReplicaSet, Shared, Stored,
+    Condition, Conditions, Deployment, Key, Kind, LabelSelector, Meta, Object, OwnerReference, PodTemplate, ReplicaSet, Shared, Stored,
 };
 use crate::wire::api::{Part, Verb};
 
@@ -30,8 +30,8 @@ const NOT_COPIED: [&str; 6] = [
 #[derive(Debug)]
 pub(super) enum NewSet {
     AsItShouldBe,
-    /// These writes to it or to the Deployment.
-    Write(Vec<Verb>),
+    /// This write to it or to the Deployment.
+    Write(Verb),
     Create(Box<ReplicaSet>),
 }
 
@@ -78,43 +78,36 @@ pub(super) fn new_set(view: &View, may_create: bool, now: Time) -> NewSet {
     wanted.spec.min_ready_seconds = deployment.spec.min_ready_seconds;
     if wanted != *set {
         let object = Arc::new(Object::ReplicaSet(wanted));
-        return NewSet::Write(vec![Verb::Update { object, part: Part::Main, revision: Some(stored.revision) }]);
+        return NewSet::Write(Verb::Update { object, part: Part::Main, revision: Some(stored.revision) });
     }
-    // The status first: the patch changes the revision that the status write names.
-    let mut writes = Vec::new();
-    if has_progress_deadline(deployment) && deployment.status.conditions.get("Progressing").is_none() {
-        let mut found = deployment.status.clone();
-        set_condition(&mut found.conditions, status::progressing(true, "FoundNewReplicaSet", now));
-        writes.push(status_write(view, found));
+    let found = deployment.status.conditions.get("Progressing").is_none().then(|| status::progressing(true, "FoundNewReplicaSet", now));
+    match announce(view, &set.meta, found) {
+        Some(write) => NewSet::Write(write),
+        None => NewSet::AsItShouldBe,
     }
-    writes.extend(announce(view, &set.meta));
-    if writes.is_empty() { NewSet::AsItShouldBe } else { NewSet::Write(writes) }
 }
 
-/// The Deployment bears the revision of its new set. Upstream writes it with the status; here it is a patch of its own.
-fn announce(view: &View, new: &Meta) -> Vec<Verb> {
-    let wanted = new.annotation(REVISION);
-    match wanted {
-        Some(revision) if view.deployment().meta.annotation(REVISION) != wanted => {
-            vec![annotation_patch(view.deployment.object.key(), REVISION, revision)]
-        }
-        _ => Vec::new(),
+/// The Deployment bears the revision of its new set, and says what has become of it: one write of its status, which takes annotations too
+/// (k/k `pkg/registry/apps/deployment/strategy.go`). `None` if it says all that already.
+fn announce(view: &View, new: &Meta, condition: Option<Condition>) -> Option<Verb> {
+    let known = view.deployment();
+    let mut told = known.clone();
+    if let Some(condition) = condition.filter(|_| has_progress_deadline(known)) {
+        set_condition(&mut told.status.conditions, condition);
     }
+    if let Some(revision) = new.annotation(REVISION).filter(|revision| known.meta.annotation(REVISION) != Some(revision)) {
+        told.meta.annotations.update(|annotations| drop(annotations.insert(REVISION.into(), revision.clone())));
+    }
+    (told != *known).then(|| Verb::Update {
+        object: Arc::new(Object::Deployment(told)),
+        part: Part::Status,
+        revision: Some(view.deployment.revision),
+    })
 }
 
 /// What the Deployment is told once its new set is created.
-pub(super) fn announce_created(view: &View, created: &Stored, now: Time) -> Vec<Verb> {
-    let deployment = view.deployment();
-    let mut writes = Vec::new();
-    if has_progress_deadline(deployment) {
-        let mut told = deployment.status.clone();
-        set_condition(&mut told.conditions, status::progressing(true, "NewReplicaSetCreated", now));
-        if told != deployment.status {
-            writes.push(status_write(view, told));
-        }
-    }
-    writes.extend(announce(view, created.object.meta()));
-    writes
+pub(super) fn announce_created(view: &View, created: &Stored, now: Time) -> Option<Verb> {
+    announce(view, created.object.meta(), Some(status::progressing(true, "NewReplicaSetCreated", now)))
 }
 
 /// Copies the Deployment's annotations and sets the revision if it is newer.

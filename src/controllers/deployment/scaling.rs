@@ -84,6 +84,10 @@ pub(super) fn rolling(view: &View) -> Vec<(usize, u64)> {
 
 /// First replicas of old sets that are not available, then others as far as availability allows; oldest set first
 /// (`reconcileOldReplicaSets`).
+///
+/// A set that shows more available replicas than it wants has a status from before its last scale-down: its surplus is gone already. While
+/// one does, nothing is scaled (upstream's "invalid request to scale down" in `cleanupUnhealthyReplicas`, whose error is dropped): else
+/// the same pods would be counted twice, and too few be left.
 fn shrink_old(view: &View, new: usize) -> Vec<(usize, u64)> {
     let deployment = view.deployment();
     let mut old: Vec<usize> = (0..view.sets.len()).filter(|at| *at != new && spec_replicas(set(view, *at)) > 0).collect();
@@ -97,14 +101,20 @@ fn shrink_old(view: &View, new: usize) -> Vec<(usize, u64)> {
     if unhealthy == 0 {
         return Vec::new();
     }
+    let mut outdated = false;
     for (at, size) in &mut sizes {
-        let gone = size.saturating_sub(set(view, *at).status.available_replicas).min(unhealthy);
+        let available = set(view, *at).status.available_replicas;
+        outdated |= unhealthy > 0 && available > *size;
+        if outdated {
+            break;
+        }
+        let gone = (*size - available).min(unhealthy);
         *size -= gone;
         unhealthy -= gone;
     }
     let available: u64 =
         sizes.iter().map(|(at, _)| set(view, *at).status.available_replicas).sum::<u64>() + newest.status.available_replicas;
-    let mut surplus = available.saturating_sub(min_available);
+    let mut surplus = if outdated { 0 } else { available.saturating_sub(min_available) };
     for (_, size) in &mut sizes {
         let gone = surplus.min(*size);
         *size -= gone;

@@ -89,6 +89,8 @@ fn a_new_deployment_gets_a_set_and_its_pods() {
     assert_eq!((status.replicas, status.updated_replicas, status.available_replicas), (10, 10, 10));
     assert!(status.conditions.is_true("Available"));
     assert_eq!(status.conditions.get("Progressing").unwrap().reason, "NewReplicaSetAvailable");
+    // The revision goes with the status, in the same write.
+    assert!(!world.requests.iter().any(|(_, verb)| matches!(verb, Verb::Patch { .. })), "{:?}", world.requests);
     // The spec of the template is shared by all pods.
     assert!(world.pods().iter().all(|(_, pod)| pod.spec.ptr_eq(&set.spec.template.spec)));
 }
@@ -106,6 +108,30 @@ fn a_rolling_update_of_10_keeps_8_available_and_wants_at_most_13() {
     assert_eq!(sizes, [0, 10]);
     let revision = world.cache.deployment(&web()).unwrap().meta.annotation("deployment.kubernetes.io/revision").cloned();
     assert_eq!(revision, Some("2".into()));
+}
+
+/// The status of a ReplicaSet is late when its controller waits for its client's limit.
+#[test]
+fn an_old_set_that_still_shows_pods_which_it_no_longer_wants_is_not_scaled_down_for_them_again() {
+    let mut world = world(deployment(10));
+    roll_out(&mut world);
+    world.now += Duration::from_secs(1);
+    edit(&mut world, |deployment| deployment.spec.template = template("v2"));
+    // (wanted, shown as available) of the old and of the new set.
+    let scaled = |old: (u64, u64), new: (u64, u64)| -> Vec<u64> {
+        let mut view = View { deployment: world.cache.get(&web()).unwrap().clone(), sets: Vec::new() };
+        for mut set in sets(&world) {
+            let (wanted, available) = if set.spec.template.spec.containers[0].image == "v1" { old } else { new };
+            set.spec.replicas = Some(wanted);
+            set.status.available_replicas = available;
+            let stored = world.cache.get(&Key::new(Kind::ReplicaSet, "default", &set.meta.name)).unwrap().clone();
+            view.sets.push(Stored { object: Arc::new(set.into()), ..stored });
+        }
+        scaling::rolling(&view).into_iter().map(|(_, replicas)| replicas).collect()
+    };
+    assert_eq!(scaled((7, 7), (6, 2)), [6], "nine are available, eight must be");
+    assert_eq!(scaled((7, 8), (6, 2)), [0; 0], "the tenth that it seems to have is being deleted");
+    assert_eq!(scaled((7, 8), (5, 2)), [6], "the new one may grow meanwhile");
 }
 
 #[test]

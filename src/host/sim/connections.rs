@@ -1,8 +1,9 @@
 //! Connections: streams between processes, first in first out, over links that delay and may be cut.
 //!
 //! A process that dies resets its connections one network delay later. A machine that dies or is cut off says nothing: the peer learns it
-//! by its own keep-alive, which is computed when silence begins, never ticked. What is written into silence waits here and goes on its
-//! way, as TCP's retransmission would send it, when the silence ends in time.
+//! by its own keep-alive, which is computed when silence begins, never ticked, or by TCP, where a connection has a limit for what it writes
+//! without an acknowledgement. What is written into silence waits here and goes on its way, as TCP's retransmission would send it, when the
+//! silence ends in time.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub type Side = usize;
 const HELD_MAX: usize = 4096;
 
 /// What an accepted connection does about a silent peer: Go's server default, TCP keep-alives each 15 s, nine unanswered ones are too many.
-pub const ACCEPTED_KEEP_ALIVE: KeepAlive = KeepAlive { interval: Duration::from_secs(15), timeout: Duration::from_secs(135) };
+pub const ACCEPTED_KEEP_ALIVE: KeepAlive = KeepAlive::of(15, 135);
 
 /// One end of a connection.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct End {
     pub held: Vec<(Cause, Message)>,
     /// When the first of `held` was written.
     pub held_since: Time,
+    /// When it wrote the first thing that its peer's machine has not acknowledged.
+    pub unacknowledged: Option<Time>,
     /// Its peer was told that it is blocked.
     pub blocked: bool,
     /// A keep-alive check of this end is in the queue.
@@ -77,6 +80,7 @@ impl Connections {
             last_arrival: Time::ZERO,
             held: Vec::new(),
             held_since: Time::ZERO,
+            unacknowledged: None,
             blocked: false,
             checking: false,
             heard: Time::ZERO,
@@ -150,6 +154,11 @@ impl End {
     /// When it gives up if it hears nothing more.
     pub fn gives_up(&self, now: Time) -> Time {
         self.heard.max(self.last_arrival.min(now)) + self.keep_alive.interval + self.keep_alive.timeout
+    }
+    /// It writes into silence: when TCP gives up, if this is the first thing and there is a limit.
+    pub fn begin_to_wait(&mut self, now: Time) -> Option<Time> {
+        let first = self.unacknowledged.replace(self.unacknowledged.unwrap_or(now)).is_none();
+        (first && self.keep_alive.unacknowledged != Duration::ZERO).then(|| now + self.keep_alive.unacknowledged)
     }
     /// Its checks are TCP's, which the kernel of a process that stands still answers.
     pub fn asks_the_kernel(&self) -> bool {

@@ -27,7 +27,7 @@ use crate::models::network::{Links, Place};
 use crate::models::registry::{PullResult, Registry};
 use crate::models::workload::Workloads;
 use crate::proxy::{EndpointLog, NodeTable};
-use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId};
+use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId, Member, Server};
 
 use connections::{Connections, EndState};
 use holds::{Hold, Holds};
@@ -51,6 +51,8 @@ mod what {
     pub const BALANCER: u32 = 7;
     /// `which`: machine + 2^32 * number of the fault; an orderly restart is over.
     pub const BOOTED: u32 = 8;
+    /// `which`: connection * 2 + side.
+    pub const UNACKNOWLEDGED: u32 = 9;
 }
 
 /// A process, as the machine sees it.
@@ -292,6 +294,7 @@ impl Host for SimHost {
     fn wake(&mut self, now: Time, event: HostEvent, cause: Cause, queue: &mut Queue) {
         match event.what {
             what::KEEP_ALIVE => self.check_keep_alive(now, Conn(event.which / 2), (event.which % 2) as usize, queue),
+            what::UNACKNOWLEDGED => self.check_unacknowledged(now, Conn(event.which / 2), (event.which % 2) as usize, queue),
             what::DIAL_AGAIN => self.dial_again(now, Conn(event.which), queue),
             what::SERVED => self.served(now, Conn(event.which), cause, queue),
             what::ENGINE => self.wake_engine(now, MachineId(event.which as u32), queue),
@@ -349,9 +352,20 @@ impl Host for SimHost {
     }
 
     fn silenced_by(&self, now: Time, address: Address) -> Cause {
-        let Some(process) = self.processes.get(&address) else { return Cause::NONE };
+        let any = |addresses: &mut dyn Iterator<Item = Address>| {
+            addresses.map(|address| self.silenced_by(now, address)).find(|cause| !cause.is_none()).unwrap_or_default()
+        };
+        let Some(process) = self.processes.get(&address) else {
+            let servers = 1..=self.plan.api_servers.len() as u16;
+            return if address == Address::ApiBalancer { any(&mut servers.map(|n| Address::Api(Server(n)))) } else { Cause::NONE };
+        };
         let machine = &self.machines[process.machine.0 as usize];
         let cut = self.links.cut_around(process.machine).unwrap_or_default();
-        process.holds.cause(now).or(machine.holds.cause(now)).or(cut)
+        let own = process.holds.cause(now).or(machine.holds.cause(now)).or(cut);
+        match address {
+            // A server that is well and does not answer waits for a member of etcd.
+            Address::Api(_) if own.is_none() => any(&mut (1..=self.plan.etcd.len() as u16).map(|n| Address::Etcd(Member(n)))),
+            _ => own,
+        }
     }
 }

@@ -162,8 +162,12 @@ impl SimHost {
         let (here, there) = (connection.ends[side].machine, connection.ends[peer].machine);
         let (to, state) = (connection.ends[peer].address, connection.ends[peer].state);
         if let Some(silence) = self.mute(here, there, to) {
+            let patience = self.connections.get(conn).expect("it is there").ends[side].begin_to_wait(now);
             if self.hold(now, conn, peer, silence, cause, message) {
                 self.push_input(queue, now, from, Input::Blocked(conn), silence);
+            }
+            if let Some(limit) = patience {
+                self.push_host(queue, limit, what::UNACKNOWLEDGED, conn.0 * 2 + side as u64, silence);
             }
             self.watch_silence(now, conn, queue);
             return;
@@ -391,10 +395,25 @@ impl SimHost {
             return;
         }
         let reason = if mute.is_none() { CloseReason::Reset } else { CloseReason::TimedOut };
-        if let Some(connection) = self.connections.get(conn) {
-            connection.ends[side].closing = true;
+        self.give_up(now, conn, side, reason, queue);
+    }
+
+    /// Has the other machine acknowledged in time what this end wrote? The kernel of a process that stands still does.
+    pub(super) fn check_unacknowledged(&mut self, now: Time, conn: Conn, side: Side, queue: &mut Queue) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        let end = &connection.ends[side];
+        let (here, there) = (end.machine, connection.ends[1 - side].machine);
+        let waits = end.unacknowledged.is_some_and(|since| since + end.keep_alive.unacknowledged <= now);
+        if end.state == EndState::Open && !end.closing && waits && self.silent(here, there).is_some() && self.runs(here) {
+            self.give_up(now, conn, side, CloseReason::TimedOut, queue);
         }
-        // Its kernel says so as soon as anything passes.
+    }
+
+    /// An end ends the connection because its peer is silent. Its kernel says so as soon as anything passes.
+    fn give_up(&mut self, now: Time, conn: Conn, side: Side, reason: CloseReason, queue: &mut Queue) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        let (to, silence) = (connection.ends[side].address, connection.silence);
+        connection.ends[side].closing = true;
         self.tell_peer(now, conn, side, CloseReason::Fin, silence, queue);
         self.push_input(queue, now, to, Input::Closed(conn, reason), silence);
     }
@@ -417,6 +436,7 @@ impl SimHost {
                 }
                 let hears = self.mute(there, here, from).is_none();
                 let Some(connection) = self.connections.get(conn) else { continue };
+                connection.ends[1 - peer].unacknowledged = None;
                 if hears && connection.ends[peer].checking {
                     connection.ends[peer].heard = now;
                 }
