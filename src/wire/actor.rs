@@ -104,7 +104,7 @@ impl KeepAlive {
     /// client-go's HTTP/2 health check: 30 s + 15 s (golang.org/x/net/http2 ReadIdleTimeout and PingTimeout, apimachinery
     /// `util/net/http.go`).
     pub const HTTP2: KeepAlive = KeepAlive::of(30, 15);
-    /// kube-apiserver to etcd: 30 s + 10 s (apiserver `storage/storagebackend/factory/etcd3.go`), and since grpc-go makes the keep-alive's
+    /// kube-apiserver to etcd: 30 s + 10 s (apiserver `storage/storagebackend/factory/etcd3.go`). Since grpc-go makes the keep-alive's
     /// time-out the socket's TCP_USER_TIMEOUT too (gRPC proposal A18), a busy connection to a lost machine ends 10 s after the first write
     /// into it.
     pub const ETCD_CLIENT: KeepAlive = KeepAlive { unacknowledged: Duration::from_secs(10), ..KeepAlive::of(30, 10) };

@@ -69,8 +69,9 @@ pub fn calibrate(quick: bool) -> Calibration {
         let mut at = state;
         let reads = rounds / 10;
         let seconds = time(|| {
-            for _ in 0..reads {
-                at = memory[at as usize & (words - 1)].rotate_left(20) ^ at.wrapping_add(1);
+            // The number of the read keeps the walk from falling into a short cycle, which caches would hold.
+            for read in 0..reads {
+                at = memory[(at ^ read.wrapping_mul(0x9e37_79b9_7f4a_7c15)).rotate_left(20) as usize & (words - 1)];
             }
         });
         std::hint::black_box(at);
