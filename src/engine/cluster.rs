@@ -47,6 +47,8 @@ pub struct Cluster {
     clients: Vec<Option<traffic::Client>>,
     client_plans: Vec<ClientPlan>,
     pub observer: Observer,
+    /// What pods request on each node, as it was last sampled.
+    requested: Arc<[(u32, i64, i64)]>,
     pub expectations: Expectations,
     pub checks: Checks,
     /// Samples are taken each so many seconds, so that a record stays small.
@@ -89,6 +91,7 @@ impl Cluster {
             clients: none(client_plans.len()),
             client_plans,
             observer: Observer::default(),
+            requested: Arc::default(),
             expectations: Expectations::new(&plan, ranges),
             checks: Checks::default(),
             sample_every: Duration::from_secs(every),
@@ -161,7 +164,10 @@ impl Cluster {
     }
 
     fn sample(&mut self, now: Time, up: &dyn Fn(Address) -> bool) -> Sample {
-        let nodes = self.plan.nodes.iter().map(|node| self.observer.requested(&node.shape.name)).collect();
+        if self.observer.take_requests_changed() || self.requested.len() != self.plan.nodes.len() {
+            self.requested = self.plan.nodes.iter().map(|node| self.observer.requested(&node.shape.name)).collect();
+        }
+        let nodes = Arc::clone(&self.requested);
         let etcd = self.etcd.iter_mut().enumerate().map(|(index, member)| {
             let down = EtcdSample { role: Role::Down, term: 0, commit: 0, applied: 0, revision: 0, db_bytes: 0, commit_latency_p99: None };
             let address = Address::Etcd(Member(index as u16 + 1));

@@ -39,6 +39,8 @@ pub struct Observer {
     violations: Vec<String>,
     /// (pods, cpu in milli-CPU, memory in bytes) requested on each node, by node name.
     requested: Map<Name, (u32, i64, i64)>,
+    /// `requested` changed since it was last asked.
+    requests_changed: bool,
     revision: Revision,
 }
 
@@ -100,6 +102,10 @@ impl Observer {
     }
     pub fn requested(&self, node: &Name) -> (u32, i64, i64) {
         self.requested.get(node).copied().unwrap_or_default()
+    }
+    /// Whether what is requested on some node may have changed since this was last asked.
+    pub fn take_requests_changed(&mut self) -> bool {
+        std::mem::take(&mut self.requests_changed)
     }
     /// The pods of a top-level workload, in key order.
     pub fn pods<'a>(&'a self, workload: &Key) -> impl Iterator<Item = &'a Pod> {
@@ -188,6 +194,7 @@ impl Observer {
     fn count(&mut self, pod: &Pod, sign: i64) {
         let Some(node) = pod.node.as_ref().filter(|_| !pod.status.phase.is_terminal()) else { return };
         let requests = pod.spec.requests();
+        self.requests_changed = true;
         let entry = self.requested.entry(node.clone()).or_default();
         entry.0 = entry.0.wrapping_add_signed(sign as i32);
         entry.1 += sign * requests.get("cpu").map_or(0, |amount| amount.milli_value());

@@ -1,5 +1,7 @@
 //! The record: what happened, as data. Reports, verdicts and explanations read nothing else.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Cause, Digest, Duration, FactId, Name, Time};
@@ -71,8 +73,9 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub at: Time,
-    /// Requested by pods bound to each node, in the plan's order: (pods, cpu in milli-CPU, memory in bytes).
-    pub nodes: Vec<(u32, i64, i64)>,
+    /// Requested by pods bound to each node, in the plan's order: (pods, cpu in milli-CPU, memory in bytes). Shared with the second before
+    /// while nothing changes: 5,000 nodes in ten minutes would else be 70 MB.
+    pub nodes: Arc<[(u32, i64, i64)]>,
     pub etcd: Vec<EtcdSample>,
 }
 

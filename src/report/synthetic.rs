@@ -168,7 +168,7 @@ impl Story {
                 nodes[node].2 += GIB * i64::from(sign);
             }
             let etcd = etcd(second, &mut stream);
-            self.record.samples.push(Sample { at: at(second * 1000), nodes: nodes.clone(), etcd });
+            self.record.samples.push(Sample { at: at(second * 1000), nodes: nodes.as_slice().into(), etcd });
         }
         self.record
     }

@@ -147,7 +147,7 @@ fn nodes(report: &Report, writer: &mut Writer<BufWriter<File>>) -> csv::Result<(
     let mut last: Vec<Option<(&str, u32, i64, i64)>> = vec![None; model.nodes.len()];
     for sample in &model.record.samples {
         let time = instant(report, sample.at);
-        for ((node, last), &(pods, cpu, memory)) in model.nodes.iter().zip(&mut last).zip(&sample.nodes) {
+        for ((node, last), &(pods, cpu, memory)) in model.nodes.iter().zip(&mut last).zip(sample.nodes.iter()) {
             let now = (node.status_at(sample.at), pods, cpu, memory);
             if last.replace(now) != Some(now) {
                 let cores = format!("{}.{:03}", cpu / 1000, cpu % 1000);

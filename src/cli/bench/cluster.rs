@@ -8,9 +8,34 @@ use crate::engine::Options;
 use crate::host::sim;
 use crate::scenario;
 
+/// How `bench-cluster` begins.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Start {
+    /// With all workloads placed and ready.
+    Running,
+    /// Empty: everything is created, scheduled and started, with client limits of 500 requests a second.
+    Empty,
+}
+
+impl Start {
+    /// What is changed in the shipped scenario.
+    pub fn sets(self) -> Vec<String> {
+        if self == Start::Running {
+            return Vec::new();
+        }
+        let mut sets = vec!["initial=empty".to_owned(), "duration=15m".to_owned()];
+        for client in ["controllerManager", "scheduler", "kubelet"] {
+            sets.extend(["clientQps", "clientBurst"].map(|limit| format!("cluster.timings.{client}.{limit}=500")));
+        }
+        sets
+    }
+}
+
 /// One size of `bench-cluster`.
 #[derive(Serialize, Deserialize)]
 pub struct Cluster {
+    pub start: Start,
     pub nodes: u32,
     pub pods: u32,
     pub virtual_seconds: u64,
@@ -26,7 +51,7 @@ pub struct Cluster {
 
 /// Runs one size in a child process; `None`, with the reason on standard error, if that fails.
 #[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a process is the only thing whose peak memory can be measured")]
-pub fn measure(nodes: u32, sets: &[String]) -> Option<Cluster> {
+pub fn measure(nodes: u32, start: Start, sets: &[String]) -> Option<Cluster> {
     let complain = |what: String| {
         eprintln!("error: a cluster of {nodes} nodes: {what}");
         None
@@ -37,12 +62,12 @@ pub fn measure(nodes: u32, sets: &[String]) -> Option<Cluster> {
     };
     let mut command = std::process::Command::new(program);
     command.args(["bench", "--child", &nodes.to_string()]).stderr(std::process::Stdio::inherit());
-    for set in sets {
+    for set in start.sets().iter().chain(sets) {
         command.args(["--set", set]);
     }
     match command.output() {
         Ok(output) => match serde_json::from_slice(&output.stdout) {
-            Ok(cluster) => Some(cluster),
+            Ok(cluster) => Some(Cluster { start, ..cluster }),
             Err(error) => complain(format!("its process ended with {} and no figures ({error})", output.status)),
         },
         Err(error) => complain(format!("its process cannot be started: {error}")),
@@ -66,6 +91,7 @@ pub fn play(nodes: u32, sets: &[String]) -> Result<Cluster, Vec<scenario::InputE
         eprintln!("error: a broken invariant: {violation}");
     }
     Ok(Cluster {
+        start: Start::Running,
         nodes,
         pods: nodes * 30,
         virtual_seconds,

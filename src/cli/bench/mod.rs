@@ -11,6 +11,7 @@ mod queue;
 use std::fmt::Write;
 
 use clap::Args;
+use cluster::Start;
 use serde::Serialize;
 
 use super::{Outcome, complain, say};
@@ -23,7 +24,8 @@ pub struct Bench {
     /// A tenth of the work and the smallest cluster only.
     #[arg(long)]
     quick: bool,
-    /// Measure a cluster of this many nodes (30 pods each). May be given again; 0: none. Without it 100, 1,000 and 5,000.
+    /// Measure a cluster of this many nodes (30 pods each), once running at the start and once brought up. May be given again; 0: none.
+    /// Without it 100, 1,000 and 5,000.
     #[arg(long, value_name = "NODES")]
     cluster: Vec<u32>,
     /// Change a field of the clusters' scenario: duration=5m. May be given again.
@@ -84,7 +86,7 @@ impl Bench {
             eprintln!("warning: this is a debug build: its figures say nothing about a release build");
         }
         let figures = self.measure();
-        let complete = figures.clusters.len() == self.sizes().len() && figures.clusters.iter().all(|cluster| cluster.held);
+        let complete = figures.clusters.len() == self.clusters().len() && figures.clusters.iter().all(|cluster| cluster.held);
         if self.json {
             say(&(serde_json::to_string_pretty(&figures).expect("figures can be written") + "\n"));
         } else {
@@ -93,11 +95,14 @@ impl Bench {
         if complete { Outcome::Held } else { Outcome::Failed }
     }
 
-    fn sizes(&self) -> Vec<u32> {
-        if self.cluster.is_empty() {
-            return if self.quick { vec![100] } else { vec![100, 1_000, 5_000] };
-        }
-        self.cluster.iter().copied().filter(|nodes| *nodes > 0).collect()
+    fn clusters(&self) -> Vec<(Start, u32)> {
+        let sizes = match (self.cluster.as_slice(), self.quick) {
+            ([], true) => &[100][..],
+            ([], false) => &[100, 1_000, 5_000],
+            (sizes, _) => sizes,
+        };
+        let all = |start| sizes.iter().filter(|nodes| **nodes > 0).map(move |nodes| (start, *nodes));
+        all(Start::Running).chain(all(Start::Empty)).collect()
     }
 
     fn measure(&self) -> Figures {
@@ -118,11 +123,12 @@ impl Bench {
             engine::timers("1,000 timers", 1_000, quick),
             engine::timers("100,000 timers", 100_000, quick),
         ];
-        let cluster = |nodes: &u32| {
-            step(&format!("a cluster of {nodes} nodes and {} pods", nodes * 30));
-            cluster::measure(*nodes, &self.set)
+        let cluster = |(start, nodes): (Start, u32)| {
+            let begins = if start == Start::Running { "that runs at the start" } else { "that is brought up" };
+            step(&format!("a cluster of {nodes} nodes and {} pods {begins}", nodes * 30));
+            cluster::measure(nodes, start, &self.set)
         };
-        let clusters = self.sizes().iter().filter_map(cluster).collect();
+        let clusters = self.clusters().into_iter().filter_map(cluster).collect();
         Figures { calibration_steps: calibration.steps, calibration_reads: calibration.reads, queue, engine, clusters, recorded: RECORDED }
     }
 }
@@ -147,15 +153,16 @@ impl Figures {
             writeln!(text, "  {name:<28} {events:>11.2}")?;
         }
         if !self.clusters.is_empty() {
-            writeln!(text, "\nbench-cluster   nodes     pods  virtual s    CPU s  M events  M events/CPU s  peak MiB  held")?;
+            writeln!(text, "\nbench-cluster  start    nodes     pods  virtual s    CPU s  M events  M events/CPU s  peak MiB  held")?;
         }
         for one in &self.clusters {
             let events = one.events as f64 / 1e6;
+            let start = if one.start == Start::Running { "running" } else { "empty" };
             let (nodes, pods, seconds, cpu) = (one.nodes, one.pods, one.virtual_seconds, one.cpu_seconds);
             let (rate, peak, held) = (events / cpu, one.peak_bytes as f64 / f64::from(1 << 20), if one.held { "yes" } else { "no" });
             writeln!(
                 text,
-                "              {nodes:>7} {pods:>8} {seconds:>10} {cpu:>8.2} {events:>9.2} {rate:>15.2} {peak:>9.0}  {held:>4}"
+                "               {start:<7} {nodes:>6} {pods:>8} {seconds:>10} {cpu:>8.2} {events:>9.2} {rate:>15.2} {peak:>9.0}  {held:>4}"
             )?;
         }
         writeln!(text, "\nrecorded figures of other programs (a shared two-core machine under load; not measured here)")?;
