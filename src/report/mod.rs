@@ -9,6 +9,7 @@
 //! [`picture`] only write down what these two say. A new file is an [`Exporter`] and a line in [`exporters`].
 
 pub mod files;
+pub mod kubectl;
 pub mod model;
 pub mod picture;
 pub mod recovery;

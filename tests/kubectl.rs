@@ -1,0 +1,165 @@
+//! `sim get` and `sim describe` against what a real kubectl printed for the same objects, byte for byte (`tests/kubectl/README.md`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clustersim::report::kubectl::describe::{Describe, describe};
+use clustersim::report::kubectl::get::{Get, get};
+use clustersim::report::kubectl::{Instant, Printed, World, age};
+use serde_json::Value;
+
+/// Recorded commands whose output differs, with the reason. May only shrink.
+const DIFFERENT: &[(&str, &str, &str)] = &[];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubectl")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&read(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+struct Command {
+    situation: String,
+    args: Vec<String>,
+    stdout_file: String,
+    stdout: String,
+    stderr: String,
+    status: u64,
+    started: Instant,
+    ended: Instant,
+}
+
+fn commands(situation: &Path) -> Vec<Command> {
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let time = |value: &Value| Instant::of(value).expect("a time");
+    let one = |command: &Value| Command {
+        situation: situation.file_name().expect("a name").to_string_lossy().into_owned(),
+        args: command["args"].as_array().expect("a list").iter().map(text).collect(),
+        stdout_file: text(&command["stdout"]),
+        stdout: read(&situation.join(text(&command["stdout"]))),
+        stderr: text(&command["stderr"]),
+        status: command["rc"].as_u64().expect("a status"),
+        started: time(&command["startedAt"]),
+        ended: time(&command["endedAt"]),
+    };
+    json(&situation.join("commands.json")).as_array().expect("a list").iter().map(one).collect()
+}
+
+fn situations() -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder().join("outputs")).expect("recordings");
+    let all: BTreeSet<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    assert!(all.len() > 60, "{}", all.len());
+    all.into_iter().collect()
+}
+
+/// What is printed for kubectl's own arguments.
+fn answer(args: &[String], world: &World) -> Printed {
+    let (mut request, mut words) = (Get::default(), Vec::new());
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        let (flag, value) = arg.split_once('=').filter(|_| arg.starts_with("--")).map_or((arg.as_str(), None), |(f, v)| (f, Some(v.to_owned())));
+        let mut value = || value.clone().unwrap_or_else(|| rest.next().expect("a value").clone());
+        match flag {
+            "-n" => request.namespace = Some(value()),
+            "-A" => request.all_namespaces = true,
+            "-o" => request.output = value(),
+            "-l" => request.selector = value(),
+            "-L" => request.label_columns = value().split(',').map(str::to_owned).collect(),
+            "--show-labels" => request.show_labels = true,
+            "--no-headers" => request.no_headers = true,
+            "--field-selector" => request.field_selector = value(),
+            "--sort-by" => request.sort_by = value(),
+            // One layout for all chunks, so their size does not show.
+            "--chunk-size" => {}
+            flag if flag.starts_with('-') => panic!("{flag}"),
+            word => words.push(word.to_owned()),
+        }
+    }
+    let verb = words.remove(0);
+    if verb == "get" {
+        request.what = words;
+        return get(&request, world);
+    }
+    assert_eq!(verb, "describe");
+    let Get { namespace, all_namespaces, selector, .. } = request;
+    describe(&Describe { what: words, namespace, all_namespaces, selector }, world)
+}
+
+/// The output at the instant that fits best: any between the start and the end of the command will do.
+fn nearest(command: &Command, world: &mut World) -> Printed {
+    let mut now = command.started;
+    let mut first = None;
+    loop {
+        world.now = now;
+        let printed = answer(&command.args, world);
+        let fits = printed.stdout == command.stdout;
+        if fits {
+            return printed;
+        }
+        first.get_or_insert(printed);
+        if now >= command.ended {
+            return first.expect("at least one");
+        }
+        now = now.plus_millis(100).min(command.ended);
+    }
+}
+
+fn difference(printed: &str, recorded: &str) -> String {
+    let mut lines = printed.split('\n').zip(recorded.split('\n')).enumerate();
+    match lines.find(|(_, (left, right))| left != right) {
+        Some((number, (left, right))) => format!("  line {}\n    printed  {left:?}\n    recorded {right:?}", number + 1),
+        None => format!("  {} lines printed, {} recorded", printed.lines().count(), recorded.lines().count()),
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_kubectl_printed() {
+    let mut wrong = Vec::new();
+    let mut expected: BTreeMap<(String, String), &str> =
+        DIFFERENT.iter().map(|(situation, file, reason)| (((*situation).to_owned(), (*file).to_owned()), *reason)).collect();
+    let mut matched = 0;
+    for situation in situations() {
+        let mut world = World::new(vec![json(&situation.join("objects.json"))], Instant::parse("2026-11-23T18:00:00Z").unwrap());
+        for command in commands(&situation) {
+            let printed = nearest(&command, &mut world);
+            // A deprecation is a warning of the server.
+            let stderr: String = command.stderr.split_inclusive('\n').filter(|line| !line.starts_with("Warning: ")).collect();
+            let same = (&printed.stdout, &printed.stderr, u64::from(printed.status)) == (&command.stdout, &stderr, command.status);
+            let key = (command.situation.clone(), command.stdout_file.clone());
+            let line = format!("{} {}: kubectl {}", key.0, key.1, command.args.join(" "));
+            match (same, expected.remove(&key)) {
+                (true, None) => matched += 1,
+                (true, Some(reason)) => wrong.push(format!("{line}\n  matches now: take it from the list ({reason})")),
+                (false, Some(_)) => {}
+                (false, None) => wrong.push(format!(
+                    "{line}\n{}\n  stderr {:?} for {:?}, status {} for {}",
+                    difference(&printed.stdout, &command.stdout),
+                    printed.stderr,
+                    stderr,
+                    printed.status,
+                    command.status
+                )),
+            }
+        }
+    }
+    assert!(expected.is_empty(), "not recorded: {expected:?}");
+    assert!(wrong.is_empty(), "{matched} match, {} do not:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn ages_are_printed_as_the_server_printed_them() {
+    let ages = json(&folder().join("ages.json"));
+    let now = Instant::parse("2026-11-23T18:30:00Z").unwrap();
+    for recorded in ages.as_array().unwrap() {
+        let (seconds, fraction) = (recorded["seconds"].as_i64().unwrap(), recorded["askedAtFraction"].as_f64().unwrap());
+        let then = now.plus_seconds(-seconds);
+        let asked = now.plus_millis((fraction * 1000.0) as i64);
+        assert_eq!(age::between(then, asked), recorded["printed"].as_str().unwrap(), "{seconds} s and {fraction}");
+    }
+}
