@@ -58,11 +58,15 @@ fn answer(request: &Get, world: &World) -> Result<Printed, String> {
             Some(whole) => jsonpath::fill(argument, &whole)?,
             None => String::new(),
         },
+        "go-template" => match found.whole(&wanted) {
+            Some(whole) => jsonpath::fill_go(argument, &whole)?,
+            None => String::new(),
+        },
         "custom-columns" => found.custom(argument, request.no_headers)?,
         _ => {
             return Err(format!(
                 "unable to match a printer suitable for the output format \"{format}\", allowed formats are: \
-                 custom-columns,json,jsonpath,name,wide,yaml"
+                 custom-columns,go-template,json,jsonpath,name,wide,yaml"
             ));
         }
     };

@@ -1,7 +1,8 @@
-//! kubectl's JSONPath templates (`-o jsonpath=...`) and `-o custom-columns=...`.
+//! kubectl's JSONPath templates (`-o jsonpath=...`), the simplest of Go's templates, and `-o custom-columns=...`.
 //!
 //! Fields, `['name']`, `[*]`, `[n]`, `[from:to]`, `..name`, filters that compare (`[?(@.type=="Ready")]`), `range` and `end`, quoted text.
-//! Left out: unions and steps in ranges of indexes.
+//! Of Go's templates: `{{.a.b}}`, `{{range .items}}`, `{{end}}`, `{{"text"}}`. Left out: unions and steps in ranges of indexes, functions,
+//! variables and conditions.
 
 use serde_json::Value;
 
@@ -231,14 +232,31 @@ fn quoted(text: &str) -> Option<String> {
 /// A part of a template.
 enum Part {
     Text(String),
-    Print(Path),
+    /// What is found, and what is printed where nothing is.
+    Print(Path, &'static str),
     Range(Path, Vec<Part>),
 }
 
 /// Fills a template: `{.items[*].metadata.name}`, `{range .items[*]}{.metadata.name}{"\n"}{end}`.
 pub fn fill(template: &str, value: &Value) -> Result<String, String> {
-    let mut words = pieces(template)?.into_iter();
-    let parts = parts(&mut words, false)?;
+    written(pieces(template, "{", "}")?, "", value)
+}
+
+/// Fills a template of Go's: `{{.status.phase}}`, `{{range .items}}{{.metadata.name}}{{"\n"}}{{end}}`.
+pub fn fill_go(template: &str, value: &Value) -> Result<String, String> {
+    let mut pieces = pieces(template, "{{", "}}")?;
+    for piece in &mut pieces {
+        if let Piece::Action(action) = piece
+            && action.starts_with("range ")
+        {
+            action.push_str("[*]");
+        }
+    }
+    written(pieces, "<no value>", value)
+}
+
+fn written(pieces: Vec<Piece>, absent: &'static str, value: &Value) -> Result<String, String> {
+    let parts = parts(&mut pieces.into_iter(), absent, false)?;
     let mut out = String::new();
     write(&parts, value, &mut out);
     Ok(out)
@@ -249,19 +267,19 @@ enum Piece {
     Action(String),
 }
 
-fn pieces(template: &str) -> Result<Vec<Piece>, String> {
+fn pieces(template: &str, opening: &str, closing: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut rest = template;
-    while let Some(open) = rest.find('{') {
+    while let Some(open) = rest.find(opening) {
         if open > 0 {
             pieces.push(Piece::Text(rest[..open].to_owned()));
         }
         let (mut quote, mut end) = (None, None);
-        for (at, letter) in rest.char_indices().skip_while(|(at, _)| *at <= open) {
+        for (at, letter) in rest.char_indices().skip_while(|(at, _)| *at < open + opening.len()) {
             match (quote, letter) {
                 (Some(mark), letter) if mark == letter => quote = None,
                 (None, '\'' | '"') => quote = Some(letter),
-                (None, '}') => {
+                (None, _) if rest[at..].starts_with(closing) => {
                     end = Some(at);
                     break;
                 }
@@ -269,8 +287,8 @@ fn pieces(template: &str) -> Result<Vec<Piece>, String> {
             }
         }
         let end = end.ok_or_else(|| "unclosed action".to_owned())?;
-        pieces.push(Piece::Action(rest[open + 1..end].trim().to_owned()));
-        rest = &rest[end + 1..];
+        pieces.push(Piece::Action(rest[open + opening.len()..end].trim().to_owned()));
+        rest = &rest[end + closing.len()..];
     }
     if !rest.is_empty() {
         pieces.push(Piece::Text(rest.to_owned()));
@@ -278,7 +296,7 @@ fn pieces(template: &str) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
-fn parts(pieces: &mut std::vec::IntoIter<Piece>, inside: bool) -> Result<Vec<Part>, String> {
+fn parts(pieces: &mut std::vec::IntoIter<Piece>, absent: &'static str, inside: bool) -> Result<Vec<Part>, String> {
     let mut found = Vec::new();
     while let Some(piece) = pieces.next() {
         match piece {
@@ -287,9 +305,9 @@ fn parts(pieces: &mut std::vec::IntoIter<Piece>, inside: bool) -> Result<Vec<Par
                 return if inside { Ok(found) } else { Err("not in range, nothing to end".to_owned()) };
             }
             Piece::Action(action) => match (action.strip_prefix("range "), quoted(&action)) {
-                (Some(path), _) => found.push(Part::Range(Path::parse(path)?, parts(pieces, true)?)),
+                (Some(path), _) => found.push(Part::Range(Path::parse(path)?, parts(pieces, absent, true)?)),
                 (None, Some(text)) => found.push(Part::Text(unescape(&text))),
-                (None, None) => found.push(Part::Print(Path::parse(&action)?)),
+                (None, None) => found.push(Part::Print(Path::parse(&action)?, absent)),
             },
         }
     }
@@ -304,7 +322,10 @@ fn write(parts: &[Part], value: &Value, out: &mut String) {
     for part in parts {
         match part {
             Part::Text(text) => out.push_str(text),
-            Part::Print(path) => out.push_str(&path.find(value).into_iter().map(plain).collect::<Vec<_>>().join(" ")),
+            Part::Print(path, absent) => match path.find(value) {
+                values if values.is_empty() => out.push_str(absent),
+                values => out.push_str(&values.into_iter().map(plain).collect::<Vec<_>>().join(" ")),
+            },
             Part::Range(path, inner) => path.find(value).into_iter().for_each(|item| write(inner, item, out)),
         }
     }
@@ -344,6 +365,7 @@ mod tests {
         ] {
             assert_eq!(fill(template, &value).as_deref(), Ok(filled), "{template}");
         }
+        assert_eq!(fill_go("{{range .items}}{{.metadata.name}}:{{.n}}{{\"\\n\"}}{{end}}", &value).as_deref(), Ok("a:<no value>\nb:3\n"));
         assert!(fill("{.a", &value).is_err());
         assert!(fill("{range .items[*]}", &value).is_err());
     }

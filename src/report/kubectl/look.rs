@@ -80,8 +80,7 @@ pub fn or_unset(text: &str) -> &str {
 /// A label selector as kubectl writes it: `app=web,tier in (w,x)`; `<none>` for one that has no terms.
 pub fn selector(selector: &Value) -> String {
     let labels = selector.pairs("matchLabels").into_iter().map(|(key, value)| format!("{key}={}", plain(value)));
-    let mut terms: Vec<(String, String)> =
-        labels.map(|term| (term.split('=').next().unwrap_or_default().to_owned(), term)).collect();
+    let mut terms: Vec<(String, String)> = labels.map(|term| (term.split('=').next().unwrap_or_default().to_owned(), term)).collect();
     for expression in selector.list("matchExpressions") {
         let key = expression.text("key");
         let mut values: Vec<String> = expression.list("values").iter().map(plain).collect();

@@ -5,8 +5,8 @@
 //! (`tests/kubectl/`, issue 3): the server makes the cells of tables ([`columns`]), kubectl lays them out ([`table`]) and writes
 //! descriptions ([`describe`]).
 //!
-//! Only what was recorded or follows from it is claimed. Left out: watches, `--chunk-size` (one layout either way), Go templates,
-//! printers of kinds outside [`resources`]. Invariant: no input panics; an absent field reads as its zero value ([`look`]).
+//! Only what was recorded or follows from it is claimed. Left out: watches, `--chunk-size` (one layout either way), most of Go templates,
+//! printers of kinds outside [`resources`] (custom resources too). Invariant: no input panics; an absent field reads as its zero value ([`look`]).
 
 pub mod age;
 pub mod columns;
@@ -18,6 +18,8 @@ pub mod resources;
 pub mod select;
 pub mod table;
 pub mod yaml;
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -47,6 +49,9 @@ impl World {
             }
         }
         all.sort_by_cached_key(key);
+        // One object may stand in several lists that were put together.
+        let mut seen = BTreeSet::new();
+        all.retain(|object| seen.insert((object.plain("apiVersion"), object.plain("kind"), key(object))));
         World { objects: all, now }
     }
     /// All objects of a kind, in order.

@@ -7,18 +7,8 @@ use super::super::age::since;
 use super::super::look::Look;
 use super::name;
 
-pub const COLUMNS: &[&str] = &[
-    "Last Seen",
-    "Type",
-    "Reason",
-    "Object",
-    "+Subobject",
-    "+Source",
-    "Message",
-    "+First Seen",
-    "+Count",
-    "+Name",
-];
+pub const COLUMNS: &[&str] =
+    &["Last Seen", "Type", "Reason", "Object", "+Subobject", "+Source", "Message", "+First Seen", "+Count", "+Name"];
 
 pub fn cells(event: &Value, world: &World) -> Vec<String> {
     let age = |stamp: &Value| since(stamp, world.now, "<unknown>").into_owned();

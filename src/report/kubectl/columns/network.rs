@@ -98,8 +98,7 @@ pub fn endpoint_slice(slice: &Value, world: &World) -> Vec<String> {
 }
 
 pub fn ingress(ingress: &Value, world: &World) -> Vec<String> {
-    let hosts: Vec<String> =
-        ingress.list("spec.rules").iter().map(|rule| rule.plain("host")).filter(|host| !host.is_empty()).collect();
+    let hosts: Vec<String> = ingress.list("spec.rules").iter().map(|rule| rule.plain("host")).filter(|host| !host.is_empty()).collect();
     let hosts = match hosts.len() {
         0 => "*".to_owned(),
         _ => three_and_more(&hosts),

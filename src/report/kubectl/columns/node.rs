@@ -6,18 +6,8 @@ use super::super::World;
 use super::super::look::{Look, or_none};
 use super::{age, name};
 
-pub const COLUMNS: &[&str] = &[
-    "Name",
-    "Status",
-    "Roles",
-    "Age",
-    "Version",
-    "+Internal-IP",
-    "+External-IP",
-    "+OS-Image",
-    "+Kernel-Version",
-    "+Container-Runtime",
-];
+pub const COLUMNS: &[&str] =
+    &["Name", "Status", "Roles", "Age", "Version", "+Internal-IP", "+External-IP", "+OS-Image", "+Kernel-Version", "+Container-Runtime"];
 
 pub fn cells(node: &Value, world: &World) -> Vec<String> {
     let info = node.at("status.nodeInfo");

@@ -42,7 +42,8 @@ fn metrics(specs: &[Value], currents: &[Value]) -> String {
     if specs.is_empty() {
         return "<none>".to_owned();
     }
-    let all: Vec<String> = specs.iter().enumerate().map(|(number, spec)| metric(spec, currents.get(number).unwrap_or(&Value::Null))).collect();
+    let all: Vec<String> =
+        specs.iter().enumerate().map(|(number, spec)| metric(spec, currents.get(number).unwrap_or(&Value::Null))).collect();
     if all.len() <= SHOWN {
         return all.join(", ");
     }

@@ -9,19 +9,8 @@ use super::{age, name};
 pub const DEPLOYMENT: &[&str] = &["Name", "Ready", "Up-to-date", "Available", "Age", "+Containers", "+Images", "+Selector"];
 pub const REPLICAS: &[&str] = &["Name", "Desired", "Current", "Ready", "Age", "+Containers", "+Images", "+Selector"];
 pub const STATEFUL_SET: &[&str] = &["Name", "Ready", "Age", "+Containers", "+Images"];
-pub const DAEMON_SET: &[&str] = &[
-    "Name",
-    "Desired",
-    "Current",
-    "Ready",
-    "Up-to-date",
-    "Available",
-    "Node Selector",
-    "Age",
-    "+Containers",
-    "+Images",
-    "+Selector",
-];
+pub const DAEMON_SET: &[&str] =
+    &["Name", "Desired", "Current", "Ready", "Up-to-date", "Available", "Node Selector", "Age", "+Containers", "+Images", "+Selector"];
 pub const REVISION: &[&str] = &["Name", "Controller", "Revision", "Age"];
 pub const POD_TEMPLATE: &[&str] = &["Name", "Containers", "Images", "Pod Labels"];
 
@@ -68,13 +57,7 @@ fn replicas(object: &Value, world: &World, selector: String) -> Vec<String> {
 
 pub fn stateful_set(object: &Value, world: &World) -> Vec<String> {
     let (names, images) = containers(object.at("spec.template.spec"));
-    vec![
-        name(object),
-        format!("{}/{}", object.int("status.readyReplicas"), desired(object)),
-        age(object, world),
-        names,
-        images,
-    ]
+    vec![name(object), format!("{}/{}", object.int("status.readyReplicas"), desired(object)), age(object, world), names, images]
 }
 
 pub fn daemon_set(object: &Value, world: &World) -> Vec<String> {

@@ -55,9 +55,8 @@ fn replica_sets(deployment: &Value, world: &World, page: &mut Page) {
     let is_new = |set: &Value| new.is_some_and(|new| std::ptr::eq(new, set));
     let shown = |wanted: bool| {
         let some = sets.iter().copied().filter(|set| is_new(set) == wanted);
-        let text = |set: &Value| {
-            format!("{} ({}/{} replicas created)", set.text("metadata.name"), set.int("status.replicas"), desired(set))
-        };
+        let text =
+            |set: &Value| format!("{} ({}/{} replicas created)", set.text("metadata.name"), set.int("status.replicas"), desired(set));
         some.map(text).collect::<Vec<_>>().join(", ")
     };
     line!(page, 0, "OldReplicaSets:\t{}", or_none(&shown(false)));

@@ -17,8 +17,7 @@ pub fn any(object: &Value, world: &World, page: &mut Page) {
 }
 
 /// What the lines above have said.
-const TOLD: [&str; 5] =
-    [".metadata.managedFields", ".metadata.name", ".metadata.namespace", ".metadata.labels", ".metadata.annotations"];
+const TOLD: [&str; 5] = [".metadata.managedFields", ".metadata.name", ".metadata.namespace", ".metadata.labels", ".metadata.annotations"];
 
 fn write(page: &mut Page, level: usize, fields: &Map<String, Value>, path: &str) {
     for (field, value) in fields {

@@ -183,8 +183,7 @@ fn answer(request: &Describe, world: &World) -> Result<Printed, String> {
     let namespace = request.namespace.as_deref().unwrap_or("default");
     let (mut pages, mut missing): (Vec<String>, String) = (Vec::new(), String::new());
     for (resource, names) in &wanted.kinds {
-        let here =
-            |object: &&Value| !resource.namespaced || request.all_namespaces || object.text("metadata.namespace") == namespace;
+        let here = |object: &&Value| !resource.namespaced || request.all_namespaces || object.text("metadata.namespace") == namespace;
         let objects: Vec<&Value> = world.of(resource).filter(here).collect();
         let found: Vec<&Value> = if names.is_empty() {
             objects.into_iter().filter(|object| labels.matches_labels(object)).collect()

@@ -75,9 +75,7 @@ fn ports(service: &Value, world: &World, page: &mut Page) {
 
 /// The slices of a service.
 fn slices<'w>(world: &'w World, namespace: &'w str, service: &str) -> Vec<&'w Value> {
-    let of = |slice: &&Value| {
-        slice.at("metadata.labels").get("kubernetes.io/service-name").and_then(Value::as_str) == Some(service)
-    };
+    let of = |slice: &&Value| slice.at("metadata.labels").get("kubernetes.io/service-name").and_then(Value::as_str) == Some(service);
     world.kind("EndpointSlice", namespace).filter(of).collect()
 }
 

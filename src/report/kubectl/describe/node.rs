@@ -113,7 +113,8 @@ type Amounts = BTreeMap<String, Quantity>;
 fn pods(node: &Value, world: &World, page: &mut Page) {
     let here = |pod: &&Value| pod.text("spec.nodeName") == node.text("metadata.name") && !is_over(pod);
     let pods: Vec<&Value> = world.kind("Pod", "").filter(here).collect();
-    let allocatable = amounts(if node.pairs("status.allocatable").is_empty() { node.at("status.capacity") } else { node.at("status.allocatable") });
+    let allocatable =
+        amounts(if node.pairs("status.allocatable").is_empty() { node.at("status.capacity") } else { node.at("status.allocatable") });
     line!(page, 0, "Non-terminated Pods:\t({} in total)", pods.len());
     page.line(1, "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge");
     page.line(1, "---------\t----\t\t------------\t----------\t---------------\t-------------\t---");
