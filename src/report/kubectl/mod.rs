@@ -16,6 +16,7 @@ pub mod jsonpath;
 pub mod look;
 pub mod resources;
 pub mod select;
+pub mod served;
 pub mod table;
 pub mod yaml;
 
