@@ -1,6 +1,6 @@
 //! Instants of any year, ages as kubectl prints them, and the date format of `describe`.
 //!
-//! An age is whole seconds, cut towards zero, in one or two units (shared/kubectl README, "Ages"; the recorded table is in
+//! An age is whole seconds, cut towards zero, in one or two units (apimachinery `pkg/util/duration`; the recorded table is in
 //! `tests/kubectl/ages.json`). An object may be older than the simulator's epoch, so this does not use `base::Time`.
 
 use serde_json::Value;

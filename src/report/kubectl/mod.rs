@@ -2,7 +2,7 @@
 //!
 //! Input: objects as the API serves them, and an instant ([`World`]); a request ([`get::Get`], [`describe::Describe`]). Output: standard
 //! output, standard error and the exit status ([`Printed`]). It follows kubectl 1.32 against an API server 1.36, from recordings
-//! (`tests/kubectl/`, issue 3): the server makes the cells of tables ([`columns`]), kubectl lays them out ([`table`]) and writes
+//! (`tests/kubectl/`): the server makes the cells of tables ([`columns`]), kubectl lays them out ([`table`]) and writes
 //! descriptions ([`describe`]).
 //!
 //! Only what was recorded or follows from it is claimed. Left out: watches, `--chunk-size` (one layout either way), most of Go templates,

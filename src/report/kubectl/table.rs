@@ -1,8 +1,8 @@
 //! Layout: the table of `get` and the tab stops of `describe`.
 //!
-//! Both follow the elastic tab stops that kubectl's writers use (shared/kubectl README, "Layout"): a cell ends with a tab, a column is a
-//! block of consecutive lines that have a cell there, its width is that of the widest cell plus the padding; what follows the last tab
-//! of a line belongs to no column and is never padded. Widths count characters, not bytes.
+//! Both follow the elastic tab stops that kubectl's writers use (Go `text/tabwriter`, cli-runtime `pkg/printers`): a cell ends with a
+//! tab, a column is a block of consecutive lines that have a cell there, its width is that of the widest cell plus the padding; what
+//! follows the last tab of a line belongs to no column and is never padded. Widths count characters, not bytes.
 
 /// The table of `get`: columns are at least 6 wide, padding included, with 3 blanks between them.
 pub fn table(rows: &[Vec<String>]) -> String {

@@ -1,4 +1,5 @@
-//! The columns of each kind, as the API server's printers define them (shared/kubectl `tables/columns.json`, `outputs/`).
+//! The columns of each kind, as the API server's printers define them (kubernetes `pkg/printers/internalversion/printers.go`; recordings in
+//! `tests/kubectl/`).
 //!
 //! A kind has a list of column names, in which a leading `+` marks one that only `-o wide` shows, and a function from an object to its
 //! cells, wide ones included. The first column is always the name.

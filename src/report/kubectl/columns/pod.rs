@@ -1,4 +1,4 @@
-//! READY, STATUS and RESTARTS of a pod: the branches of shared/kubectl's README, "Pods".
+//! READY, STATUS and RESTARTS of a pod: the branches of kubernetes `pkg/printers/internalversion/printers.go`, as recorded.
 
 use serde_json::Value;
 

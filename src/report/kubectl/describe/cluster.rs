@@ -65,13 +65,15 @@ pub fn config_map(map: &Value, world: &World, page: &mut Page) {
     page.line(0, "BinaryData");
     page.line(0, "====");
     for (key, value) in map.pairs("binaryData") {
-        line!(page, 0, "{key}: {} bytes", decoded_length(&plain(value)));
+        line!(page, 0, "{key}: {} bytes", decoded(&plain(value)).len());
     }
     page.line(0, "");
     page.events(map, world);
 }
 
-/// Values are not shown, but for a service account's token.
+/// The type of a service account's token, whose text is the one value that is shown.
+const TOKEN: &str = "kubernetes.io/service-account-token";
+
 pub fn secret(secret: &Value, _: &World, page: &mut Page) {
     head(secret, page);
     page.line(0, "");
@@ -80,14 +82,28 @@ pub fn secret(secret: &Value, _: &World, page: &mut Page) {
     page.line(0, "Data");
     page.line(0, "====");
     for (key, value) in secret.pairs("data") {
-        line!(page, 0, "{key}:\t{} bytes", decoded_length(&plain(value)));
+        let value = decoded(&plain(value));
+        if key == "token" && secret.text("type") == TOKEN {
+            line!(page, 0, "{key}:\t{}", String::from_utf8_lossy(&value));
+        } else {
+            line!(page, 0, "{key}:\t{} bytes", value.len());
+        }
     }
 }
 
-/// How many bytes a text in base64 stands for.
-fn decoded_length(text: &str) -> usize {
-    let digits = text.bytes().filter(|byte| !matches!(byte, b'=' | b'\n' | b'\r')).count();
-    digits * 3 / 4
+/// The bytes that a text in base64 stands for (RFC 4648); what is no digit of it is passed over.
+fn decoded(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut held) = (Vec::with_capacity(text.len() * 3 / 4), 0u32, 0);
+    for digit in text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte)) {
+        bits = (bits << 6 | digit as u32) & 0xffff;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
 }
 
 pub fn service_account(account: &Value, world: &World, page: &mut Page) {
@@ -102,7 +118,7 @@ pub fn service_account(account: &Value, world: &World, page: &mut Page) {
         account.list(field).iter().map(one).collect()
     };
     let is_token = |secret: &&Value| {
-        secret.text("type") == "kubernetes.io/service-account-token"
+        secret.text("type") == TOKEN
             && secret.at("metadata.annotations").get("kubernetes.io/service-account.name").and_then(Value::as_str) == Some(name)
     };
     let tokens = world.kind("Secret", namespace).filter(is_token).map(|secret| secret.plain("metadata.name")).collect();
@@ -155,5 +171,17 @@ pub fn binding(binding: &Value, _: &World, page: &mut Page) {
     page.line(1, "----\t----\t---------");
     for subject in binding.list("subjects") {
         line!(page, 1, "{}\t{}\t{}", subject.text("kind"), subject.text("name"), subject.text("namespace"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decoded;
+
+    #[test]
+    fn base_64_is_decoded() {
+        for (text, bytes) in [("", ""), ("YQ==", "a"), ("aGVsbG8=", "hello"), ("aGVsbG8h", "hello!")] {
+            assert_eq!(decoded(text), bytes.as_bytes());
+        }
     }
 }

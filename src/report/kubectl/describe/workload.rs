@@ -52,15 +52,11 @@ fn pods_status(owner: &Value, world: &World, page: &mut Page, selects: impl Fn(&
     let namespace = owner.text("metadata.namespace");
     let own = |pod: &&Value| selects(pod) && controlled_by(pod, uid);
     let pods: Vec<&Value> = world.kind("Pod", namespace).filter(own).collect();
-    if pods.is_empty() && owner.int("status.replicas") > 0 {
-        // The pods were not handed in: the workload's own count is all that is known.
-        let ready = owner.int("status.readyReplicas");
-        let waiting = owner.int("status.replicas") - ready;
-        line!(page, 0, "Pods Status:\t{ready} Running / {waiting} Waiting / 0 Succeeded / 0 Failed");
-        return;
-    }
+    // Pods that were not handed in are taken to run.
+    let unknown = if pods.is_empty() { owner.int("status.replicas") } else { 0 };
     let count = |phase: &str| pods.iter().filter(|pod| pod.text("status.phase") == phase).count();
-    let (running, waiting, succeeded, failed) = (count("Running"), count("Pending"), count("Succeeded"), count("Failed"));
+    let running = count("Running") as i64 + unknown;
+    let (waiting, succeeded, failed) = (count("Pending"), count("Succeeded"), count("Failed"));
     line!(page, 0, "Pods Status:\t{running} Running / {waiting} Waiting / {succeeded} Succeeded / {failed} Failed");
 }
 
