@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod completions;
 mod describe;
 mod get;
 mod instant;
@@ -78,6 +79,8 @@ enum Verb {
     Bench(bench::Bench),
     /// The JSON Schema of scenario files.
     Schema(schema::Schema),
+    /// What a shell needs to complete sim's verbs and options.
+    Completions(completions::Completions),
 }
 
 /// Parses the command line and does what it says.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Verb::Report(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run::<Arguments>(),
     };
     outcome.into()
 }

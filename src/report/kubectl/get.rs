@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::go_sort;
 use super::jsonpath::{self, Path};
 use super::look::{Look, plain};
 use super::resources::{self, Resource};
 use super::select::{Selector, compare};
 use super::table::table;
-use super::{Printed, Wanted, World, not_found, yaml};
+use super::{Printed, Wanted, World, not_found, warning, yaml};
 
 /// A `get`, as on kubectl's command line.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +45,10 @@ fn answer(request: &Get, world: &World) -> Result<Printed, String> {
     if !request.sort_by.is_empty() {
         let path = Path::parse(&request.sort_by)?;
         for (_, objects) in &mut found.objects {
-            let value = |object: &'_ Value| path.find(object).first().map_or(Value::Null, |value| (*value).clone());
-            objects.sort_by(|left, right| compare(&value(left), &value(right)));
+            let mut keyed: Vec<(Value, &Value)> =
+                objects.iter().map(|object| (path.find(object).first().map_or(Value::Null, |key| (*key).clone()), *object)).collect();
+            go_sort::sort(&mut keyed, |left, right| compare(&left.0, &right.0).is_lt());
+            *objects = keyed.into_iter().map(|(_, object)| object).collect();
         }
     }
     let (format, argument) = request.output.split_once('=').unwrap_or((&request.output, ""));
@@ -81,6 +84,8 @@ fn answer(request: &Get, world: &World) -> Result<Printed, String> {
             false => "No resources found\n".to_owned(),
         };
     }
+    let warnings: String = wanted.kinds.iter().map(|(resource, _)| warning(resource)).collect();
+    printed.stderr.insert_str(0, &warnings);
     Ok(printed)
 }
 

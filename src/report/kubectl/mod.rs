@@ -12,6 +12,7 @@ pub mod age;
 pub mod columns;
 pub mod describe;
 pub mod get;
+pub mod go_sort;
 pub mod jsonpath;
 pub mod look;
 pub mod resources;
@@ -157,6 +158,14 @@ impl Wanted {
         distinct.dedup();
         let single = kinds.len() == 1 && kinds[0].1.len() == 1;
         Ok(Wanted { several: distinct.len() > 1, single, kinds })
+    }
+}
+
+/// What the API server warns of when a kind is asked for.
+fn warning(resource: &Resource) -> &'static str {
+    match resource.kind {
+        "Endpoints" => "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n",
+        _ => "",
     }
 }
 

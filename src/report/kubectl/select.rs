@@ -134,7 +134,7 @@ pub fn selects(selector: &Value, object: &Value) -> bool {
         })
 }
 
-/// The order of `--sort-by`: absent values first, numbers by value, quantities by amount, else by bytes.
+/// The order of `--sort-by`: absent values first, numbers by value, quantities by amount, other texts with numbers in them by those.
 pub fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Null, Value::Null) => Ordering::Equal,
@@ -146,8 +146,77 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
         },
         (Value::String(left), Value::String(right)) => match (Quantity::parse(left), Quantity::parse(right)) {
             (Some(left), Some(right)) => left.cmp(&right),
-            _ => left.cmp(right),
+            _ => natural(left, right),
         },
         _ => plain(left).cmp(&plain(right)),
+    }
+}
+
+/// `web-2` before `web-10`: digits are compared as numbers, and stand before other letters.
+fn natural(left: &str, right: &str) -> Ordering {
+    let (mut rest_left, mut rest_right) = (left.as_bytes(), right.as_bytes());
+    while let (Some(first_left), Some(first_right)) = (rest_left.first(), rest_right.first()) {
+        match (first_left.is_ascii_digit(), first_right.is_ascii_digit()) {
+            (true, false) => return Ordering::Less,
+            (false, true) => return Ordering::Greater,
+            (false, false) => {
+                if first_left != first_right {
+                    return first_left.cmp(first_right);
+                }
+                (rest_left, rest_right) = (&rest_left[1..], &rest_right[1..]);
+            }
+            (true, true) => {
+                let (zeros_left, number_left, after_left) = number(rest_left);
+                let (zeros_right, number_right, after_right) = number(rest_right);
+                // Without leading zeros the longer number is the greater one; of equal ones that with fewer zeros comes first.
+                let by_value = number_left.len().cmp(&number_right.len()).then_with(|| number_left.cmp(number_right));
+                let order = by_value.then(zeros_left.cmp(&zeros_right));
+                if order.is_ne() {
+                    return order;
+                }
+                (rest_left, rest_right) = (after_left, after_right);
+            }
+        }
+    }
+    left.len().cmp(&right.len())
+}
+
+/// The number at the beginning: its leading zeros, its other digits, and what follows.
+fn number(text: &[u8]) -> (usize, &[u8], &[u8]) {
+    let zeros = text.iter().take_while(|byte| **byte == b'0').count();
+    let end = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (zeros, &text[zeros..end], &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_numbers_are_ordered_by_the_numbers() {
+        let mut names = ["web-10", "web-2", "web-a", "web", "web-02", "a"];
+        names.sort_by(|left, right| natural(left, right));
+        assert_eq!(names, ["a", "web", "web-2", "web-02", "web-10", "web-a"]);
+    }
+
+    #[test]
+    fn selectors_read_what_kubectl_reads() {
+        let pod = serde_json::json!({"metadata": {"labels": {"app": "web", "tier": "x"}}, "status": {"phase": "Running"}});
+        for (selector, matches) in [
+            ("app=web", true),
+            ("app==web,tier=x", true),
+            ("app!=web", false),
+            ("other!=web", true),
+            ("app in (api,web)", true),
+            ("app notin (api, web)", false),
+            ("tier", true),
+            ("!tier", false),
+            ("", true),
+        ] {
+            assert_eq!(Selector::labels(selector).unwrap().matches_labels(&pod), matches, "{selector}");
+        }
+        assert!(Selector::labels("a b c").is_err());
+        assert!(!Selector::fields("status.phase!=Running").unwrap().matches_fields(&pod));
+        assert!(Selector::fields("status.phase").is_err());
     }
 }

@@ -6,6 +6,9 @@ use super::look::Look;
 use crate::base::Revision;
 use crate::objects::Object;
 
+/// The version that the kubelets are modelled on.
+const KUBELET: &str = "v1.34.1";
+
 /// The object as JSON, with its `resourceVersion` and the lists that repeat a single address.
 pub fn as_served(object: &Object, revision: Revision) -> Value {
     let mut value = object.to_json();
@@ -29,6 +32,12 @@ pub fn as_served(object: &Object, revision: Revision) -> Value {
             fill(&mut value, "spec", "type", Some(json!("ClusterIP")));
             fill(&mut value, "spec", "sessionAffinity", Some(json!("None")));
             fill(&mut value, "spec", "internalTrafficPolicy", has_ip.then(|| json!("Cluster")));
+        }
+        Object::Node(_) => {
+            let name = value.plain("metadata.name");
+            fill(&mut value, "status", "addresses", Some(json!([{"type": "Hostname", "address": name}])));
+            let info = json!({"architecture": "amd64", "kubeletVersion": KUBELET, "operatingSystem": "linux"});
+            fill(&mut value, "status", "nodeInfo", Some(info));
         }
         _ => {}
     }

@@ -22,11 +22,12 @@ pub mod workload;
 use serde_json::Value;
 
 use super::age::{Instant, between, since};
+use super::go_sort;
 use super::look::{Look, plain};
 use super::resources::Resource;
 use super::select::Selector;
 use super::table::align;
-use super::{Printed, Wanted, World, not_found};
+use super::{Printed, Wanted, World, not_found, warning};
 
 /// Writes a line of a page: `line!(page, level, "Name:\t{}", name)`.
 macro_rules! line {
@@ -103,7 +104,8 @@ impl Page {
                 && uids.contains(&target.text("uid"))
         };
         let mut events: Vec<&Value> = world.kind("Event", "").filter(about).collect();
-        events.sort_by_key(|event| Instant::of(event.at("lastTimestamp")));
+        let last = |event: &Value| Instant::of(event.at("lastTimestamp"));
+        go_sort::sort(&mut events, |left, right| last(left) < last(right));
         if events.is_empty() {
             self.line(0, "Events:\t<none>");
             return;
@@ -200,6 +202,8 @@ fn answer(request: &Describe, world: &World) -> Result<Printed, String> {
         printed.stderr =
             if namespaced { format!("No resources found in {namespace} namespace.\n") } else { "No resources found\n".to_owned() };
     }
+    let warnings: String = wanted.kinds.iter().map(|(resource, _)| warning(resource)).collect();
+    printed.stderr.insert_str(0, &warnings);
     Ok(printed)
 }
 
