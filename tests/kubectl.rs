@@ -184,6 +184,55 @@ fn ages_are_printed_as_the_server_printed_them() {
     }
 }
 
+/// Paths to everything inside a value, itself first.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                places(inner, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(number, item)| places(item, &format!("{at}/{number}"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn objects_of_any_shape_are_printed_somehow() {
+    let mut of_kind = BTreeMap::new();
+    for situation in situations() {
+        for object in json(&situation.join("objects.json"))["items"].as_array().expect("a list") {
+            of_kind.insert(object["kind"].as_str().expect("a kind").to_owned(), object.clone());
+        }
+    }
+    assert!(of_kind.len() > 25, "{}", of_kind.len());
+    let now = Instant::parse("2026-11-23T18:21:12Z").unwrap();
+    let odd = [
+        Value::Null,
+        Value::Bool(true),
+        Value::from(i64::MAX),
+        Value::from("\u{e9}\n:\t \u{1f600} [x"),
+        serde_json::json!([[], {}, 1]),
+        serde_json::json!({}),
+    ];
+    for (kind, object) in of_kind {
+        let mut all = Vec::new();
+        places(&object, "", &mut all);
+        for place in all.iter().filter(|place| !place.is_empty() && *place != "/kind" && *place != "/apiVersion") {
+            for value in &odd {
+                let mut changed = object.clone();
+                *changed.pointer_mut(place).expect("a place of the object") = value.clone();
+                let world = World::new(vec![changed], now);
+                for output in ["wide", "yaml"] {
+                    get(&Get { what: vec![kind.clone()], all_namespaces: true, output: output.to_owned(), ..Get::default() }, &world);
+                }
+                describe(&Describe { what: vec![kind.clone()], all_namespaces: true, ..Describe::default() }, &world);
+            }
+        }
+    }
+}
+
 fn sim(args: &[&str]) -> Output {
     std::process::Command::new(env!("CARGO_BIN_EXE_sim")).args(args).output().expect("sim starts")
 }

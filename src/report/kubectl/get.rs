@@ -41,6 +41,9 @@ pub fn get(request: &Get, world: &World) -> Printed {
 
 fn answer(request: &Get, world: &World) -> Result<Printed, String> {
     let wanted = Wanted::parse(&request.what, request.all_namespaces)?;
+    if wanted.kinds.iter().any(|(_, names)| !names.is_empty()) && !(request.selector.is_empty() && request.field_selector.is_empty()) {
+        return Err("name cannot be provided when a selector is specified".to_owned());
+    }
     let mut found = Found::collect(request, &wanted, world)?;
     if !request.sort_by.is_empty() {
         let path = Path::parse(&request.sort_by)?;

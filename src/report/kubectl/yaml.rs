@@ -120,22 +120,25 @@ impl Writer {
         if shape.several_lines && shape.literal {
             self.literal(text, depth);
         } else if shape.several_lines || text.is_empty() || resolves(text) {
-            self.folded(&double_quoted(text), depth, true);
+            self.folded(&double_quoted(text), depth);
         } else if shape.plain {
-            self.folded(text, depth, false);
+            self.folded(text, depth);
         } else if shape.single {
-            self.folded(&format!("'{}'", text.replace('\'', "''")), depth, false);
+            self.folded(&format!("'{}'", text.replace('\'', "''")), depth);
         } else {
-            self.folded(&double_quoted(text), depth, true);
+            self.folded(&double_quoted(text), depth);
         }
     }
 
-    /// Breaks the text at lone blanks after the last column.
-    fn folded(&mut self, text: &str, depth: usize, escapes: bool) {
+    /// Breaks the text at lone blanks after the last column; one in double quotes at the first of several too. What is next to a quote
+    /// stays there.
+    fn folded(&mut self, text: &str, depth: usize) {
+        let escapes = text.starts_with('"');
+        let margin = if escapes || text.starts_with('\'') { 1 } else { 0 };
         let letters: Vec<char> = text.chars().collect();
         let mut after_blank = false;
         for (at, letter) in letters.iter().enumerate() {
-            let inside = at > 0 && at + 2 < letters.len();
+            let inside = at > margin && at + 1 + margin < letters.len();
             let next_is_blank = letters.get(at + 1) == Some(&' ');
             if *letter == ' ' && inside && !after_blank && self.column > WIDTH && (escapes || !next_is_blank) {
                 self.indent(depth);
@@ -348,6 +351,16 @@ mod tests {
         ] {
             assert_eq!(document(&json!({ "key": text })), format!("key: {written}\n"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn long_texts_are_folded_at_the_first_blank_after_the_last_column() {
+        let word = "x".repeat(76);
+        let quoted = document(&json!({ "key": format!("{word}: a b c") }));
+        assert_eq!(quoted, format!("key: '{word}:\n  a b c'\n"));
+        let plain = document(&json!({ "key": format!("{word} aa b c") }));
+        assert_eq!(plain, format!("key: {word}\n  aa b c\n"));
+        assert_eq!(document(&json!({ "key": format!("{word} b") })), format!("key: {word}\n  b\n"));
     }
 
     #[test]

@@ -137,7 +137,7 @@ struct Restarts {
 
 impl Restarts {
     fn add(&mut self, status: &Value) {
-        self.count += status.int("restartCount");
+        self.count = self.count.saturating_add(status.int("restartCount"));
         self.last = self.last.max(Instant::of(status.at("lastState.terminated.finishedAt")));
     }
 }

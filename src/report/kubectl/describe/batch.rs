@@ -54,10 +54,8 @@ pub fn job(job: &Value, world: &World, page: &mut Page) {
 /// Up to fifty letters of a list of indexes.
 fn capped(indexes: &str) -> String {
     const LONGEST: usize = 50;
-    if indexes.len() <= LONGEST {
-        return indexes.to_owned();
-    }
-    let cut = indexes[..LONGEST].rfind(',').unwrap_or(LONGEST);
+    let Some((end, _)) = indexes.char_indices().nth(LONGEST) else { return indexes.to_owned() };
+    let cut = indexes[..end].rfind(',').unwrap_or(end);
     format!("{},...", &indexes[..cut])
 }
 

@@ -181,6 +181,9 @@ pub fn describe(request: &Describe, world: &World) -> Printed {
 
 fn answer(request: &Describe, world: &World) -> Result<Printed, String> {
     let wanted = Wanted::parse(&request.what, request.all_namespaces)?;
+    if wanted.kinds.iter().any(|(_, names)| !names.is_empty()) && !request.selector.is_empty() {
+        return Err("name cannot be provided when a selector is specified".to_owned());
+    }
     let labels = Selector::labels(&request.selector)?;
     let namespace = request.namespace.as_deref().unwrap_or("default");
     let (mut pages, mut missing): (Vec<String>, String) = (Vec::new(), String::new());

@@ -55,7 +55,7 @@ fn pods_status(owner: &Value, world: &World, page: &mut Page, selects: impl Fn(&
     // Pods that were not handed in are taken to run.
     let unknown = if pods.is_empty() { owner.int("status.replicas") } else { 0 };
     let count = |phase: &str| pods.iter().filter(|pod| pod.text("status.phase") == phase).count();
-    let running = count("Running") as i64 + unknown;
+    let running = unknown.saturating_add(count("Running") as i64);
     let (waiting, succeeded, failed) = (count("Pending"), count("Succeeded"), count("Failed"));
     line!(page, 0, "Pods Status:\t{running} Running / {waiting} Waiting / {succeeded} Succeeded / {failed} Failed");
 }
