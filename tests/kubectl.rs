@@ -252,7 +252,7 @@ fn a_file_of_objects_is_read_as_kubectl_would_have_seen_it() {
         printed(&["get", objects.to_str().unwrap(), "no", "-L", "topology.kubernetes.io/zone,pool", "--at", "2026-11-23T18:21:14Z"]);
     assert_eq!((stdout, stderr, status), (read(&situation.join("04.txt")), String::new(), 0));
     let node = folder().join("outputs/node-2");
-    let (stdout, _, _) = printed(&["describe", node.join("objects.json").to_str().unwrap(), "node/node-2", "--at", "2026-11-23T18:21:17Z"]);
+    let (stdout, _, _) = printed(&["describe", node.join("objects.json").to_str().unwrap(), "node/node-2", "--at", "2026-11-23T18:21:21Z"]);
     assert_eq!(stdout, read(&node.join("03.txt")));
 }
 
@@ -280,6 +280,16 @@ fn errors_are_those_of_kubectl_and_bad_input_is_told_apart() {
         (&["get", "node-failure", "cows", "--at", "1s"][..], "error: the server doesn't have a resource type \"cows\"\n", 1),
         (&["get", "node-failure", "deploy", "x", "--at", "1s"], "Error from server (NotFound): deployments.apps \"x\" not found\n", 1),
         (&["get", "node-failure", "pods", "-n", "x", "--at", "1s"], "No resources found in x namespace.\n", 0),
+        (
+            &["get", "node-failure", "nodes", "--sort-by", ".spec.cow", "--at", "20s"],
+            "error: couldn't find any field with path \"{.spec.cow}\" in the list of objects\n",
+            1,
+        ),
+        (
+            &["get", "node-failure", "pods", "x", "-l", "a=b", "--at", "1s"],
+            "error: name cannot be provided when a selector is specified\n",
+            1,
+        ),
         (&["get", "node-failure", "pods", "-A", "--at", "1s"], "No resources found\n", 0),
         (
             &["get", "node-failure", "pods", "--at", "soon"],

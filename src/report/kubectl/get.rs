@@ -46,13 +46,7 @@ fn answer(request: &Get, world: &World) -> Result<Printed, String> {
     }
     let mut found = Found::collect(request, &wanted, world)?;
     if !request.sort_by.is_empty() {
-        let path = Path::parse(&request.sort_by)?;
-        for (_, objects) in &mut found.objects {
-            let mut keyed: Vec<(Value, &Value)> =
-                objects.iter().map(|object| (path.find(object).first().map_or(Value::Null, |key| (*key).clone()), *object)).collect();
-            go_sort::sort(&mut keyed, |left, right| compare(&left.0, &right.0).is_lt());
-            *objects = keyed.into_iter().map(|(_, object)| object).collect();
-        }
+        found.sort(&request.sort_by)?;
     }
     let (format, argument) = request.output.split_once('=').unwrap_or((&request.output, ""));
     let stdout = match format {
@@ -130,6 +124,27 @@ impl<'w> Found<'w> {
             found.objects.push((resource, objects));
         }
         Ok(found)
+    }
+
+    /// Sorts each kind by what the path finds first. An object in which it finds nothing counts as less than any other, and than another
+    /// such one: so kubectl has it, and its sort turns their order around.
+    fn sort(&mut self, path: &str) -> Result<(), String> {
+        let parsed = Path::parse(path)?;
+        for (_, objects) in &mut self.objects {
+            let mut keyed: Vec<(Option<Value>, &Value)> =
+                objects.iter().map(|object| (parsed.find(object).first().map(|key| (*key).clone()), *object)).collect();
+            if !keyed.is_empty() && keyed.iter().all(|(key, _)| key.is_none()) {
+                let path = path.trim_start_matches('{').trim_end_matches('}');
+                return Err(format!("couldn't find any field with path \"{{{path}}}\" in the list of objects"));
+            }
+            go_sort::sort(&mut keyed, |left, right| match (&left.0, &right.0) {
+                (None, _) => true,
+                (_, None) => false,
+                (Some(left), Some(right)) => compare(left, right).is_lt(),
+            });
+            *objects = keyed.into_iter().map(|(_, object)| object).collect();
+        }
+        Ok(())
     }
 
     fn each(&self, print: impl Fn(&Resource, &Value) -> String) -> String {
