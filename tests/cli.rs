@@ -207,3 +207,19 @@ fn schema_is_json_and_names_the_fields() {
         assert!(schema["properties"][field].is_object(), "{field}");
     }
 }
+
+#[test]
+fn completions_know_every_verb() {
+    let help = sim(&["--help"]);
+    let verbs: Vec<&str> =
+        printed(&help).lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty()).collect();
+    assert!(verbs.len() > 5, "{}", printed(&help));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = sim(&["completions", shell]);
+        assert_eq!(status(&output), 0);
+        for verb in verbs.iter().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()) {
+            assert!(printed(&output).contains(verb), "{shell}: {verb}");
+        }
+    }
+    assert_eq!(status(&sim(&["completions", "abacus"])), 2);
+}

@@ -77,52 +77,57 @@ impl Time {
     }
     /// Parses RFC 3339 (`Z` or an offset); `None` if it is malformed or before the epoch.
     pub fn from_rfc3339(text: &str) -> Option<Time> {
-        let bytes = text.as_bytes();
-        let digits = |range: std::ops::Range<usize>| -> Option<i64> {
-            let part = text.get(range)?;
-            part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
-        };
-        let punctuation = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-        if bytes.len() < 20 || punctuation.iter().any(|&(at, wanted)| bytes[at] != wanted) || !matches!(bytes[10], b'T' | b't' | b' ') {
-            return None;
-        }
-        let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-        let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-            return None;
-        }
-        let mut at = 19;
-        let mut nanos = 0i64;
-        if bytes[at] == b'.' {
-            let start = at + 1;
-            let end = start + text[start..].bytes().take_while(u8::is_ascii_digit).count();
-            if end == start || end - start > 9 {
-                return None;
-            }
-            nanos = digits(start..end)? * 10i64.pow((9 - (end - start)) as u32);
-            at = end;
-        }
-        let offset = match text.get(at..)? {
-            "Z" | "z" => 0,
-            zone if zone.len() == 6 && zone.as_bytes()[3] == b':' => {
-                let sign = match zone.as_bytes()[0] {
-                    b'+' => 1,
-                    b'-' => -1,
-                    _ => return None,
-                };
-                sign * (digits(at + 1..at + 3)? * 3600 + digits(at + 4..at + 6)? * 60)
-            }
-            _ => return None,
-        };
-        let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-        let since = seconds - EPOCH_UNIX_SECONDS;
-        u64::try_from(since).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos as u64).map(Time)
+        let since = unix_nanos(text)? - i128::from(EPOCH_UNIX_SECONDS) * 1_000_000_000;
+        u64::try_from(since).ok().map(Time)
     }
+}
+
+/// Nanoseconds since 1970-01-01T00:00:00Z of an RFC 3339 time (`Z` or an offset), of any year; `None` if it is malformed.
+pub fn unix_nanos(text: &str) -> Option<i128> {
+    let bytes = text.as_bytes();
+    let digits = |range: std::ops::Range<usize>| -> Option<i64> {
+        let part = text.get(range)?;
+        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
+    };
+    let punctuation = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    if bytes.len() < 20 || punctuation.iter().any(|&(at, wanted)| bytes[at] != wanted) || !matches!(bytes[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut at = 19;
+    let mut nanos = 0i64;
+    if bytes[at] == b'.' {
+        let start = at + 1;
+        let end = start + text[start..].bytes().take_while(u8::is_ascii_digit).count();
+        if end == start || end - start > 9 {
+            return None;
+        }
+        nanos = digits(start..end)? * 10i64.pow((9 - (end - start)) as u32);
+        at = end;
+    }
+    let offset = match text.get(at..)? {
+        "Z" | "z" => 0,
+        zone if zone.len() == 6 && zone.as_bytes()[3] == b':' => {
+            let sign = match zone.as_bytes()[0] {
+                b'+' => 1,
+                b'-' => -1,
+                _ => return None,
+            };
+            sign * (digits(at + 1..at + 3)? * 3600 + digits(at + 4..at + 6)? * 60)
+        }
+        _ => return None,
+    };
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
 }
 
 /// Days since 1970-01-01 -> (year, month, day) of the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date
 /// algorithms").
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -6,6 +6,10 @@
 
 mod bench;
 mod check;
+mod completions;
+mod describe;
+mod get;
+mod instant;
 mod list;
 mod report;
 mod run;
@@ -65,12 +69,18 @@ enum Verb {
     Check(check::Check),
     /// The shipped scenarios, a line each.
     List(list::List),
+    /// What kubectl get would print at an instant.
+    Get(get::Get),
+    /// What kubectl describe would print at an instant.
+    Describe(describe::Describe),
     /// Write CSV and PNG again from a saved run.
     Report(report::Report),
     /// How fast this machine runs it, beside a reference measured in the same run.
     Bench(bench::Bench),
     /// The JSON Schema of scenario files.
     Schema(schema::Schema),
+    /// What a shell needs to complete sim's verbs and options.
+    Completions(completions::Completions),
 }
 
 /// Parses the command line and does what it says.
@@ -89,9 +99,12 @@ pub fn main() -> ExitCode {
         Verb::Run(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
+        Verb::Get(verb) => verb.run(),
+        Verb::Describe(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run::<Arguments>(),
     };
     outcome.into()
 }
@@ -100,6 +113,13 @@ pub fn main() -> ExitCode {
 fn say(text: &str) {
     use std::io::Write;
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints what kubectl would have, to both outputs.
+fn print(printed: &crate::report::kubectl::Printed) -> Outcome {
+    say(&printed.stdout);
+    eprint!("{}", printed.stderr);
+    if printed.status == 0 { Outcome::Held } else { Outcome::Failed }
 }
 
 /// Prints all errors of an input to standard error.

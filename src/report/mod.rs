@@ -7,8 +7,11 @@
 //!
 //! Inside: [`model`] makes timelines of the facts in one pass, [`recovery`] the rows of `recovery.csv`; [`tables`], [`summary`] and
 //! [`picture`] only write down what these two say. A new file is an [`Exporter`] and a line in [`exporters`].
+//!
+//! [`kubectl`] stands apart: from objects as JSON, whoever has them, to what kubectl would print.
 
 pub mod files;
+pub mod kubectl;
 pub mod model;
 pub mod picture;
 pub mod recovery;
