@@ -1,12 +1,13 @@
 //! A kubelet driven by hand: a fake API server that keeps objects and tells its watchers, and the engine model beneath.
 
+mod kubelet_world;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clustersim::base::random::Seed;
 use clustersim::base::{Cause, Duration, Incarnation, Name, Queue, Revision, Time};
 use clustersim::kubelet::{Config, Kubelet, NodeShape};
-use clustersim::models::containers::{Containers, fixed_times};
 use clustersim::models::distribution::Distribution;
 use clustersim::models::images::ImageCatalog;
 use clustersim::models::workload::Behaviour;
@@ -15,6 +16,7 @@ use clustersim::objects::{Container, Key, Kind, Meta, Object, Phase, Pod, PodSpe
 use clustersim::wire::actor::Boot;
 use clustersim::wire::api::{ApiResponse, Body, Patch, Reason, Verb, WatchEvent};
 use clustersim::wire::{Actor, Address, ApiError, ClientMessage, Conn, Effect, Input, MachineId, Message, NetOp, NodeId, Outbox};
+use kubelet_world::{Containers, fixed_times};
 
 enum Event {
     Input(u32, Input<ClientMessage>),

@@ -151,8 +151,10 @@ impl Worker {
         conditions.set(Condition::new("Initialized", initialized, reason(initialized, "ContainersNotInitialized"), now));
         conditions.set(Condition::new("Ready", ready, reason(ready, "ContainersNotReady"), now));
         conditions.set(Condition::new("ContainersReady", ready, reason(ready, "ContainersNotReady"), now));
-        if conditions.get("PodScheduled").is_none() {
-            conditions.set(Condition::new("PodScheduled", true, "", now));
+        // Last, as the kubelet lists what is its own (k/k `pkg/kubelet/kubelet_pods.go`, generateAPIPodStatus).
+        match conditions.iter().position(|condition| condition.kind == "PodScheduled") {
+            None => conditions.push(Condition::new("PodScheduled", true, "", now)),
+            Some(first) => conditions[first..].rotate_left(1),
         }
         // Kept for as long as the pod lives, for every pod.
         conditions.shrink_to_fit();

@@ -6,7 +6,6 @@
 //! (`presets`). Models know no cluster: no actors but by address, no objects but by name.
 
 pub mod container_engine;
-pub mod containers;
 pub mod cores;
 pub mod disk;
 pub mod distribution;

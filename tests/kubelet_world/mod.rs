@@ -1,28 +1,16 @@
-//! All container engines of a run, the registry that they pull from and the workloads that they run, as one model with one deadline.
+//! The container engines of a few nodes, their registry and their workloads, driven by hand: what `host/sim` does for a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::container_engine::{Answer, ContainerEngine, RuntimeTimes, block_of};
-use super::distribution::Distribution;
-use super::images::ImageCatalog;
-use super::registry::{PullResult, Registry};
-use super::workload::{Behaviour, Workloads};
-use crate::base::random::Seed;
-use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
-use crate::objects::Uid;
-use crate::objects::pod::PodIp;
-use crate::wire::container::{ContainerId, ContainerOp, PodIdentity};
-use crate::wire::{MachineId, NodeId};
-
-/// What a connection to a pod's address meets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Serving {
-    Accepts {
-        service_time: Duration,
-    },
-    /// Nothing listens. Whether the machine itself answers is the network's to know.
-    Refused,
-}
+use clustersim::base::random::Seed;
+use clustersim::base::{Cause, Duration, Incarnation, Map, Name, Time};
+use clustersim::models::container_engine::{Answer, ContainerEngine, RuntimeTimes};
+use clustersim::models::distribution::Distribution;
+use clustersim::models::images::ImageCatalog;
+use clustersim::models::registry::{PullResult, Registry};
+use clustersim::models::workload::{Behaviour, Workloads};
+use clustersim::wire::container::ContainerOp;
+use clustersim::wire::{MachineId, NodeId};
 
 /// See the module. Engines are numbered as the nodes are.
 pub struct Containers {
@@ -65,9 +53,6 @@ impl Containers {
             due: Vec::new(),
         }
     }
-    pub fn workloads(&mut self) -> &mut Workloads {
-        &mut self.workloads
-    }
     pub fn engine(&self, node: NodeId) -> &ContainerEngine {
         &self.engines[node.0 as usize]
     }
@@ -101,38 +86,6 @@ impl Containers {
             self.reschedule(node);
         }
     }
-    /// What a connection to this address meets now. `stream`: the traffic's own.
-    pub fn serving(&self, ip: PodIp, now: Time, stream: &mut Stream) -> Serving {
-        let engine = block_of(ip).and_then(|block| self.engines.get(block as usize));
-        match engine.and_then(|engine| engine.serving(ip, now)) {
-            Some(identity) => Serving::Accepts { service_time: self.workloads.service_time(&identity.workload, stream) },
-            None => Serving::Refused,
-        }
-    }
-    /// The node that an address belongs to.
-    pub fn node_of(&self, ip: PodIp) -> Option<NodeId> {
-        block_of(ip).filter(|block| (*block as usize) < self.engines.len()).map(NodeId)
-    }
-    /// App containers of running pods of a workload exit with this code: all, or those of `count` pods, lowest pod names first. Returns
-    /// the pods.
-    pub fn crash(&mut self, now: Time, cause: Cause, namespace: &str, workload: &str, count: Option<u64>, code: i32) -> Vec<Name> {
-        let mut pods: BTreeMap<Name, Vec<(usize, ContainerId)>> = BTreeMap::new();
-        for (node, engine) in self.engines.iter().enumerate() {
-            for (identity, container) in engine.running(namespace, workload) {
-                pods.entry(identity.pod.clone()).or_default().push((node, container.clone()));
-            }
-        }
-        let count = count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        let mut crashed = Vec::new();
-        for (pod, containers) in pods.into_iter().take(count) {
-            for (node, container) in containers {
-                self.engines[node].crash(now, cause, &container, code);
-                self.reschedule(NodeId(node as u32));
-            }
-            crashed.push(pod);
-        }
-        crashed
-    }
     /// The node's machine lost power.
     pub fn power_loss(&mut self, now: Time, node: NodeId) {
         self.engines[node.0 as usize].kill_all();
@@ -140,28 +93,6 @@ impl Containers {
         let machine = self.machines[node.0 as usize];
         self.due.retain(|end| end.machine != machine);
         self.reschedule(node);
-    }
-    /// The node's machine stands still. Transfers to it go on in the network's buffers.
-    pub fn freeze(&mut self, now: Time, node: NodeId) {
-        self.engines[node.0 as usize].freeze(now);
-        self.reschedule(node);
-    }
-    pub fn thaw(&mut self, now: Time, node: NodeId) {
-        self.engines[node.0 as usize].thaw(now);
-        self.reschedule(node);
-    }
-    pub fn set_registry_down(&mut self, now: Time, down: bool) {
-        self.registry.set_down(now, down, &mut self.due);
-    }
-    /// `None`: as planned.
-    pub fn set_registry_bandwidth(&mut self, now: Time, bandwidth: Option<u64>) {
-        self.registry.set_bandwidth(now, bandwidth, &mut self.due);
-    }
-    /// Puts a pod on a node as if it had been running before (see [`ContainerEngine::place`]).
-    pub fn place(&mut self, at: Time, node: NodeId, pod: &Uid, identity: &PodIdentity, containers: &[(Name, bool)]) -> Option<PodIp> {
-        let ip = self.engines[node.0 as usize].place(at, pod, identity, containers, &mut self.workloads);
-        self.reschedule(node);
-        ip
     }
     fn reschedule(&mut self, node: NodeId) {
         let at = self.engines[node.0 as usize].deadline();
