@@ -112,7 +112,13 @@ pub fn main() -> ExitCode {
 /// Prints to standard output; a reader that went away (`sim list | head`) is no error.
 fn say(text: &str) {
     use std::io::Write;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut output = std::io::stdout().lock();
+    if let Err(error) = output.write_all(text.as_bytes()).and_then(|()| output.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output: {error}");
+        std::process::exit(3);
+    }
 }
 
 /// Prints what kubectl would have, to both outputs.

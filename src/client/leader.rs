@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Cause, Duration, Name, Revision, Stream, Time};
+use crate::base::{Duration, Name, Revision, Stream, Time};
 use crate::objects::{Key, Lease, LeaseSpec, Meta, Object, Stored};
 use crate::wire::ApiError;
 use crate::wire::api::{Part, Reason, Verb};
@@ -182,10 +182,6 @@ impl LeaderElector {
     pub fn holder(&self) -> &Name {
         self.observed.as_ref().map_or(&self.nobody, |observed| &observed.spec.holder_identity)
     }
-    /// The write of the lease's record as last seen.
-    pub fn last_record_cause(&self) -> Cause {
-        self.observed.as_ref().map_or(Cause::NONE, |observed| Cause::revision(observed.revision))
-    }
     /// If the lease was taken because its holder had not renewed it: who that was, and for how long nothing had been seen of it. Kept
     /// until the next attempt to acquire.
     pub fn silent_holder(&self) -> Option<(Name, Duration)> {
@@ -311,6 +307,7 @@ impl LeaderElector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Cause;
     use crate::base::random::Seed;
     use crate::objects::Kind;
 

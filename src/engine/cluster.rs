@@ -314,7 +314,7 @@ impl Actors for Cluster {
             recorder.samples.push(sample);
         }
         let members = self.etcd_members();
-        Checks::members(&members, &mut recorder.violations);
+        self.checks.members(&members, &mut recorder.violations);
     }
 
     fn check_full(&mut self, recorder: &mut Recorder) {

@@ -16,7 +16,6 @@ struct Tracker {
     from: Time,
     until: Time,
     verdict: Option<(bool, String)>,
-    first_true: Option<Time>,
 }
 
 /// How long a workload lacked pods: the integral of max(0, wanted - available), in pod-nanoseconds.
@@ -51,7 +50,7 @@ impl Expectations {
                 When::Eventually => (plan.start, end),
                 When::AtEnd => (end, end),
             };
-            Tracker { expectation: expectation.clone(), from, until: until.min(end), verdict: None, first_true: None }
+            Tracker { expectation: expectation.clone(), from, until: until.min(end), verdict: None }
         };
         Expectations {
             trackers: plan.expectations.iter().map(tracker).collect(),
@@ -79,10 +78,16 @@ impl Expectations {
     }
     /// The run is over.
     pub fn finish(mut self, end: Time, observer: &Observer, recorder: &Recorder) -> Vec<Verdict> {
-        self.judge(|_| true, end, observer, recorder);
+        let due = |tracker: &Tracker| {
+            // What must hold always is judged on the part that was played.
+            let lasts = matches!(tracker.expectation.when, When::Always { .. } | When::Never { .. });
+            tracker.until <= end || (lasts && tracker.from <= end)
+        };
+        self.judge(due, end, observer, recorder);
         let verdict = |tracker: Tracker| {
+            let reached = tracker.verdict.is_some();
             let (held, seen) = tracker.verdict.unwrap_or((false, "the run ended before".to_owned()));
-            Verdict { description: tracker.expectation.description, held, seen: seen.into() }
+            Verdict { description: tracker.expectation.description, held, reached, seen: seen.into() }
         };
         self.trackers.into_iter().map(verdict).collect()
     }
@@ -100,9 +105,6 @@ impl Expectations {
             let (holds, seen) = self.evaluate(&self.trackers[number].expectation.predicate, at, observer, recorder);
             let seen = format!("{seen} at {:.3} s", at.since(self.start).as_secs_f64());
             let tracker = &mut self.trackers[number];
-            if holds && tracker.first_true.is_none() {
-                tracker.first_true = Some(at);
-            }
             tracker.verdict = match tracker.expectation.when {
                 When::By(_) | When::Within { .. } | When::AtEnd => due.then_some((holds, seen)),
                 When::Always { .. } if !holds => Some((false, seen)),

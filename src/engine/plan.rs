@@ -23,6 +23,8 @@ pub struct Plan {
     pub seed: u64,
     pub start: Time,
     pub duration: Duration,
+    /// Stop after so long, if that is earlier: what is due later is not judged.
+    pub stop_after: Option<Duration>,
     /// Every box, control plane first. `MachineId` is the index.
     pub machines: Vec<Machine>,
     /// The machine of each etcd member, API server, manager and scheduler (their numbers begin at 1).
@@ -59,6 +61,13 @@ pub struct Machine {
     pub fsync: Distribution,
     /// Bytes per second.
     pub bandwidth: u64,
+}
+
+impl Plan {
+    /// How long it is played.
+    pub fn length(&self) -> Duration {
+        self.stop_after.map_or(self.duration, |stop| stop.min(self.duration))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

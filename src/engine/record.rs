@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Cause, Digest, Duration, FactId, Name, Time};
+use crate::base::{Digest, Duration, FactId, Name, Time};
 use crate::objects::Key;
 use crate::wire::fact::Fact;
 
@@ -104,8 +104,16 @@ pub enum Role {
 pub struct Verdict {
     pub description: Name,
     pub held: bool,
+    /// The run went on until it could be judged.
+    pub reached: bool,
     /// What was seen: `8 ready at 400.0 s`.
     pub seen: Name,
+}
+
+impl Verdict {
+    pub fn failed(&self) -> bool {
+        self.reached && !self.held
+    }
 }
 
 /// Both digests at the end of a second of virtual time.
@@ -137,9 +145,5 @@ impl Record {
             next = entry.cause;
         }
         chain
-    }
-    /// Resolves a cause that is a fact; revisions are resolved by the observer before they get here.
-    pub fn by_cause(&self, cause: Cause) -> Option<&Entry> {
-        cause.as_fact().and_then(|id| self.fact(id))
     }
 }

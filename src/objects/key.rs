@@ -157,10 +157,6 @@ impl Key {
     pub fn path(&self) -> &Arc<str> {
         &self.path
     }
-    /// The key of another kind with this namespace and name.
-    pub fn with_kind(&self, kind: Kind) -> Key {
-        Key::new(kind, self.namespace(), self.name())
-    }
 }
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {

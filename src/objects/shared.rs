@@ -32,10 +32,6 @@ impl<T: Hash> Shared<T> {
         let hash = stable_hash(&value);
         Shared(Arc::new((hash, value)))
     }
-    /// The stable hash of the content.
-    pub fn content_hash(&self) -> u64 {
-        self.0.0
-    }
     /// Changes the content: a new shared value if others hold the old one.
     pub fn update(&mut self, change: impl FnOnce(&mut T))
     where

@@ -45,6 +45,15 @@ pub fn make_folder(dir: &Path) -> Result<(), ReportError> {
     fs::create_dir_all(dir).map_err(|source| ReportError::Folder { path: dir.to_path_buf(), source })
 }
 
+/// Removes a file of an earlier run, if it is there.
+pub fn remove(dir: &Path, name: &str) -> Result<(), ReportError> {
+    let path = dir.join(name);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ReportError::Write { path, source }),
+        _ => Ok(()),
+    }
+}
+
 /// Has `write` make the file under a temporary name in `dir`, then gives it its own: whoever looks sees the old file, or the whole new
 /// one. What was half written is removed.
 pub fn write_whole(dir: &Path, name: &str, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), ReportError> {

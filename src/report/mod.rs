@@ -71,6 +71,12 @@ pub fn write_all(record: &Record, scenario_json: &str, dir: &Path, plots: bool) 
     files::make_folder(dir)?;
     files::write_whole(dir, "scenario.json", |path| std::fs::write(path, scenario_json))?;
     save(record, &dir.join(saved::FILE))?;
+    if !plots {
+        // Pictures of an earlier run would stand beside the tables of this one.
+        for exporter in picture::exporters() {
+            files::remove(dir, exporter.file())?;
+        }
+    }
     write_reports(record, dir, plots)
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Exporter, Report};
 use crate::base::{Duration, Time};
+use crate::engine::record::Verdict;
 
 #[derive(Serialize)]
 struct Summary<'r> {
@@ -18,6 +19,8 @@ struct Summary<'r> {
     duration: f64,
     held: bool,
     expectations: Vec<Expectation<'r>>,
+    /// Broken invariants.
+    violations: Vec<&'r str>,
     recovery: Vec<Recovery<'r>>,
     counts: Counts,
 }
@@ -25,7 +28,8 @@ struct Summary<'r> {
 #[derive(Serialize)]
 struct Expectation<'r> {
     description: &'r str,
-    held: bool,
+    /// `null` if the run ended before it could be judged.
+    held: Option<bool>,
     seen: &'r str,
 }
 
@@ -98,12 +102,17 @@ pub fn json(report: &Report) -> String {
         seed: record.scenario.seed,
         digest: record.digest.to_string(),
         duration: seconds(u128::from(duration(report).nanos())),
-        held: record.expectations.iter().all(|verdict| verdict.held),
+        held: record.violations.is_empty() && !record.expectations.iter().any(Verdict::failed),
         expectations: record
             .expectations
             .iter()
-            .map(|verdict| Expectation { description: &verdict.description, held: verdict.held, seen: &verdict.seen })
+            .map(|verdict| Expectation {
+                description: &verdict.description,
+                held: verdict.reached.then_some(verdict.held),
+                seen: &verdict.seen,
+            })
             .collect(),
+        violations: record.violations.iter().map(|violation| violation.as_str()).collect(),
         recovery,
         counts: Counts {
             events: record.counts.events,

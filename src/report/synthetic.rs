@@ -130,7 +130,7 @@ impl Story {
         self.tell(millis, cause, Subject::Object(key), what)
     }
     pub fn expect(&mut self, description: &str, held: bool, seen: &str) {
-        self.record.expectations.push(Verdict { description: Name::new(description), held, seen: Name::new(seen) });
+        self.record.expectations.push(Verdict { description: Name::new(description), held, reached: true, seen: Name::new(seen) });
     }
     /// Puts the facts in order and takes the samples: each pod requests 500 m and 1 GiB.
     pub fn record(mut self, mut etcd: impl FnMut(u64, &mut Stream) -> Vec<EtcdSample>) -> Record {

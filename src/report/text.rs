@@ -44,13 +44,18 @@ pub fn summary(report: &Report, colours: bool) -> String {
     if !record.expectations.is_empty() {
         text.push('\n');
         for verdict in &record.expectations {
-            let line = if verdict.held {
+            let line = if !verdict.reached {
+                format!("  - {}: {}\n", verdict.description, verdict.seen)
+            } else if verdict.held {
                 format!("  {} {}\n", paint.with(GREEN, "✓"), verdict.description)
             } else {
                 format!("  {} {}: {}\n", paint.with(RED, "✗"), verdict.description, verdict.seen)
             };
             text.push_str(&line);
         }
+    }
+    for violation in &record.violations {
+        text.push_str(&format!("  {} a broken invariant: {violation}\n", paint.with(RED, "✗")));
     }
     text.push_str(&format!(
         "\n{} events, {} messages, {} revisions\ndigest {}\n",
@@ -116,6 +121,11 @@ fn first_ready(model: &Model, lines: &mut Vec<Line>) {
     let all: Vec<_> = model.workloads.iter().filter(|workload| !workload.steps.is_empty()).collect();
     let ready: Vec<_> = all.iter().filter_map(|workload| whole(workload).map(|(at, wanted)| (at, wanted, workload))).collect();
     if all.len() <= 2 {
+        for workload in all.iter().filter(|workload| whole(workload).is_none()) {
+            let most = workload.steps.iter().map(|step| (step.available, step.wanted)).max().unwrap_or_default();
+            let text = format!("{} never had all its pods available ({} of {} at most)", path_name(workload.key), most.0, most.1);
+            lines.push(Line { at: None, text, grave: true });
+        }
         for (at, wanted, workload) in ready {
             let text = format!("{} has its {} available", path_name(workload.key), count(wanted as usize, "pod"));
             lines.push(Line { at: Some(at), text, grave: false });

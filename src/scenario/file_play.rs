@@ -269,10 +269,11 @@ pub struct Expectation {
     /// For people. Default: made from the fields.
     #[serde(default)]
     pub description: Option<String>,
-    /// At some instant no later than this, counted from the start.
+    /// At this instant, counted from the start: what recovered before and failed again has not recovered. For "at some time" see
+    /// `eventually`.
     #[serde(default)]
     pub by: Option<Span>,
-    /// At some instant no later than this after a fault began.
+    /// So long after a fault began, at that instant: what recovered before and failed again has not recovered.
     #[serde(default)]
     pub within: Option<Within>,
     /// At every instant of an interval.

@@ -9,6 +9,7 @@ pub mod streams;
 
 use crate::base::{Index, Map, Revision, Term, stable_hash};
 use crate::etcd::EtcdMember;
+use crate::etcd::raft::Role;
 use crate::wire::etcd::Applied;
 use crate::wire::{Address, Member};
 
@@ -25,6 +26,8 @@ pub struct Checks {
     /// By revision, from `base` on.
     firsts: std::collections::VecDeque<First>,
     base: u64,
+    /// The newest committed entry that anybody applied.
+    newest: (Index, Term),
     /// The last revision of each member in its present life.
     last: Map<Address, Revision>,
 }
@@ -62,6 +65,7 @@ impl Checks {
         if revision != next {
             violations.push(format!("{from} applied revision {revision}, but no member applied {next} yet"));
         }
+        self.newest = self.newest.max((applied.index, applied.term));
         self.firsts.push_back(First { index: applied.index, term: applied.term, hash });
         if self.firsts.len() > REMEMBERED {
             self.firsts.pop_front();
@@ -76,7 +80,8 @@ impl Checks {
     }
 
     /// Committed prefixes are equal: at the lower of two commit indexes both logs have an entry of the same term.
-    pub fn members(members: &[(Member, &EtcdMember)], violations: &mut Vec<String>) {
+    /// And no committed entry is lost: who leads has the newest one.
+    pub fn members(&self, members: &[(Member, &EtcdMember)], violations: &mut Vec<String>) {
         let statuses: Vec<_> = members.iter().filter_map(|(me, member)| member.status().map(|status| (*me, *member, status))).collect();
         for pair in statuses.windows(2) {
             let [(me, one, first), (you, other, second)] = pair else { continue };
@@ -87,7 +92,12 @@ impl Checks {
                 violations.push(format!("{} and {} both committed index {common}, as terms {a} and {b}", me, you));
             }
         }
-        for (me, _, status) in &statuses {
+        for (me, member, status) in &statuses {
+            let (newest, term) = self.newest;
+            let lacks = || status.last_index < newest || member.entry_term(newest).is_some_and(|own| own != term);
+            if status.role == Role::Leader && status.term >= term && lacks() {
+                violations.push(format!("{me} leads term {} without index {newest} of term {term}, which was committed", status.term));
+            }
             if status.applied > status.commit || status.commit > status.last_index {
                 violations.push(format!(
                     "{}: applied {} <= commit {} <= last index {} does not hold",

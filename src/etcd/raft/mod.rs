@@ -231,10 +231,6 @@ impl Raft {
     pub fn entry_term(&self, index: Index) -> Option<Term> {
         self.log.term(index)
     }
-    /// The index before the first entry of the log.
-    pub fn log_offset(&self) -> Index {
-        self.log.offset()
-    }
     /// Up to here the log is durable.
     pub fn stable(&self) -> Index {
         self.log.stable()

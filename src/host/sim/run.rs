@@ -58,7 +58,7 @@ impl Run {
         Run { plan, engine }
     }
     pub fn end(&self) -> Time {
-        self.plan.start + self.plan.duration
+        self.plan.start + self.plan.length()
     }
     /// The record of all that happened so far.
     pub fn finish(self) -> Record {

@@ -44,10 +44,17 @@ pub fn draw(report: &Report) -> Canvas {
     ];
     header(&mut canvas, report, TITLE, &legend);
     let last = panels.len() - 1;
+    let others = model.workloads.iter().filter(|workload| !workload.steps.is_empty()).count() - panels.len();
     for (index, (workload, panel, marks)) in panels.iter().enumerate() {
         let workload = &model.workloads[*workload];
         let top_of_marks = panel.top - marks.height() - 8.0;
-        let caption = format!("{} {}, replicas", workload.key.kind(), shorten(&super::super::model::path_name(workload.key), 60));
+        let mut caption = format!("{} {}, replicas", workload.key.kind(), shorten(&super::super::model::path_name(workload.key), 60));
+        if index == 0 && others > 0 {
+            caption.push_str(&format!(
+                " (of {} workloads, those that lost most; recovery.csv has all)",
+                grouped((panels.len() + others) as u64)
+            ));
+        }
         canvas.text(MARGIN, top_of_marks - 12.0, &caption).size(15.0).bold().draw();
         panel.ground(&mut canvas);
         fault_bands(report, panel, &mut canvas);

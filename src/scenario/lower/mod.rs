@@ -16,7 +16,7 @@ use super::units::{Span, format_duration};
 use super::{Loaded, Source, file};
 use crate::base::{Duration, Name, Time};
 use crate::engine::plan::{self, Plan};
-use crate::manifest::{Errors, InputError, Node, Path, Warning, parse_path};
+use crate::manifest::{self, Errors, InputError, Node, Path, Warning, parse_path};
 use crate::models::distribution::Distribution;
 use crate::objects::{Key, Object};
 use topology::Topology;
@@ -29,7 +29,10 @@ const MAX_PODS: u64 = 5_000_000;
 const MAX_DURATION: Duration = Duration::from_secs(100 * 36_525 * 864);
 
 pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded, Vec<InputError>> {
-    let resolved = root.clone();
+    let mut resolved = root.clone();
+    // Always written, so that a seed by default and the same seed by command leave the same file.
+    let seed = manifest::Step::Key("seed".to_owned());
+    manifest::set(&mut resolved, &[seed], Node::from_json(&scenario.seed.into())).expect("a scenario is an object");
     let mut lowering = Lowering {
         source,
         root,
@@ -99,6 +102,7 @@ impl Lowering<'_> {
             seed: scenario.seed,
             start: self.start,
             duration: self.duration,
+            stop_after: None,
             machines: std::mem::take(&mut self.topology.machines),
             etcd: std::mem::take(&mut self.topology.etcd),
             api_servers: std::mem::take(&mut self.topology.api_servers),
