@@ -199,7 +199,7 @@ fn heat_maps(summary: &Summary) -> Canvas {
     // Two maps side by side.
     let lines = (figures.len() + 1).div_ceil(2);
     let mut canvas = Canvas::new(WIDTH, HEADER + lines as f64 * map + 10.0);
-    let legend = [(Swatch::Fill(Colour::heat(0.7)), "the darker, the more; each map has its own scale".to_owned())];
+    let legend = [(Swatch::Fill(Colour::heat(0.7)), "the darker, the more; each map of medians has its own scale".to_owned())];
     header(&mut canvas, summary, &legend);
     let held: Vec<Option<f64>> = summary.variations.iter().map(|part| Some(part.held.share * 100.0)).collect();
     let mut maps = vec![("all expectations and invariants held: % of the runs".to_owned(), held)];
@@ -214,11 +214,13 @@ fn heat_maps(summary: &Summary) -> Canvas {
         let (first, right) = (left + 150.0, left + half - 30.0);
         let width = (right - first) / columns as f64;
         let known = || values.iter().flatten().copied();
-        let (least, most) = (known().fold(f64::INFINITY, f64::min), known().fold(0.0, f64::max));
+        let most = known().fold(0.0, f64::max);
+        // Differences below 2 % are not made to look like large ones. A share of runs is seen against all of them.
+        let (least, most) = if place == 0 { (0.0, 100.0) } else { (known().fold(most * 0.98, f64::min), most) };
         for (number_of, value) in values.iter().enumerate() {
             let (row, column) = (number_of / columns, number_of % columns);
             let (x, y) = (first + column as f64 * width, top + 34.0 + row as f64 * cell);
-            let share = value.map(|value| if most > least { (value - least) / (most - least) } else { 0.0 });
+            let share = value.map(|value| (value - least) / (most - least).max(1e-9));
             match share {
                 Some(share) => canvas.rect(x, y, x + width - 1.0, y + cell - 1.0, Colour::heat(share)),
                 None => canvas.hatch(x, y, x + width - 1.0, y + cell - 1.0, palette::BACKGROUND, palette::GRID),

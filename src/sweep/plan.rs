@@ -192,7 +192,8 @@ impl Sweep {
 fn variations(source: &Source, vary: &[Vary], sets: &[String]) -> Result<Vec<Variation>, Vec<InputError>> {
     let mut combinations: Vec<Vec<String>> = vec![Vec::new()];
     for vary in vary {
-        let longer = |values: &Vec<String>| vary.values.iter().map(|value| [&values[..], &[value.clone()]].concat()).collect::<Vec<_>>();
+        let longer =
+            |values: &Vec<String>| vary.values.iter().map(|value| [&values[..], std::slice::from_ref(value)].concat()).collect::<Vec<_>>();
         combinations = combinations.iter().flat_map(longer).collect();
     }
     let mut errors = Errors::default();
