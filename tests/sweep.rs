@@ -124,14 +124,14 @@ fn a_failing_seed_is_told_with_the_line_that_shows_it() {
 fn two_varied_fields_are_all_combinations_and_a_held_sweep_ends_with_zero() {
     let folder = tempfile::tempdir().unwrap();
     let mut arguments = vec!["sweep", "node-failure", "--seeds", "0..1", "--json", "--out", "here"];
-    arguments.extend(["--vary", "cluster.nodes[0].count=4,5", "--vary", "workload[0].copies=1,2"]);
+    arguments.extend(["--vary", "cluster.nodes[0].count=4,5", "--vary", "faults[0].at=70s,80s"]);
     arguments.extend(SHORT.iter().flat_map(|set| ["--set", set]));
     let output = sim(&arguments, folder.path());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let values: Vec<String> = summary["variations"].as_array().unwrap().iter().map(|part| part["values"].to_string()).collect();
-    let wanted = |nodes: u32, copies: u32| format!(r#"{{"cluster.nodes[0].count":"{nodes}","workload[0].copies":"{copies}"}}"#);
-    assert_eq!(values, [wanted(4, 1), wanted(4, 2), wanted(5, 1), wanted(5, 2)]);
+    let wanted = |nodes: u32, at: u32| format!(r#"{{"cluster.nodes[0].count":"{nodes}","faults[0].at":"{at}s"}}"#);
+    assert_eq!(values, [wanted(4, 70), wanted(4, 80), wanted(5, 70), wanted(5, 80)]);
     assert_eq!(summary["held"]["held"], 4);
     assert_eq!(fs::read(folder.path().join("here/summary.json")).unwrap(), output.stdout);
     assert!(fs::read(folder.path().join("here/sweep.png")).unwrap().starts_with(b"\x89PNG"));
