@@ -6,6 +6,7 @@
 //! | floor | room |
 //! | --- | --- |
 //! | 10 | `main.rs`, [`cli`] |
+//! | 8 | [`sweep`] |
 //! | 7 | [`scenario`], [`report`] |
 //! | 6 | [`host`] |
 //! | 5 | [`engine`] |
@@ -33,5 +34,6 @@ pub mod proxy;
 pub mod report;
 pub mod scenario;
 pub mod scheduler;
+pub mod sweep;
 pub mod traffic;
 pub mod wire;

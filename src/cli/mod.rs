@@ -14,6 +14,7 @@ mod list;
 mod report;
 mod run;
 mod schema;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,8 @@ struct Arguments {
 enum Verb {
     /// Play a scenario and write its reports.
     Run(run::Run),
+    /// Play a scenario with many seeds: statistics, and the seeds that failed.
+    Sweep(sweep::Sweep),
     /// Read and check scenarios; tell what is not modelled; run nothing.
     Check(check::Check),
     /// The shipped scenarios, a line each.
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match arguments.verb {
         Verb::Run(verb) => verb.run(),
+        Verb::Sweep(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Get(verb) => verb.run(),

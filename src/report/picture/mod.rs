@@ -132,7 +132,8 @@ fn nothing(report: &Report, title: &str, why: &str) -> Canvas {
     canvas
 }
 
-fn shorten(text: &str, length: usize) -> String {
+/// The text, or its beginning and an ellipsis: at most so many letters.
+pub fn shorten(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_string();
     }
