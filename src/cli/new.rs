@@ -37,7 +37,7 @@ impl New {
         if !file.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
             return bad(format!("{}: the file has comments, and so must end in .yaml or .yml", file.display()));
         }
-        // Quoted: a name of digits is a text all the same.
+        // The template quotes the name: one of digits is a text all the same.
         let text = TEMPLATE.replace("NAME", &self.name);
         let mut opened = match std::fs::OpenOptions::new().write(true).create_new(true).open(&file) {
             Ok(opened) => opened,

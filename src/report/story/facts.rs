@@ -1,6 +1,6 @@
 //! Which facts belong to a story, and the lines that they make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::{Hero, Led};
 use super::words::{self, impersonal, who};
@@ -44,11 +44,18 @@ pub fn of<'r>(record: &'r Record, hero: &Hero) -> Vec<&'r Entry> {
             }
             Kind::Node => {
                 let name = Name::new(key.name());
+                // Pods that are on it, until they are gone.
+                let mut pods = BTreeSet::new();
                 Box::new(move |entry| {
                     let kubelet = matches!(&entry.fact.subject, Subject::Actor(Address::Kubelet(_)))
                         && who(record, &entry.fact.subject).ends_with(&format!(" {name}"));
-                    let bound = matches!(&entry.fact.what, What::PodBound { node, .. } if *node == name);
-                    is_object(entry, key) || kubelet || bound || faults.hit(entry, &name)
+                    let of_pod = match (&entry.fact.subject, &entry.fact.what) {
+                        (Subject::Object(pod), What::PodBound { node, .. }) if *node == name => pods.insert(pod.clone()),
+                        (Subject::Object(pod), What::DeletionMarked { .. }) => pods.contains(pod),
+                        (Subject::Object(pod), What::Removed { .. }) => pods.remove(pod),
+                        _ => false,
+                    };
+                    is_object(entry, key) || kubelet || of_pod || faults.hit(entry, &name)
                 })
             }
             Kind::Deployment | Kind::ReplicaSet => {
@@ -58,7 +65,11 @@ pub fn of<'r>(record: &'r Record, hero: &Hero) -> Vec<&'r Entry> {
                     let of_pod = subject.kind() == Kind::Pod
                         && matches!(
                             entry.fact.what,
-                            What::Created { .. } | What::DeletionMarked { .. } | What::ContainerExited { .. } | What::Unschedulable { .. }
+                            What::Created { .. }
+                                | What::DeletionMarked { .. }
+                                | What::Removed { .. }
+                                | What::ContainerExited { .. }
+                                | What::Unschedulable { .. }
                         );
                     subject == key || below.contains(subject) && (of_pod || subject.kind() != Kind::Pod)
                 })
@@ -88,7 +99,7 @@ fn is_slice_of(entry: &Entry, service: &Key) -> bool {
 }
 
 /// ReplicaSets and pods of a workload. The record knows a Deployment's by their owner; a ReplicaSet's pods are called after it.
-fn below(record: &Record, workload: &Key) -> std::collections::BTreeSet<Key> {
+fn below(record: &Record, workload: &Key) -> BTreeSet<Key> {
     let prefix = format!("{}-", workload.name());
     let is_below = |key: &Key, owner: &Option<Key>| match workload.kind() {
         Kind::Deployment => owner.as_ref() == Some(workload),
@@ -193,9 +204,10 @@ fn line<'r>(record: &Record, hero: &Hero, group: &Group<'r>) -> Line<'r> {
         return Line { at: last.at, text, entry: Some(last), stands_for };
     }
     let words = words::words(record, &first.fact.subject, &first.fact.what).happened;
-    let words = words.strip_prefix("was ").map_or(words.clone(), |rest| format!("were {rest}"));
+    let words = words.strip_prefix("was ").map_or(words.clone(), |rest| format!("were {rest}")).replace(" its ", " their ");
     let until = if last.at == first.at { String::new() } else { format!(", the last at {} s", words::tenths(last.at.since(start))) };
-    let text = format!("{} and {} more {words}{until}", who(record, &first.fact.subject), count(all.len() - 1, "pod"));
+    let more = count(all.len() - 1, "more pod");
+    let text = format!("{} and {more} {words}{until}", who(record, &first.fact.subject));
     Line { at: first.at, text, entry: Some(first), stands_for }
 }
 

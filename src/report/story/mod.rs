@@ -20,6 +20,24 @@ use facts::Line;
 use object::Hero;
 use words::{Aspect, Ends};
 
+/// What a reader knows of a story by now.
+struct Told {
+    facts: BTreeSet<FactId>,
+    /// Facts that have a line of their own, told or yet to come.
+    own_lines: BTreeSet<FactId>,
+}
+
+impl Told {
+    fn new(story: &Story, of_state: bool) -> Told {
+        let own_lines = if of_state {
+            story.state.iter().map(|entry| entry.id).collect()
+        } else {
+            story.lines.iter().filter_map(|line| Some(line.entry?.id)).collect()
+        };
+        Told { facts: BTreeSet::new(), own_lines }
+    }
+}
+
 /// The stories of all objects that a name stands for.
 pub struct Explanation<'r> {
     record: &'r Record,
@@ -30,9 +48,9 @@ pub struct Explanation<'r> {
 struct Story<'r> {
     title: String,
     lines: Vec<Line<'r>>,
-    /// Until `at`: what lasted then.
+    /// What lasted at the instant that was asked for.
     state: Vec<&'r Entry>,
-    /// Of whom most is told: named by nothing but the title.
+    /// Whom it is about; lines name only others.
     hero: Hero,
 }
 
@@ -43,7 +61,7 @@ pub fn explain<'r>(record: &'r Record, name: &str, namespace: &str, at: Option<T
         .into_iter()
         .map(|hero| {
             let told = facts::of(record, &hero);
-            let state = at.map_or_else(Vec::new, |at| state(record, &told, at));
+            let state = at.map_or_else(Vec::new, |at| state(record, &hero, &told, at));
             Story { title: object::title(&hero), lines: facts::lines(record, &hero, &told), state, hero }
         })
         .collect();
@@ -51,7 +69,7 @@ pub fn explain<'r>(record: &'r Record, name: &str, namespace: &str, at: Option<T
 }
 
 /// What lasts at `at` of the facts of a story, in order of time.
-fn state<'r>(record: &Record, told: &[&'r Entry], at: Time) -> Vec<&'r Entry> {
+fn state<'r>(record: &Record, hero: &Hero, told: &[&'r Entry], at: Time) -> Vec<&'r Entry> {
     let mut state: BTreeMap<(&Subject, Aspect), &Entry> = BTreeMap::new();
     for entry in told.iter().copied().filter(|entry| entry.at <= at) {
         let subject = &entry.fact.subject;
@@ -69,10 +87,15 @@ fn state<'r>(record: &Record, told: &[&'r Entry], at: Time) -> Vec<&'r Entry> {
     }
     let mut state: Vec<&Entry> = state.into_values().collect();
     state.sort_by_key(|entry| entry.id);
-    // Everything else that is said of it says that it exists.
     let subjects = |subject: &Subject| state.iter().filter(|entry| entry.fact.subject == *subject).count();
-    let idle = |entry: &&&Entry| matches!(entry.fact.what, What::Created { .. }) && subjects(&entry.fact.subject) > 1;
-    state.iter().filter(|entry| !idle(entry)).copied().collect()
+    let worth_telling = |entry: &&&Entry| match &entry.fact.what {
+        // Everything else that is said of it says that it exists.
+        What::Created { .. } => subjects(&entry.fact.subject) == 1,
+        // Of others, those that are gone are no part of the state.
+        What::Removed { .. } => matches!((hero, &entry.fact.subject), (Hero::Object(hero), Subject::Object(key)) if hero == key),
+        _ => true,
+    };
+    state.iter().filter(worth_telling).copied().collect()
 }
 
 impl Explanation<'_> {
@@ -86,7 +109,7 @@ impl Explanation<'_> {
             }
             let when = self.at.map_or_else(String::new, |at| format!(", at {} s", words::tenths(at.since(scenario.start))));
             text.push_str(&format!("{}  ({}, seed {}{when})\n\n", story.title, scenario.name, scenario.seed));
-            let mut told = BTreeSet::new();
+            let mut told = Told::new(story, self.at.is_some());
             if self.at.is_some() {
                 if story.state.is_empty() {
                     text.push_str("  nothing is known of it yet\n");
@@ -106,7 +129,7 @@ impl Explanation<'_> {
                     if let Some(entry) = line.entry {
                         self.write_causes(entry, "               ", &mut told, &mut text);
                     }
-                    told.extend(line.stands_for.iter().copied());
+                    told.facts.extend(line.stands_for.iter().copied());
                 }
             }
         }
@@ -114,12 +137,12 @@ impl Explanation<'_> {
     }
 
     /// The causes of a fact, a line each, until one that was told before: that one is named, and what led to it stands above.
-    fn write_causes(&self, entry: &Entry, indent: &str, told: &mut BTreeSet<FactId>, text: &mut String) {
-        told.insert(entry.id);
+    fn write_causes(&self, entry: &Entry, indent: &str, told: &mut Told, text: &mut String) {
+        told.facts.insert(entry.id);
         for cause in self.record.chain(entry.id).into_iter().skip(1) {
-            let known = !told.insert(cause.id);
-            // A cause that has no cause of its own is whole as it stands.
-            let above = if known && cause.cause.is_some() { " (see above)" } else { "" };
+            let known = !told.facts.insert(cause.id);
+            // What has a line of its own is found by its time, and a cause that has no cause is whole as it stands.
+            let above = if known && cause.cause.is_some() && !told.own_lines.contains(&cause.id) { " (see above)" } else { "" };
             text.push_str(&format!("{indent}because {}{above}\n", words::reason(self.record, cause)));
             if known {
                 break;
