@@ -244,7 +244,7 @@ fn explain_tells_why_and_names_what_occurred_instead_of_an_unknown_object() {
     assert_eq!(status(&json), 0, "{}", complaints(&json));
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap()["seed"], 7);
     for (arguments, hint) in [
-        (&["node/worker-7"][..], "node/worker-6"),
+        (&["node/worker-7"][..], "nearest: node/worker-1, "),
         (&["cow/web"], "no such kind"),
         (&["svc/web", "-n", "shop"], "in namespace shop"),
         (&["svc/web", "--at", "soon"], "--at"),
