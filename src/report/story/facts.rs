@@ -227,14 +227,12 @@ fn traffic<'r>(record: &'r Record, service: &Key, lines: &mut Vec<Line<'r>>) {
         let mut total = Bucket::default();
         for bucket in &traffic.buckets {
             add(&mut total, bucket);
+            if failed(bucket) == 0 {
+                continue;
+            }
             match runs.last_mut() {
-                Some((_, run)) if bucket.at.since(run.at) < TOGETHER => {
-                    if failed(bucket) > 0 {
-                        add(run, bucket);
-                    }
-                }
-                _ if failed(bucket) > 0 => runs.push((bucket.at - second, *bucket)),
-                _ => {}
+                Some((_, run)) if bucket.at.since(run.at) < TOGETHER => add(run, bucket),
+                _ => runs.push((bucket.at - second, *bucket)),
             }
         }
         for (from, run) in runs {
