@@ -209,6 +209,56 @@ fn schema_is_json_and_names_the_fields() {
 }
 
 #[test]
+fn new_writes_a_scenario_that_runs_as_it_stands_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = sim_in(folder.path(), &["new", "my-cluster"]);
+    assert_eq!(status(&made), 0, "{}", complaints(&made));
+    let file = folder.path().join("my-cluster.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("name: \"my-cluster\"") && text.contains("\nsteps:") && text.contains("\nfaults:"), "{text}");
+    let checked = sim_in(folder.path(), &["check", "my-cluster.yaml"]);
+    assert_eq!(status(&checked), 0, "{}", complaints(&checked));
+    assert!(!printed(&checked).contains("warning"), "{}", printed(&checked));
+    let ran = sim_in(folder.path(), &["run", "my-cluster.yaml", "--no-output"]);
+    assert_eq!(status(&ran), 0, "{}", printed(&ran));
+    let again = sim_in(folder.path(), &["new", "my-cluster"]);
+    assert_eq!(status(&again), 2);
+    assert!(complaints(&again).contains("my-cluster.yaml exists"), "{}", complaints(&again));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    for (arguments, hint) in [(&["new", "My cluster"][..], "no name"), (&["new", "x", "-o", "x.json"], ".yaml")] {
+        let refused = sim_in(folder.path(), arguments);
+        assert_eq!(status(&refused), 2, "{arguments:?}");
+        assert!(complaints(&refused).contains(hint), "{}", complaints(&refused));
+    }
+    assert_eq!(status(&sim_in(folder.path(), &["new", "x", "-o", "nowhere/x.yaml"])), 3);
+    assert_eq!(names(folder.path()), ["my-cluster.yaml"]);
+}
+
+#[test]
+fn explain_tells_why_and_names_what_occurred_instead_of_an_unknown_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = sim_in(folder.path(), &["explain", "node-failure", "node/worker-3", "--at", "200s"]);
+    assert_eq!(status(&told), 0, "{}", complaints(&told));
+    assert!(printed(&told).contains("because of a fault: power loss of worker-3, at 120.0 s"), "{}", printed(&told));
+    let json = sim_in(folder.path(), &["explain", "node-failure", "etcd", "--json", "--seed=7", "--set=expectations=[]"]);
+    assert_eq!(status(&json), 0, "{}", complaints(&json));
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap()["seed"], 7);
+    for (arguments, hint) in [
+        (&["node/worker-7"][..], "nearest: node/worker-1, "),
+        (&["cow/web"], "no such kind"),
+        (&["svc/web", "-n", "shop"], "in namespace shop"),
+        (&["svc/web", "--at", "soon"], "--at"),
+        (&["svc/web", "--at", "1h"], "600 s"),
+    ] {
+        let output = sim_in(folder.path(), &[&["explain", "node-failure"], arguments].concat());
+        assert_eq!(status(&output), 2, "{arguments:?}");
+        assert!(complaints(&output).contains(hint), "{arguments:?} tells {hint:?}: {}", complaints(&output));
+        assert_eq!(printed(&output), "");
+    }
+    assert_eq!(names(folder.path()), Vec::<String>::new(), "explain writes nothing");
+}
+
+#[test]
 fn completions_know_every_verb() {
     let help = sim(&["--help"]);
     let verbs: Vec<&str> =

@@ -8,9 +8,11 @@ mod bench;
 mod check;
 mod completions;
 mod describe;
+mod explain;
 mod get;
 mod instant;
 mod list;
+mod new;
 mod report;
 mod run;
 mod schema;
@@ -72,6 +74,10 @@ enum Verb {
     Check(check::Check),
     /// The shipped scenarios, a line each.
     List(list::List),
+    /// Write a commented scenario to start from.
+    New(new::New),
+    /// Tell the story of one pod, node, workload or service, or of who led, with causes.
+    Explain(explain::Explain),
     /// What kubectl get would print at an instant.
     Get(get::Get),
     /// What kubectl describe would print at an instant.
@@ -103,6 +109,8 @@ pub fn main() -> ExitCode {
         Verb::Sweep(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
+        Verb::New(verb) => verb.run(),
+        Verb::Explain(verb) => verb.run(),
         Verb::Get(verb) => verb.run(),
         Verb::Describe(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
