@@ -274,6 +274,7 @@ impl Setting {
             seed: self.seed,
             start: Time::ZERO,
             duration: Duration::from_secs(600),
+            stop_after: None,
             machines: vec![machine("client"), machine("server")],
             etcd: Vec::new(),
             api_servers: vec![SERVER_MACHINE],
