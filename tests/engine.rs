@@ -250,6 +250,7 @@ impl Setting {
             rack: name.into(),
             cores: 1,
             fsync: Distribution::Constant(Duration::from_millis(50)),
+            stalls: None,
             bandwidth: 1_000_000_000,
         };
         let latency = || self.latency.clone();

@@ -65,6 +65,38 @@ fn what_is_not_modelled_is_told_with_its_path() {
     );
 }
 
+#[test]
+fn what_no_component_reads_is_told_though_its_field_is_known() {
+    let manifest = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000,
+         "preemptionPolicy": "PreemptLowerPriority"},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
+            "hostNetwork": true, "priorityClassName": "high", "containers": [{"name": "c", "image": "i"}],
+            "affinity": {
+                "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm":
+                    {"topologyKey": "zone", "labelSelector": {}, "matchLabelKeys": ["a"]}}]},
+                "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                    {"topologyKey": "zone", "labelSelector": {}, "mismatchLabelKeys": ["b"]}]}}}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "patient"}, "spec": {
+            "hostNetwork": false, "priorityClassName": "high", "preemptionPolicy": "Never",
+            "containers": [{"name": "c", "image": "i"}]}}]}"#;
+    let mut errors = manifest::Errors::default();
+    let document = manifest::parse("list.json", manifest.as_bytes(), Syntax::Json).unwrap().remove(0);
+    let read = manifest::objects("list.json", &document, &manifest::Path::default(), &mut errors);
+    assert_eq!((read.objects.len(), errors.into_vec()), (3, vec![]));
+    let paths: Vec<&str> = read.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "items[0].preemptionPolicy",
+            "items[1].spec.hostNetwork",
+            "items[1].spec.priorityClassName",
+            "items[1].spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.matchLabelKeys",
+            "items[1].spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys",
+        ]
+    );
+}
+
 /// Pieces that parsers trip over, and a sound scenario to put them into.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let base = scenario::find("node-failure").unwrap().text;

@@ -127,3 +127,17 @@ fn copies_make_as_many_workloads_as_nodes() {
     let names: Vec<String> = plan.workload.iter().map(|object| object.key().name().to_owned()).collect();
     assert_eq!((plan.nodes.len(), names.len(), names[19].as_str()), (20, 20, "web-20"));
 }
+
+#[test]
+fn stalls_of_disks_are_seen_in_the_commit_latency_of_etcd() {
+    let latencies = |stalls: &str| {
+        let sets = ["cluster.controlPlane.etcd=1", "faults=[]", "expectations=[]", stalls].map(str::to_owned);
+        let loaded = scenario::load(&scenario::find("node-failure").unwrap(), &sets).unwrap();
+        let record = clustersim::host::sim::run(loaded.plan, clustersim::engine::Options::default(), &mut |_| {});
+        let all = record.samples.iter().flat_map(|sample| sample.etcd.iter().filter_map(|member| member.commit_latency_p99));
+        all.max().unwrap()
+    };
+    assert!(latencies("cluster.diskStalls=null") < Duration::from_millis(200));
+    let stalled = latencies(r#"cluster.diskStalls={"meanInterval": "1m", "lasts": {"constant": "700ms"}}"#);
+    assert!(stalled > Duration::from_millis(300), "{stalled:?}");
+}

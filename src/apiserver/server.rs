@@ -486,7 +486,7 @@ impl ApiServer {
 
     // ----- watches
 
-    #[allow(clippy::too_many_arguments)] // A watch request has this many parts.
+    #[expect(clippy::too_many_arguments, reason = "a watch request has this many parts")]
     fn watch(&mut self, now: Time, client: Asker, kind: Kind, scope: Scope, from: Revision, timeout: Duration, out: &mut Outbox) {
         let cache = &self.kinds[kind as usize].cache;
         if !cache.is_filled() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Duration, Name, Time};
+use crate::models::disk::StallPattern;
 use crate::models::distribution::Distribution;
 pub use crate::models::network::Network;
 use crate::objects::{Key, Object, Phase};
@@ -59,6 +60,8 @@ pub struct Machine {
     pub cores: u32,
     /// Latency of one fsync; requests queue.
     pub fsync: Distribution,
+    /// Whether its disk stalls now and then.
+    pub stalls: Option<StallPattern>,
     /// Bytes per second.
     pub bandwidth: u64,
 }

@@ -6,8 +6,9 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned, IntoDeserializer};
 
-use super::error::InputError;
-use super::path::Path;
+use super::error::{InputError, MAX_ERRORS};
+use super::path::{Path, parse_path};
+use super::prune::Pruned;
 use super::tree::{Entry, Node, Place, Value};
 
 /// A field that a type does not have.
@@ -20,19 +21,47 @@ pub struct Unknown {
     pub known: &'static [&'static str],
 }
 
-/// Reads the tree as a `T`: the value or the first error, and all unknown fields met on the way.
-pub fn read<T: DeserializeOwned>(file: &str, node: &Node, path: &Path) -> (Result<T, InputError>, Vec<Unknown>) {
-    let unknown = RefCell::new(Vec::new());
-    let result = T::deserialize(At { node, path: path.clone(), unknown: &unknown });
-    let result = result.map_err(|trouble| {
-        let (path, place) = trouble.at.unwrap_or((path.clone(), node.place));
-        InputError {
-            expected: trouble.expected.map(Into::into),
-            suggestion: trouble.suggestion.map(Into::into),
-            ..InputError::new(file, place, path.as_str(), trouble.message)
+/// Reads what is at `inside` of a tree as a `T`, as often as errors are met: each is noted and its value taken out of the tree, so that the
+/// next reading comes further. `path`: where the tree stands in its file. Returns all errors, and all unknown fields; these stay.
+pub fn read<T: DeserializeOwned>(
+    file: &str,
+    tree: &mut Pruned,
+    inside: Option<&'static str>,
+    path: &Path,
+) -> (Vec<InputError>, Vec<Unknown>) {
+    let mut errors = Vec::new();
+    let mut unknown: Vec<Unknown> = Vec::new();
+    loop {
+        let noted = RefCell::new(Vec::new());
+        let (node, inner) = match inside {
+            None => (Some(&tree.root), Path::default()),
+            Some(key) => (tree.root.get(key), Path::default().key(key)),
+        };
+        let Some(node) = node else { break };
+        let result = T::deserialize(At { node, path: inner.clone(), unknown: &noted });
+        for field in noted.into_inner() {
+            let field = Unknown { path: path.join(&tree.original(field.path.as_str())), ..field };
+            if !unknown.iter().any(|known| known.path == field.path) {
+                unknown.push(field);
+            }
         }
-    });
-    (result, unknown.into_inner())
+        let Err(trouble) = result else { break };
+        let (at, place) = trouble.at.unwrap_or((inner.clone(), node.place));
+        let original = tree.original(at.as_str());
+        // What is missing may be what was taken out.
+        if !tree.is_hurt(&original) {
+            errors.push(InputError {
+                expected: trouble.expected.map(Into::into),
+                suggestion: trouble.suggestion.map(Into::into),
+                ..InputError::new(file, place, path.join(&original).as_str(), trouble.message)
+            });
+        }
+        let gone = parse_path(at.as_str()).is_ok_and(|steps| tree.remove(&[steps]));
+        if !gone || errors.len() > MAX_ERRORS {
+            break;
+        }
+    }
+    (errors, unknown)
 }
 
 /// What went wrong; `at` is filled by the innermost value that it passes on its way out.

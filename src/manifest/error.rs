@@ -87,8 +87,22 @@ impl Errors {
     pub fn push(&mut self, error: InputError) {
         if self.found.len() < MAX_ERRORS { self.found.push(error) } else { self.more += 1 }
     }
+    /// Those found so far, as they were found.
+    pub fn found(&self) -> &[InputError] {
+        &self.found
+    }
+    /// There is no room for more: what follows is counted only.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= MAX_ERRORS
+    }
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+    pub fn append(&mut self, others: Errors) {
+        for error in others.found {
+            self.push(error);
+        }
+        self.more += others.more;
     }
     /// In the order of the file, with a last line that tells how many were left out.
     pub fn into_vec(mut self) -> Vec<InputError> {

@@ -6,12 +6,12 @@ use jsonc_parser::ast;
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
 
-use super::error::InputError;
+use super::error::{Errors, InputError};
 use super::path::Path;
 use super::tree::{Entry, Node, Place, Value};
 use super::{MAX_DEPTH, MAX_NODES};
 
-pub fn parse(file: &str, text: &str) -> Result<Node, InputError> {
+pub fn parse(file: &str, text: &str, errors: &mut Errors) -> Result<Node, InputError> {
     let reader = Reader { file, lines: Lines::new(text) };
     reader.limits(text)?;
     let options = ParseOptions {
@@ -30,12 +30,23 @@ pub fn parse(file: &str, text: &str) -> Result<Node, InputError> {
     let parsed = parse_to_ast(text, &collect, &options).map_err(|error| {
         let mut message = error.kind().to_string();
         message[..1].make_ascii_lowercase();
+        if let Some(bracket) = unclosed(text, error.range().start, &message) {
+            let Place { line, column } = reader.lines.place(error.range().start);
+            let message = format!("not valid JSON: the file ends before the \"{bracket}\" of line {line}, column {column} is closed");
+            return reader.error(text.trim_ascii_end().len(), "", message);
+        }
         reader.error(error.range().start, "", format!("not valid JSON: {message}"))
     })?;
     match parsed.value {
         None => Err(InputError::new(file, None, "", "the file is empty".to_owned()).expecting("a JSON object")),
-        Some(value) => reader.node(value, &Path::default()),
+        Some(value) => reader.node(value, &Path::default(), errors),
     }
+}
+
+/// The bracket at `offset`, if what the parser says of it is that it is never closed.
+fn unclosed(text: &str, offset: usize, message: &str) -> Option<char> {
+    let bracket = text.get(offset..)?.chars().next().filter(|first| matches!(first, '{' | '['))?;
+    matches!(message, "unterminated object" | "unterminated array").then_some(bracket)
 }
 
 struct Reader<'a> {
@@ -83,7 +94,7 @@ impl Reader<'_> {
         }
         Ok(())
     }
-    fn node(&self, value: ast::Value<'_>, path: &Path) -> Result<Node, InputError> {
+    fn node(&self, value: ast::Value<'_>, path: &Path, errors: &mut Errors) -> Result<Node, InputError> {
         let offset = value.range().start;
         let place = Some(self.lines.place(offset));
         let value = match value {
@@ -99,7 +110,7 @@ impl Reader<'_> {
                     .elements
                     .into_iter()
                     .enumerate()
-                    .map(|(index, element)| self.node(element, &path.index(index)))
+                    .map(|(index, element)| self.node(element, &path.index(index), errors))
                     .collect::<Result<_, _>>()?,
             ),
             ast::Value::Object(object) => {
@@ -109,10 +120,11 @@ impl Reader<'_> {
                     let key_offset = property.name.range().start;
                     let key = property.name.into_string();
                     let inner = path.key(&key);
+                    let node = self.node(property.value, &inner, errors)?;
                     if !seen.insert(key.clone()) {
-                        return Err(self.error(key_offset, inner.as_str(), format!("the key \"{key}\" is given twice")));
+                        errors.push(self.error(key_offset, inner.as_str(), format!("the key \"{key}\" is given twice")));
+                        continue;
                     }
-                    let node = self.node(property.value, &inner)?;
                     entries.push(Entry { key, key_place: Some(self.lines.place(key_offset)), node });
                 }
                 Value::Map(entries)

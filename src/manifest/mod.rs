@@ -14,6 +14,7 @@ mod json;
 mod kinds;
 mod objects;
 mod path;
+mod prune;
 mod tree;
 mod unmodelled;
 mod yaml;
@@ -21,6 +22,7 @@ mod yaml;
 pub use error::{Errors, InputError, MAX_ERRORS, Warning, nearest};
 pub use objects::{Manifests, objects};
 pub use path::{Path, Step, parse_path, set};
+pub use prune::Pruned;
 pub use tree::{Entry, Node, Place, Value};
 
 /// 64 MiB a file.
@@ -55,8 +57,15 @@ impl Syntax {
     }
 }
 
-/// Parses a file: the documents in it (exactly one for JSON; YAML's empty documents are skipped).
+/// Parses a file: the documents in it (exactly one for JSON; YAML's empty documents are skipped), or its first error.
 pub fn parse(file: &str, bytes: &[u8], syntax: Syntax) -> Result<Vec<Node>, InputError> {
+    let mut errors = Errors::default();
+    let documents = parse_on(file, bytes, syntax, &mut errors)?;
+    errors.into_vec().into_iter().next().map_or(Ok(documents), Err)
+}
+
+/// Parses a file and goes on where it can: keys that are given twice are added to `errors`, and the first of them counts.
+pub fn parse_on(file: &str, bytes: &[u8], syntax: Syntax, errors: &mut Errors) -> Result<Vec<Node>, InputError> {
     if bytes.len() > MAX_BYTES {
         return Err(InputError::new(file, None, "", format!("the file has {} bytes; the limit is {MAX_BYTES} (64 MiB)", bytes.len())));
     }
@@ -68,7 +77,7 @@ pub fn parse(file: &str, bytes: &[u8], syntax: Syntax) -> Result<Vec<Node>, Inpu
         InputError::new(file, Some(Place { line, column }), "", "the file is not UTF-8 text".to_owned())
     })?;
     match syntax {
-        Syntax::Json => json::parse(file, text).map(|node| vec![node]),
-        Syntax::Yaml => yaml::parse(file, text),
+        Syntax::Json => json::parse(file, text, errors).map(|node| vec![node]),
+        Syntax::Yaml => yaml::parse(file, text, errors),
     }
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::check::{self, Unknown};
 use super::error::{Errors, InputError, Warning};
 use super::path::Path;
+use super::prune::Pruned;
 use super::tree::{Node, Value};
 use super::{kinds, unmodelled};
 use crate::base::Name;
@@ -41,7 +42,7 @@ impl Reader<'_> {
         self.errors.push(InputError::new(self.file, node.place, path.as_str(), message));
     }
     fn warn(&mut self, root: &Node, base: &Path, relative: &Path, message: String) {
-        let (path, place) = (join(base, relative), root.place_of(relative.as_str()));
+        let (path, place) = (base.join(relative.as_str()).as_str().to_owned(), root.place_of(relative.as_str()));
         self.read.warnings.push(Warning { file: self.file.to_owned(), place, path, message });
     }
     fn document(&mut self, node: &Node, path: &Path, list_allowed: bool) {
@@ -78,30 +79,31 @@ impl Reader<'_> {
         }
     }
     fn object(&mut self, kind: Kind, node: &Node, path: &Path) {
-        if !self.api_version(kind, node, path) || !self.kubernetes_accepts(kind, node, path) {
+        if !self.api_version(kind, node, path) {
             return;
         }
-        let ours = match kind {
-            Kind::Namespace => self.read_ours::<objects::Namespace>(node, path),
-            Kind::PriorityClass => self.read_ours::<objects::PriorityClass>(node, path),
-            Kind::Node => self.read_ours::<objects::Node>(node, path),
-            Kind::Lease => self.read_ours::<objects::Lease>(node, path),
-            Kind::Service => self.read_ours::<objects::Service>(node, path),
-            Kind::EndpointSlice => self.read_ours::<objects::EndpointSlice>(node, path),
-            Kind::Deployment => self.read_ours::<objects::Deployment>(node, path),
-            Kind::ReplicaSet => self.read_ours::<objects::ReplicaSet>(node, path),
+        // What is wrong is taken out step by step, and what remains is checked further: one run tells all errors.
+        let mut tree = Pruned::new(node.clone());
+        let accepted = self.kubernetes_accepts(kind, &mut tree, path);
+        tree.root = cleaned(&tree.root);
+        let read = match kind {
+            Kind::Namespace => self.read_ours::<objects::Namespace>(&mut tree, None, path),
+            Kind::PriorityClass => self.read_ours::<objects::PriorityClass>(&mut tree, None, path),
+            Kind::Node => self.read_ours::<objects::Node>(&mut tree, None, path),
+            Kind::Lease => self.read_ours::<objects::Lease>(&mut tree, None, path),
+            Kind::Service => self.read_ours::<objects::Service>(&mut tree, None, path),
+            Kind::EndpointSlice => self.read_ours::<objects::EndpointSlice>(&mut tree, None, path),
+            Kind::Deployment => self.read_ours::<objects::Deployment>(&mut tree, None, path),
+            Kind::ReplicaSet => self.read_ours::<objects::ReplicaSet>(&mut tree, None, path),
             // A pod is read by its parts: its own deserializer takes the spec apart and would lose the places.
-            Kind::Pod => match node.get("spec") {
-                Some(spec) => self.read_ours::<objects::PodSpec>(spec, &path.key("spec")),
-                None => true,
-            },
+            Kind::Pod => self.read_ours::<objects::PodSpec>(&mut tree, Some("spec"), path),
         };
-        if !ours {
-            return;
-        }
-        let mut object = match Object::from_json(without_nulls(node)) {
+        let sound = accepted && read;
+        let mut object = match Object::from_json(tree.root.to_json()) {
             Ok(object) => object,
-            Err(message) => return self.error(node, path, message),
+            Err(message) if sound => return self.error(node, path, message),
+            // Too little is left to check further.
+            Err(_) => return,
         };
         let meta = object.meta_mut();
         if kind.namespaced() && meta.namespace.is_empty() {
@@ -111,14 +113,19 @@ impl Reader<'_> {
         }
         let violations = validation::validate(&object);
         for violation in &violations {
-            let place = node.place_of(&violation.path);
-            let full = join(path, &Path::new(&violation.path));
-            self.errors.push(InputError::new(self.file, place, &full, violation.message.clone()));
+            let original = tree.original(&violation.path);
+            if !tree.is_hurt(&original) {
+                let place = tree.root.place_of(&violation.path);
+                let full = path.join(&original);
+                self.errors.push(InputError::new(self.file, place, full.as_str(), violation.message.clone()));
+            }
         }
-        for field in unmodelled::fields(&object) {
-            self.warn(node, path, &field, "not modelled".to_owned());
+        if sound {
+            for field in unmodelled::fields(&object) {
+                self.warn(node, path, &field, "not modelled".to_owned());
+            }
         }
-        if violations.is_empty() {
+        if sound && violations.is_empty() {
             self.read.objects.push(Arc::new(object));
         }
     }
@@ -142,55 +149,45 @@ impl Reader<'_> {
         }
     }
     /// Wrong types and fields that Kubernetes does not know.
-    fn kubernetes_accepts(&mut self, kind: Kind, node: &Node, path: &Path) -> bool {
+    fn kubernetes_accepts(&mut self, kind: Kind, tree: &mut Pruned, path: &Path) -> bool {
         match kind {
-            Kind::Namespace => self.read_theirs::<core::Namespace>(node, path),
-            Kind::PriorityClass => self.read_theirs::<scheduling::PriorityClass>(node, path),
-            Kind::Node => self.read_theirs::<core::Node>(node, path),
-            Kind::Lease => self.read_theirs::<coordination::Lease>(node, path),
-            Kind::Service => self.read_theirs::<core::Service>(node, path),
-            Kind::EndpointSlice => self.read_theirs::<discovery::EndpointSlice>(node, path),
-            Kind::Deployment => self.read_theirs::<apps::Deployment>(node, path),
-            Kind::ReplicaSet => self.read_theirs::<apps::ReplicaSet>(node, path),
-            Kind::Pod => self.read_theirs::<core::Pod>(node, path),
+            Kind::Namespace => self.read_theirs::<core::Namespace>(tree, path),
+            Kind::PriorityClass => self.read_theirs::<scheduling::PriorityClass>(tree, path),
+            Kind::Node => self.read_theirs::<core::Node>(tree, path),
+            Kind::Lease => self.read_theirs::<coordination::Lease>(tree, path),
+            Kind::Service => self.read_theirs::<core::Service>(tree, path),
+            Kind::EndpointSlice => self.read_theirs::<discovery::EndpointSlice>(tree, path),
+            Kind::Deployment => self.read_theirs::<apps::Deployment>(tree, path),
+            Kind::ReplicaSet => self.read_theirs::<apps::ReplicaSet>(tree, path),
+            Kind::Pod => self.read_theirs::<core::Pod>(tree, path),
         }
     }
-    fn read_theirs<T: DeserializeOwned>(&mut self, node: &Node, path: &Path) -> bool {
-        let (result, unknown) = check::read::<T>(self.file, node, path);
-        let sound = result.is_ok() && unknown.is_empty();
+    fn read_theirs<T: DeserializeOwned>(&mut self, tree: &mut Pruned, path: &Path) -> bool {
+        let (errors, unknown) = check::read::<T>(self.file, tree, None, path);
+        let sound = errors.is_empty() && unknown.is_empty();
         for Unknown { path, place, name, known } in unknown {
             let error = InputError::new(self.file, place, path.as_str(), format!("Kubernetes 1.34 has no field \"{name}\" here"));
             self.errors.push(error.suggesting(&name, known.iter().copied()));
         }
-        if let Err(error) = result {
+        for error in errors {
             self.errors.push(error);
         }
         sound
     }
     /// Our types know the enumerations and ranges that Kubernetes' types leave to validation.
-    fn read_ours<T: DeserializeOwned>(&mut self, node: &Node, path: &Path) -> bool {
-        let cleaned = cleaned(node);
-        let (result, unknown) = check::read::<T>(self.file, &cleaned, path);
+    fn read_ours<T: DeserializeOwned>(&mut self, tree: &mut Pruned, inside: Option<&'static str>, path: &Path) -> bool {
+        let (errors, unknown) = check::read::<T>(self.file, tree, inside, path);
         for Unknown { path, place, .. } in unknown {
             if !matches!(path.as_str().rsplit('.').next(), Some("apiVersion" | "kind" | "creationTimestamp")) {
                 let (file, path) = (self.file.to_owned(), path.as_str().to_owned());
                 self.read.warnings.push(Warning { file, place, path, message: "not modelled".to_owned() });
             }
         }
-        let sound = result.is_ok();
-        if let Err(error) = result {
+        let sound = errors.is_empty();
+        for error in errors {
             self.errors.push(error);
         }
         sound
-    }
-}
-
-fn join(base: &Path, relative: &Path) -> String {
-    match (base.as_str(), relative.as_str()) {
-        ("", relative) => relative.to_owned(),
-        (base, "") => base.to_owned(),
-        (base, relative) if relative.starts_with('[') => format!("{base}{relative}"),
-        (base, relative) => format!("{base}.{relative}"),
     }
 }
 
@@ -208,8 +205,4 @@ fn cleaned(node: &Node) -> Node {
         other => other.clone(),
     };
     Node { value, place: node.place }
-}
-
-fn without_nulls(node: &Node) -> serde_json::Value {
-    cleaned(node).to_json()
 }

@@ -3,7 +3,7 @@
 use super::tree::{Entry, Node, Place, Value};
 
 /// One step of a path.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Step {
     Key(String),
     Index(usize),
@@ -26,6 +26,15 @@ impl Path {
             (true, true) => key.to_owned(),
             (true, false) => format!("{}.{key}", self.0),
             (false, _) => format!("{}[{}]", self.0, serde_json::Value::from(key)),
+        })
+    }
+    /// This path and then another.
+    pub fn join(&self, relative: &str) -> Path {
+        Path(match (self.0.as_str(), relative) {
+            ("", relative) => relative.to_owned(),
+            (base, "") => base.to_owned(),
+            (base, relative) if relative.starts_with('[') => format!("{base}{relative}"),
+            (base, relative) => format!("{base}.{relative}"),
         })
     }
     pub fn index(&self, index: usize) -> Path {

@@ -1,8 +1,9 @@
-//! Which of an object's fields have no effect here: what its types keep as `rest`.
+//! Which of an object's fields have no effect here: what its types keep as `rest`, and what they know and no component reads.
 
 use super::path::Path;
 use crate::objects::meta::Meta;
 use crate::objects::pod::{Container, Lifecycle, PodSpec, PodTemplate, Resources};
+use crate::objects::scheduling::{Affinity, PodAffinityTerm, PreemptionPolicy};
 use crate::objects::{Object, Rest};
 
 /// The paths, relative to the object, in no particular order.
@@ -15,7 +16,10 @@ pub fn fields(object: &Object) -> Vec<Path> {
             found.rest(&namespace.spec, &spec);
             found.rest(&namespace.status.rest, &status);
         }
-        Object::PriorityClass(class) => found.rest_but(&class.rest, &Path::default(), &["description"]),
+        Object::PriorityClass(class) => {
+            found.rest_but(&class.rest, &Path::default(), &["description"]);
+            found.preemption(class.preemption_policy, &Path::default());
+        }
         Object::Node(node) => {
             found.rest(&node.spec.rest, &spec);
             found.rest_but(&node.status.rest, &status, &["addresses", "nodeInfo", "daemonEndpoints"]);
@@ -67,12 +71,50 @@ impl Found {
     }
     fn pod(&mut self, spec: &PodSpec, at: &Path) {
         self.rest(&spec.rest, at);
+        // It moves container ports to host ports, but the pod keeps an address of its own.
+        if spec.host_network {
+            self.0.push(at.key("hostNetwork"));
+        }
+        // Pods with a higher priority are scheduled first; none is evicted for them.
+        if !spec.priority_class_name.is_empty() && spec.preemption_policy != Some(PreemptionPolicy::Never) {
+            self.0.push(at.key("priorityClassName"));
+        }
+        self.preemption(spec.preemption_policy, at);
+        if let Some(affinity) = &spec.affinity {
+            self.affinity(affinity, &at.key("affinity"));
+        }
         if let Some(resources) = &spec.resources {
             self.resources(resources, &at.key("resources"));
         }
         for (name, containers) in [("containers", &spec.containers), ("initContainers", &spec.init_containers)] {
             for (index, container) in containers.iter().enumerate() {
                 self.container(container, &at.key(name).index(index));
+            }
+        }
+    }
+    /// Who asks for no preemption gets what it asks for.
+    fn preemption(&mut self, policy: Option<PreemptionPolicy>, at: &Path) {
+        if policy == Some(PreemptionPolicy::PreemptLowerPriority) {
+            self.0.push(at.key("preemptionPolicy"));
+        }
+    }
+    fn affinity(&mut self, affinity: &Affinity, at: &Path) {
+        for (name, terms) in [("podAffinity", &affinity.pod_affinity), ("podAntiAffinity", &affinity.pod_anti_affinity)] {
+            let Some(terms) = terms else { continue };
+            let at = at.key(name);
+            for (index, term) in terms.required.iter().enumerate() {
+                self.pod_affinity_term(term, &at.key("requiredDuringSchedulingIgnoredDuringExecution").index(index));
+            }
+            for (index, weighted) in terms.preferred.iter().enumerate() {
+                let at = at.key("preferredDuringSchedulingIgnoredDuringExecution").index(index);
+                self.pod_affinity_term(&weighted.pod_affinity_term, &at.key("podAffinityTerm"));
+            }
+        }
+    }
+    fn pod_affinity_term(&mut self, term: &PodAffinityTerm, at: &Path) {
+        for (name, keys) in [("matchLabelKeys", &term.match_label_keys), ("mismatchLabelKeys", &term.mismatch_label_keys)] {
+            if !keys.is_empty() {
+                self.0.push(at.key(name));
             }
         }
     }

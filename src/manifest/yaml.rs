@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
-use super::error::InputError;
+use super::error::{Errors, InputError};
 use super::path::Path;
 use super::tree::{Entry, Node, Place, Value};
 use super::{MAX_DEPTH, MAX_NODES};
 
-pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, InputError> {
-    let mut reader = Reader { file, parser: Parser::new_from_str(text), anchors: BTreeMap::new(), nodes: 0 };
+pub fn parse<'a>(file: &'a str, text: &'a str, errors: &'a mut Errors) -> Result<Vec<Node>, InputError> {
+    let mut reader = Reader { file, parser: Parser::new_from_str(text), errors, anchors: BTreeMap::new(), nodes: 0 };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -32,6 +32,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, InputError> {
 struct Reader<'a> {
     file: &'a str,
     parser: Parser<'a, StrInput<'a>>,
+    errors: &'a mut Errors,
     /// Anchored values with their count of nodes.
     anchors: BTreeMap<usize, (Node, usize, usize)>,
     nodes: usize,
@@ -135,11 +136,13 @@ impl<'a> Reader<'a> {
             if key == "<<" {
                 return Err(self.error(at, &inner, "merge keys (\"<<\") are not part of YAML 1.2".to_owned()));
             }
-            if !seen.insert(key.clone()) {
-                return Err(self.error(at, &inner, format!("the key \"{key}\" is given twice")));
-            }
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1, &inner)?;
+            if !seen.insert(key.clone()) {
+                let error = self.error(at, &inner, format!("the key \"{key}\" is given twice"));
+                self.errors.push(error);
+                continue;
+            }
             entries.push(Entry { key, key_place: Some(at), node });
         }
     }

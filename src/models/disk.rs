@@ -1,14 +1,13 @@
 //! A machine's disk: a queue of fsyncs, one at a time, and what a power loss leaves of what was not synced.
 //!
 //! The queue is first in first out, so the end of a request is known when it comes: [`Disk::sync`] returns it, and there is nothing to
-//! wake for. Writes go to the page cache and take no time; a sync covers every write before it. Besides their latency, disks stall now
-//! and then for seconds (`presets`), and a fault may make them slower.
+//! wake for. Writes go to the page cache and take no time; a sync covers every write before it. Besides their latency, disks may stall
+//! now and then for seconds ([`StallPattern`]), and a fault may make them slower.
 //! Invariant: no sync ends before one that was asked for earlier.
 
 use std::collections::VecDeque;
 
 use super::distribution::Distribution;
-use super::presets;
 use crate::base::{Duration, Stream, Time};
 
 /// See the module.
@@ -19,33 +18,37 @@ pub struct Disk {
     free_at: Time,
     /// Added to each fsync by faults, by their numbers in the plan.
     extra: Vec<(u32, Distribution)>,
-    /// Thousandths: 20,000 is a disk that has become 20 times slower (our choice).
-    factor_milli: u64,
     stalls: Option<Stalls>,
+}
+
+/// How disks stall, as scenarios write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StallPattern {
+    /// From the end of a stall to the begin of the next, on average.
+    pub mean_interval: Duration,
+    pub lasts: Distribution,
 }
 
 /// Stalls as a Poisson stream, drawn as they are reached.
 struct Stalls {
-    mean_interval: Duration,
-    lasts: Distribution,
+    pattern: StallPattern,
     stream: Stream,
     next: Time,
 }
 
 impl Disk {
     pub fn new(fsync: Distribution, stream: Stream) -> Disk {
-        Disk { fsync, stream, free_at: Time::ZERO, extra: Vec::new(), factor_milli: 1000, stalls: None }
+        Disk { fsync, stream, free_at: Time::ZERO, extra: Vec::new(), stalls: None }
     }
-    /// With stalls of 1 to 5 s once a day on average, from `start` on. `stream`: of their own, so that they leave other draws alone.
-    pub fn with_stalls(mut self, start: Time, mut stream: Stream) -> Disk {
-        let mean_interval = presets::DISK_STALL_INTERVAL;
-        let next = start + exponential(mean_interval, &mut stream);
-        self.stalls = Some(Stalls { mean_interval, lasts: presets::disk_stall(), stream, next });
+    /// With stalls from `start` on. `stream`: of their own, so that they leave other draws alone.
+    pub fn with_stalls(mut self, pattern: StallPattern, start: Time, mut stream: Stream) -> Disk {
+        let next = start + exponential(pattern.mean_interval, &mut stream);
+        self.stalls = Some(Stalls { pattern, stream, next });
         self
     }
     /// When a sync that is asked for now will be done.
     pub fn sync(&mut self, now: Time) -> Time {
-        let mut takes = self.fsync.sample(&mut self.stream).scale(self.factor_milli, 1000);
+        let mut takes = self.fsync.sample(&mut self.stream);
         for (_, extra) in &self.extra {
             takes += extra.sample(&mut self.stream);
         }
@@ -63,10 +66,6 @@ impl Disk {
     pub fn end_extra(&mut self, fault: u32) {
         self.extra.retain(|(number, _)| *number != fault);
     }
-    /// Multiplies the latency of each fsync from now on; 1000: as it should be.
-    pub fn set_factor_milli(&mut self, factor_milli: u64) {
-        self.factor_milli = factor_milli;
-    }
     /// The machine lost power or was restarted: nobody waits any more.
     pub fn reset(&mut self, now: Time) {
         self.free_at = now;
@@ -78,10 +77,10 @@ impl Stalls {
     fn stretch(&mut self, begins: Time, takes: Duration) -> Time {
         let mut ends = begins + takes;
         while self.next < ends {
-            let lasts = self.lasts.sample(&mut self.stream);
+            let lasts = self.pattern.lasts.sample(&mut self.stream);
             // A stall that began while nobody asked may be over, wholly or in part.
             ends += lasts.saturating_sub(begins.since(self.next));
-            self.next = self.next + lasts + exponential(self.mean_interval, &mut self.stream);
+            self.next = self.next + lasts + exponential(self.pattern.mean_interval, &mut self.stream);
         }
         ends
     }
@@ -138,6 +137,7 @@ impl<T> Unsynced<T> {
 mod tests {
     use super::*;
     use crate::base::random::Seed;
+    use crate::models::presets;
 
     fn constant(millis: u64) -> Disk {
         Disk::new(Distribution::Constant(Duration::from_millis(millis)), Seed(1).stream("disk"))
@@ -149,19 +149,18 @@ mod tests {
         let ends: Vec<Time> = [0, 0, 5, 40].map(|at| disk.sync(Time::from_millis(at))).into();
         assert_eq!(ends, [10, 20, 30, 50].map(Time::from_millis));
         disk.add_extra(0, Distribution::Constant(Duration::from_millis(3)));
-        disk.set_factor_milli(20_000);
-        assert_eq!(disk.sync(Time::from_secs(1)), Time::from_millis(1_203));
+        assert_eq!(disk.sync(Time::from_secs(1)), Time::from_millis(1_013));
         disk.add_extra(1, Distribution::Constant(Duration::from_millis(4)));
-        assert_eq!(disk.sync(Time::from_millis(1_500)), Time::from_millis(1_707), "two faults add up");
+        assert_eq!(disk.sync(Time::from_millis(1_500)), Time::from_millis(1_517), "two faults add up");
         disk.end_extra(0);
         disk.end_extra(1);
-        disk.set_factor_milli(1000);
         assert_eq!(disk.sync(Time::from_secs(2)), Time::from_millis(2_010));
     }
 
     #[test]
     fn stalls_come_about_once_a_day_and_delay_whoever_meets_one() {
-        let mut disk = constant(1).with_stalls(Time::ZERO, Seed(3).stream("stalls"));
+        let pattern = StallPattern { mean_interval: presets::DISK_STALL_INTERVAL, lasts: presets::disk_stall() };
+        let mut disk = constant(1).with_stalls(pattern, Time::ZERO, Seed(3).stream("stalls"));
         // A sync each 100 ms for 20 days.
         let late = (0..20 * 864_000u64).filter(|n| {
             let now = Time::from_millis(n * 100);

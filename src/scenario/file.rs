@@ -89,6 +89,9 @@ pub struct Cluster {
     /// The disks of all machines. Default ssd.
     #[serde(default)]
     pub disk: Disk,
+    /// Disks that stand still now and then, each on its own. Default: none do.
+    #[serde(default)]
+    pub disk_stalls: Option<DiskStalls>,
     /// Bandwidth of each machine's network card. Default 10Gbit/s.
     #[serde(default)]
     pub bandwidth: Option<Bandwidth>,
@@ -282,6 +285,16 @@ pub enum Disk {
     Hdd,
     /// A distribution of one's own.
     Fsync(Distribution),
+}
+
+/// Stalls of disks: fsyncs that meet one end after it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DiskStalls {
+    /// From the end of a disk's stall to its next one, on average; exponential. Default 24h.
+    pub mean_interval: Option<Span>,
+    /// How long a stall lasts. Default uniform from 1s to 5s.
+    pub lasts: Option<Distribution>,
 }
 
 /// The registry and what it holds.

@@ -11,6 +11,7 @@
 pub mod file;
 pub mod file_play;
 mod lower;
+mod mend;
 mod shipped;
 pub mod timings;
 pub mod units;
@@ -76,7 +77,9 @@ fn read_file(shown: &str, path: &FilePath) -> Result<Vec<u8>, InputError> {
 /// Reads, checks and lowers a scenario. `sets`: `PATH=VALUE`, applied in order before anything is checked.
 pub fn load(source: &Source, sets: &[String]) -> Result<Loaded, Vec<InputError>> {
     let one = |error: InputError| vec![error];
-    let mut documents = manifest::parse(&source.file, &source.text, Syntax::of(&source.file, &source.text)).map_err(one)?;
+    let mut errors = Errors::default();
+    let syntax = Syntax::of(&source.file, &source.text);
+    let mut documents = manifest::parse_on(&source.file, &source.text, syntax, &mut errors).map_err(one)?;
     if documents.len() != 1 {
         let message = format!("the file has {} documents", documents.len());
         return Err(one(InputError::new(&source.file, None, "", message).expecting("one scenario")));
@@ -85,15 +88,33 @@ pub fn load(source: &Source, sets: &[String]) -> Result<Loaded, Vec<InputError>>
     for setting in sets {
         apply(&mut root, setting).map_err(one)?;
     }
-    let mut errors = Errors::default();
     version(&source.file, &root).map_err(one)?;
-    validator::validate(&source.file, &root, &schema_value(), &mut errors);
-    if !errors.is_empty() {
-        return Err(errors.into_vec());
+    let schema = schema_value();
+    let mut unfit = Errors::default();
+    validator::validate(&source.file, &root, &schema, &mut unfit);
+    if unfit.is_empty() {
+        let scenario = written(source, &root).map_err(one)?;
+        return match lower::lower(source, root, &scenario) {
+            Ok(loaded) if errors.is_empty() => Ok(loaded),
+            Ok(_) => Err(errors.into_vec()),
+            Err(more) => {
+                errors.append(more);
+                Err(errors.into_vec())
+            }
+        };
     }
-    let scenario: file::Scenario = serde_json::from_value(root.to_json())
-        .map_err(|error| one(InputError::new(&source.file, root.place, "", format!("does not fit the schema: {error}"))))?;
-    lower::lower(source, root, &scenario)
+    // What does not fit is taken out, and the rest is checked for what it says.
+    let further = if unfit.is_full() { Vec::new() } else { mend::further(source, &root, &schema, &unfit) };
+    errors.append(unfit);
+    for error in further {
+        errors.push(error);
+    }
+    Err(errors.into_vec())
+}
+
+fn written(source: &Source, root: &Node) -> Result<file::Scenario, InputError> {
+    serde_json::from_value(root.to_json())
+        .map_err(|error| InputError::new(&source.file, root.place, "", format!("does not fit the schema: {error}")))
 }
 
 /// Checks a scenario and runs nothing: what is not modelled, or all errors.

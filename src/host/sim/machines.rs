@@ -29,8 +29,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    fn new(machine: &plan::Machine, seed: Seed) -> Machine {
-        let disk = Disk::new(machine.fsync.clone(), seed.stream(&format!("disk {}", machine.name)));
+    fn new(machine: &plan::Machine, start: Time, seed: Seed) -> Machine {
+        let mut disk = Disk::new(machine.fsync.clone(), seed.stream(&format!("disk {}", machine.name)));
+        if let Some(pattern) = &machine.stalls {
+            disk = disk.with_stalls(pattern.clone(), start, seed.stream(&format!("disk stalls {}", machine.name)));
+        }
         Machine {
             powered: true,
             shut_down: false,
@@ -48,7 +51,7 @@ impl Machine {
 
 /// All machines of a plan.
 pub fn all(plan: &plan::Plan, seed: Seed) -> Vec<Machine> {
-    let mut machines: Vec<Machine> = plan.machines.iter().map(|machine| Machine::new(machine, seed)).collect();
+    let mut machines: Vec<Machine> = plan.machines.iter().map(|machine| Machine::new(machine, plan.start, seed)).collect();
     for (number, node) in plan.nodes.iter().enumerate() {
         machines[node.machine.0 as usize].kubelet = Some(Address::Kubelet(NodeId(number as u32)));
     }

@@ -107,6 +107,7 @@ fn add_outside(plan: &mut Plan) -> MachineId {
         rack: "outside".into(),
         cores: 4,
         fsync: crate::models::presets::ssd_fsync(),
+        stalls: None,
         bandwidth: crate::models::presets::NIC_10G,
     });
     MachineId(plan.machines.len() as u32 - 1)

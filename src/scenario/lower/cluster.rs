@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Lowering, MAX_NODES, at, is_label, short};
-use crate::base::Name;
+use crate::base::{Duration, Name};
 use crate::engine::plan;
 use crate::kubelet::NodeShape;
+use crate::models::disk::StallPattern;
 use crate::models::distribution::Distribution;
 use crate::models::presets;
 use crate::objects::node::labels;
@@ -21,23 +22,41 @@ pub struct Parts {
     pub runtime: plan::Runtime,
 }
 
+/// The disk of each machine.
+struct MachineDisk {
+    fsync: Distribution,
+    stalls: Option<StallPattern>,
+}
+
 impl Lowering<'_> {
     pub fn cluster(&mut self, cluster: &Cluster) -> Parts {
-        let fsync = self.disk(&cluster.disk);
+        let disk = self.disk(cluster);
         let bandwidth = cluster.bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0);
-        self.control_plane(cluster, &fsync, bandwidth);
-        self.node_groups(&cluster.nodes, &fsync, bandwidth);
+        self.control_plane(cluster, &disk, bandwidth);
+        self.node_groups(&cluster.nodes, &disk, bandwidth);
         Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
     }
-    fn disk(&mut self, disk: &Disk) -> Distribution {
-        match disk {
+    fn disk(&mut self, cluster: &Cluster) -> MachineDisk {
+        let fsync = match &cluster.disk {
             Disk::Nvme => presets::nvme_fsync(),
             Disk::Ssd => presets::ssd_fsync(),
             Disk::Hdd => presets::hdd_fsync(),
             Disk::Fsync(own) => self.distribution(own, "cluster.disk.fsync"),
-        }
+        };
+        let stalls = cluster.disk_stalls.as_ref().map(|written| {
+            let mean_interval = written.mean_interval.map_or(presets::DISK_STALL_INTERVAL, |span| span.0);
+            // Time goes on between any two stalls.
+            if mean_interval < Duration::from_millis(1) {
+                self.error("cluster.diskStalls.meanInterval", "a disk that always stalls does nothing".to_owned(), |error| {
+                    error.expecting("1ms or more")
+                });
+            }
+            let lasts = self.distribution_or(&written.lasts, "cluster.diskStalls.lasts", presets::disk_stall());
+            StallPattern { mean_interval, lasts }
+        });
+        MachineDisk { fsync, stalls }
     }
-    fn control_plane(&mut self, cluster: &Cluster, fsync: &Distribution, bandwidth: u64) {
+    fn control_plane(&mut self, cluster: &Cluster, disk: &MachineDisk, bandwidth: u64) {
         let written = &cluster.control_plane;
         let path = |field: &str| format!("cluster.controlPlane.{field}");
         if ![1, 3, 5].contains(&written.etcd) {
@@ -75,7 +94,8 @@ impl Lowering<'_> {
                 zone: Name::new(zone),
                 rack: format!("{zone}-control-plane").into(),
                 cores: written.cores.min(1024) as u32,
-                fsync: fsync.clone(),
+                fsync: disk.fsync.clone(),
+                stalls: disk.stalls.clone(),
                 bandwidth,
             });
         }
@@ -85,7 +105,7 @@ impl Lowering<'_> {
         self.topology.managers = first(written.controller_managers);
         self.topology.schedulers = first(written.schedulers);
     }
-    fn node_groups(&mut self, groups: &[NodeGroup], fsync: &Distribution, bandwidth: u64) {
+    fn node_groups(&mut self, groups: &[NodeGroup], disk: &MachineDisk, bandwidth: u64) {
         if groups.is_empty() {
             self.error("cluster.nodes", "a cluster needs nodes".to_owned(), |error| error.expecting("at least one group"));
         }
@@ -107,11 +127,11 @@ impl Lowering<'_> {
             } else if !names.insert(group.name.as_str()) {
                 self.error(&at(&path, "name"), format!("two groups are called \"{}\"", group.name), |error| error);
             } else {
-                self.node_group(group, &path, fsync, bandwidth);
+                self.node_group(group, &path, disk, bandwidth);
             }
         }
     }
-    fn node_group(&mut self, group: &NodeGroup, path: &str, fsync: &Distribution, bandwidth: u64) {
+    fn node_group(&mut self, group: &NodeGroup, path: &str, disk: &MachineDisk, bandwidth: u64) {
         if group.count == 0 {
             self.error(&at(path, "count"), "a group of no nodes".to_owned(), |error| error.expecting("1 or more"));
         }
@@ -150,7 +170,8 @@ impl Lowering<'_> {
                 zone: Name::new(zone),
                 rack: Name::new(&rack),
                 cores,
-                fsync: fsync.clone(),
+                fsync: disk.fsync.clone(),
+                stalls: disk.stalls.clone(),
                 bandwidth,
             });
             let mut all_labels: BTreeMap<Name, Name> = group.labels.iter().map(|(key, value)| (Name::new(key), Name::new(value))).collect();

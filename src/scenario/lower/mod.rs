@@ -28,7 +28,7 @@ const MAX_PODS: u64 = 5_000_000;
 /// 100 virtual years.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 36_525 * 864);
 
-pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded, Vec<InputError>> {
+pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded, Errors> {
     let mut resolved = root.clone();
     // Always written, so that a seed by default and the same seed by command leave the same file.
     let seed = manifest::Step::Key("seed".to_owned());
@@ -47,7 +47,7 @@ pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded,
     };
     let plan = lowering.scenario(scenario);
     let Lowering { errors, warnings, resolved, .. } = lowering;
-    if errors.is_empty() { Ok(Loaded { plan, warnings, resolved: resolved.to_json_text() }) } else { Err(errors.into_vec()) }
+    if errors.is_empty() { Ok(Loaded { plan, warnings, resolved: resolved.to_json_text() }) } else { Err(errors) }
 }
 
 struct Lowering<'a> {

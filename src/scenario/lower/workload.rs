@@ -112,7 +112,7 @@ impl Lowering<'_> {
     /// The documents of a file beside the scenario. Their paths are within that file.
     fn manifest_file(&mut self, name: &str, path: &str) -> Vec<(String, Node, String)> {
         let Some((shown, bytes)) = self.read_beside(name, path) else { return Vec::new() };
-        match manifest::parse(&shown, &bytes, Syntax::of(&shown, &bytes)) {
+        match manifest::parse_on(&shown, &bytes, Syntax::of(&shown, &bytes), &mut self.errors) {
             Err(error) => {
                 self.errors.push(error);
                 Vec::new()
