@@ -202,6 +202,10 @@ fn plain(text: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn parse(file: &str, text: &str) -> Result<Vec<Node>, InputError> {
+        super::parse(file, text, &mut Errors::default())
+    }
+
     #[test]
     fn yaml_and_json_become_the_same_tree() {
         let yaml = "# a comment\na: 1\nb: [x, 'y', \"1\"]\nc: {d: null, e: true, f: 1.5, g: 0x10}\n";
