@@ -469,16 +469,12 @@ fn spec_changed(old: &Object, new: &Object) -> bool {
     }
 }
 
-/// Conditions merge by type: those that are not sent stay.
+/// Conditions merge by type: those that are not sent stay, before the others, which come in the order in which they were sent (the
+/// `$setElementOrder` of a strategic merge patch). Were the old order kept, a kubelet that lists them otherwise would patch for ever.
 fn keep_conditions(sent: &mut Vec<Condition>, old: &[Condition]) {
-    let mut merged: Vec<Condition> = old.to_vec();
-    for condition in sent.drain(..) {
-        match merged.iter_mut().find(|present| present.kind == condition.kind) {
-            Some(present) => *present = condition,
-            None => merged.push(condition),
-        }
-    }
-    *sent = merged;
+    let unsent = |condition: &&Condition| sent.iter().all(|other| other.kind != condition.kind);
+    let kept: Vec<Condition> = old.iter().filter(unsent).cloned().collect();
+    sent.splice(0..0, kept);
 }
 
 /// Guaranteed: all containers limit CPU and memory and request as much; BestEffort: none asks for either; else Burstable.
@@ -536,4 +532,17 @@ pub fn valid(kind: Kind, name: &str, violations: &[Violation]) -> Result<(), Api
 
 fn no_status(key: &Key) -> ApiError {
     ApiError::new(Reason::NotFound, format!("the server could not find the requested resource: {} have no status", key.kind().resource()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_stand_in_the_order_in_which_they_were_sent_after_those_that_were_not() {
+        let conditions = |kinds: &[&'static str]| kinds.iter().map(|kind| Condition::new(kind, true, "", Time::ZERO)).collect::<Vec<_>>();
+        let mut sent = conditions(&["Ready", "PodScheduled"]);
+        keep_conditions(&mut sent, &conditions(&["PodScheduled", "DisruptionTarget", "Ready"]));
+        assert_eq!(sent, conditions(&["DisruptionTarget", "Ready", "PodScheduled"]));
+    }
 }
