@@ -50,7 +50,6 @@ pub struct Cluster {
 }
 
 /// Runs one size in a child process; `None`, with the reason on standard error, if that fails.
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a process is the only thing whose peak memory can be measured")]
 pub fn measure(nodes: u32, start: Start, sets: &[String]) -> Option<Cluster> {
     let complain = |what: String| {
         eprintln!("error: a cluster of {nodes} nodes: {what}");
