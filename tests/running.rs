@@ -21,7 +21,7 @@ fn without_heartbeats(stored: &[Stored]) -> Vec<Object> {
     let object = |stored: &Stored| {
         let mut object = (*stored.object).clone();
         if let Object::Node(node) = &mut object {
-            for condition in &mut node.status.conditions {
+            for condition in node.status.conditions.iter_mut() {
                 condition.last_heartbeat_time = None;
             }
         }

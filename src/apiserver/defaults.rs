@@ -67,9 +67,9 @@ pub fn pod_spec(spec: &mut PodSpec, whole_pod: bool) {
     spec.termination_grace_period_seconds.get_or_insert(30);
     default_name(&mut spec.scheduler_name, "default-scheduler");
     default_rest(&mut spec.rest, "dnsPolicy", "ClusterFirst");
-    spec.rest.0.entry("securityContext").or_insert_with(|| json!({}));
+    spec.rest.default_to("securityContext", || json!({}));
     if whole_pod {
-        spec.rest.0.entry("enableServiceLinks").or_insert_with(|| json!(true));
+        spec.rest.default_to("enableServiceLinks", || json!(true));
     }
     let host_network = spec.host_network;
     for it in spec.containers.iter_mut().chain(&mut spec.init_containers) {
@@ -141,7 +141,7 @@ fn default_name(name: &mut Name, default: &str) {
 }
 
 fn default_rest(rest: &mut Rest, key: &str, default: &str) {
-    rest.0.entry(key).or_insert_with(|| default.into());
+    rest.default_to(key, || default.into());
 }
 
 #[cfg(test)]

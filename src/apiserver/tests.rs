@@ -410,7 +410,7 @@ fn a_kubelets_status_keeps_the_conditions_of_others() {
     world.object(bind("a", "n1"));
     let mut sent = created.object.as_pod().unwrap().clone();
     sent.status.phase = crate::objects::Phase::Running;
-    sent.status.conditions = vec![crate::objects::Condition::new("Ready", true, "", world.now)];
+    sent.status.conditions = vec![crate::objects::Condition::new("Ready", true, "", world.now)].into();
     sent.status.qos_class = "".into();
     let status = |uid: &str| {
         let patch = Patch::Status { object: Arc::new(sent.clone().into()), uid: uid.into() };

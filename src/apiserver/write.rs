@@ -9,7 +9,7 @@ use super::admission::{self, Priority, Specs};
 use super::{Config, defaults, patch};
 use crate::base::{Duration, Name, Time};
 use crate::objects::validation::{self, Violation};
-use crate::objects::{Condition, Conditions, Key, Kind, Meta, Object, Pod, PodStatus, PodTemplate, Rest, Shared, Stored, Uid};
+use crate::objects::{Condition, Conditions, Key, Kind, List, Meta, Object, Pod, PodStatus, PodTemplate, Rest, Shared, Stored, Uid};
 use crate::wire::ApiError;
 use crate::wire::api::{DeleteOptions, Part, Patch, Propagation, Reason, Verb};
 
@@ -86,7 +86,7 @@ pub fn create(
         }
         Object::Namespace(namespace) => {
             namespace.status.phase = "Active".into();
-            namespace.spec.0.insert("finalizers".to_owned(), serde_json::json!(["kubernetes"]));
+            namespace.spec.insert("finalizers", serde_json::json!(["kubernetes"]));
             let name = namespace.meta.name.clone();
             namespace.meta.labels.update(|labels| {
                 labels.insert("kubernetes.io/metadata.name".into(), name);
@@ -418,7 +418,7 @@ fn put_if_changed(old: &Object, new: Object) -> Outcome {
 
 /// Do finalizers keep it? A namespace has some in its spec too, which the namespace controller takes out.
 fn is_held(object: &Object) -> bool {
-    let in_spec = |spec: &Rest| spec.0.get("finalizers").and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty());
+    let in_spec = |spec: &Rest| spec.get("finalizers").and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty());
     !object.meta().finalizers.is_empty() || object.as_namespace().is_some_and(|namespace| in_spec(&namespace.spec))
 }
 
@@ -471,10 +471,12 @@ fn spec_changed(old: &Object, new: &Object) -> bool {
 
 /// Conditions merge by type: those that are not sent stay, before the others, which come in the order in which they were sent (the
 /// `$setElementOrder` of a strategic merge patch). Were the old order kept, a kubelet that lists them otherwise would patch for ever.
-fn keep_conditions(sent: &mut Vec<Condition>, old: &[Condition]) {
+fn keep_conditions(sent: &mut List<Condition>, old: &[Condition]) {
     let unsent = |condition: &&Condition| sent.iter().all(|other| other.kind != condition.kind);
     let kept: Vec<Condition> = old.iter().filter(unsent).cloned().collect();
-    sent.splice(0..0, kept);
+    if !kept.is_empty() {
+        sent.splice(0..0, kept);
+    }
 }
 
 /// Guaranteed: all containers limit CPU and memory and request as much; BestEffort: none asks for either; else Burstable.
@@ -540,7 +542,7 @@ mod tests {
 
     #[test]
     fn conditions_stand_in_the_order_in_which_they_were_sent_after_those_that_were_not() {
-        let conditions = |kinds: &[&'static str]| kinds.iter().map(|kind| Condition::new(kind, true, "", Time::ZERO)).collect::<Vec<_>>();
+        let conditions = |kinds: &[&'static str]| kinds.iter().map(|kind| Condition::new(kind, true, "", Time::ZERO)).collect::<List<_>>();
         let mut sent = conditions(&["Ready", "PodScheduled"]);
         keep_conditions(&mut sent, &conditions(&["PodScheduled", "DisruptionTarget", "Ready"]));
         assert_eq!(sent, conditions(&["DisruptionTarget", "Ready", "PodScheduled"]));

@@ -32,23 +32,23 @@ impl Change {
     }
 }
 
-/// Keys with the slot of their object, in key order.
-type Keys = BTreeMap<Key, u32>;
+/// Slots of objects, in the order of their keys: an index's term has few of them (the pods of a node, of a ReplicaSet).
+type Slots = Vec<u32>;
 
 /// Objects by key, with indexes. Iteration is in key order.
 ///
 /// Objects lie in slots, found by hash; the orders over them change only when an object comes, goes or moves to another owner or node.
 #[derive(Default)]
 pub struct Cache {
-    slots: Vec<Option<Stored>>,
+    slots: Vec<Option<(Key, Stored)>>,
     free: Vec<u32>,
     by_key: Map<Key, u32>,
-    by_kind: [Keys; Kind::ALL.len()],
-    pods_by_node: Map<Name, Keys>,
+    by_kind: [BTreeMap<Key, u32>; Kind::ALL.len()],
+    pods_by_node: Map<Name, Slots>,
     /// By the uid of the managing controller.
-    by_controller: Map<Uid, Keys>,
+    by_controller: Map<Uid, Slots>,
     /// Slices by the key of their service.
-    slices_by_service: Map<Key, Keys>,
+    slices_by_service: Map<Key, Slots>,
     /// The path of a key that is being looked up.
     path: String,
     /// Changes since the last debug check.
@@ -89,12 +89,13 @@ impl Cache {
     }
     /// All objects of a kind, in key order.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Stored)> {
-        self.resolve(self.by_kind[kind as usize].iter())
+        self.resolve(self.by_kind[kind as usize].values())
     }
     /// All objects of a kind in a namespace, in key order.
     pub fn list_in<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
         let first = Key::new(kind, namespace, "");
-        self.resolve(self.by_kind[kind as usize].range(first..)).take_while(move |(key, _)| key.namespace() == namespace)
+        self.resolve(self.by_kind[kind as usize].range(first..).map(|(_, slot)| slot))
+            .take_while(move |(key, _)| key.namespace() == namespace)
     }
     /// Pods bound to a node, in key order.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
@@ -108,11 +109,15 @@ impl Cache {
     pub fn slices_of<'a>(&'a self, service: &Key) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
         self.resolve(self.slices_by_service.get(service).into_iter().flatten())
     }
-    fn resolve<'a>(&'a self, keys: impl Iterator<Item = (&'a Key, &'a u32)>) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        keys.map(|(key, &slot)| (key, self.stored(slot)))
+    fn resolve<'a>(&'a self, slots: impl Iterator<Item = &'a u32>) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
+        slots.map(|&slot| self.filled(slot))
+    }
+    fn filled(&self, slot: u32) -> (&Key, &Stored) {
+        let (key, stored) = self.slots[slot as usize].as_ref().expect("an indexed slot is filled");
+        (key, stored)
     }
     fn stored(&self, slot: u32) -> &Stored {
-        self.slots[slot as usize].as_ref().expect("an indexed slot is filled")
+        self.filled(slot).1
     }
 
     /// Puts in the new version of an object, or takes the object out. Returns what changed; `None` if it is not newer than what is here.
@@ -126,9 +131,18 @@ impl Cache {
             _ => {}
         }
         let slot = slot.unwrap_or_else(|| self.free_slot());
-        let old = std::mem::replace(&mut self.slots[slot as usize], new.clone());
+        let old = match (&mut self.slots[slot as usize], &new) {
+            (Some((_, stored)), Some(new)) => Some(std::mem::replace(stored, new.clone())),
+            (empty @ None, Some(new)) => {
+                *empty = Some((key.clone(), new.clone()));
+                None
+            }
+            // Taken out below: until the indexes have forgotten it, they ask for its key.
+            (last, None) => last.as_ref().map(|(_, stored)| stored.clone()),
+        };
         self.reindex(key, slot, old.as_ref(), new.as_ref());
         if new.is_none() {
+            self.slots[slot as usize] = None;
             self.free.push(slot);
         }
         self.check_sometimes();
@@ -206,11 +220,12 @@ impl Cache {
                 self.by_kind[key.kind() as usize].remove(key);
             }
         }
-        update(&mut self.by_controller, key, slot, old.and_then(controller), new.and_then(controller));
+        update(&self.slots, &mut self.by_controller, slot, old.and_then(controller), new.and_then(controller));
         match key.kind() {
-            Kind::Pod => update(&mut self.pods_by_node, key, slot, old.and_then(node), new.and_then(node)),
+            Kind::Pod => update(&self.slots, &mut self.pods_by_node, slot, old.and_then(node), new.and_then(node)),
             Kind::EndpointSlice => {
-                update(&mut self.slices_by_service, key, slot, old.and_then(service).as_ref(), new.and_then(service).as_ref());
+                let (old, new) = (old.and_then(service), new.and_then(service));
+                update(&self.slots, &mut self.slices_by_service, slot, old.as_ref(), new.as_ref());
             }
             _ => {}
         }
@@ -220,7 +235,8 @@ impl Cache {
     pub fn check(&self) {
         let mut rebuilt = Cache { slots: self.slots.clone(), ..Cache::default() };
         for (key, &slot) in self.by_kind.iter().flatten() {
-            let stored = self.stored(slot);
+            let (held, stored) = self.filled(slot);
+            assert_eq!(held, key, "slot {slot}");
             assert_eq!(stored.object.key(), *key, "slot {slot}");
             rebuilt.reindex(key, slot, None, Some(stored));
         }
@@ -253,20 +269,31 @@ fn service(object: &Object) -> Option<Key> {
     let meta = &object.as_endpoint_slice()?.meta;
     Some(Key::new(Kind::Service, &meta.namespace, meta.label(SERVICE_NAME_LABEL)?))
 }
-/// Moves a key in an index from one term to another.
-fn update<I: std::hash::Hash + Eq + Clone>(index: &mut Map<I, Keys>, key: &Key, slot: u32, old: Option<&I>, new: Option<&I>) {
+/// Moves an object in an index from one term to another.
+fn update<I: std::hash::Hash + Eq + Clone>(
+    objects: &[Option<(Key, Stored)>],
+    index: &mut Map<I, Slots>,
+    slot: u32,
+    old: Option<&I>,
+    new: Option<&I>,
+) {
     if old == new {
         return;
     }
+    let key_of = |slot: u32| &objects[slot as usize].as_ref().expect("an indexed slot is filled").0;
+    let place = |slots: &Slots| slots.binary_search_by(|&other| key_of(other).cmp(key_of(slot)));
     if let Some(term) = old {
-        let keys = index.get_mut(term).expect("an indexed term has keys");
-        keys.remove(key);
-        if keys.is_empty() {
+        let slots = index.get_mut(term).expect("an indexed term has objects");
+        slots.remove(place(slots).expect("an object stands under its term"));
+        if slots.is_empty() {
             index.remove(term);
         }
     }
     if let Some(term) = new {
-        index.entry(term.clone()).or_default().insert(key.clone(), slot);
+        let slots = index.entry(term.clone()).or_default();
+        if let Err(at) = place(slots) {
+            slots.insert(at, slot);
+        }
     }
 }
 

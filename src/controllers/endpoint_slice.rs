@@ -299,7 +299,7 @@ fn plan(service: &Service, slices: &[&Stored], mut wanted: BTreeMap<Name, Endpoi
             let uid = endpoint.target_ref.as_ref().map(|target| &target.uid);
             endpoints.extend(uid.and_then(|uid| wanted.remove(uid)));
         }
-        let changed = endpoints != slice.endpoints || slice.rest.0.get("ports") != Some(&ports);
+        let changed = endpoints != slice.endpoints || slice.rest.get("ports") != Some(&ports);
         drafts.push(Draft { stored, slice, endpoints, changed });
     }
     let mut rest: Vec<Endpoint> = wanted.into_values().collect();
@@ -322,7 +322,7 @@ fn plan(service: &Service, slices: &[&Stored], mut wanted: BTreeMap<Name, Endpoi
             writes.push(Verb::Delete { key: draft.stored.object.key(), options: DeleteOptions::default() });
         } else if draft.changed {
             let mut slice = EndpointSlice { endpoints: draft.endpoints.clone(), ..draft.slice.clone() };
-            slice.rest.0.insert("ports".to_owned(), ports.clone());
+            slice.rest.insert("ports", ports.clone());
             let object = Arc::new(Object::EndpointSlice(slice));
             writes.push(Verb::Update { object, part: Part::Main, revision: Some(draft.stored.revision) });
         }
@@ -349,10 +349,10 @@ fn new_slice(service: &Service, endpoints: Vec<Endpoint>, ports: &serde_json::Va
         generate_name: format!("{}-", service.meta.name).into(),
         namespace: service.meta.namespace.clone(),
         labels: Shared::new(labels),
-        owner_references: vec![OwnerReference::controller(Kind::Service, &service.meta)],
+        owner_references: vec![OwnerReference::controller(Kind::Service, &service.meta)].into(),
         ..Meta::default()
     };
-    let rest = Rest([("ports".to_owned(), ports.clone())].into_iter().collect());
+    let rest = Rest::from(serde_json::Map::from_iter([("ports".to_owned(), ports.clone())]));
     EndpointSlice { meta, address_type: "IPv4".into(), endpoints, rest }
 }
 

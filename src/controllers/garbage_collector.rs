@@ -317,7 +317,7 @@ mod tests {
             let set = ReplicaSet { meta: Meta::named("default", "web"), ..ReplicaSet::default() };
             let owner = world.create(Object::ReplicaSet(set)).unwrap().object;
             let mut pod = Pod { meta: Meta::named("default", "web-1"), ..Pod::default() };
-            pod.meta.owner_references = vec![OwnerReference::controller(Kind::ReplicaSet, owner.meta())];
+            pod.meta.owner_references = vec![OwnerReference::controller(Kind::ReplicaSet, owner.meta())].into();
             let pod = world.create(Object::Pod(pod)).unwrap().object.key();
             world.settle();
             assert!(world.requests.is_empty());

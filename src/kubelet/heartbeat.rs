@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Env, Token};
 use crate::base::{Cause, Duration, Name, Time};
 use crate::objects::node::NodeImage;
-use crate::objects::{Condition, Conditions, Key, Kind, Lease, LeaseSpec, Meta, Node, Object, OwnerReference, Stored};
+use crate::objects::{Condition, Conditions, Key, Kind, Lease, LeaseSpec, List, Meta, Node, Object, OwnerReference, Stored};
 use crate::wire::ApiError;
 use crate::wire::api::{Part, Patch, Reason, Verb};
 
@@ -240,7 +240,7 @@ impl Heartbeat {
     fn create_lease(&self, env: &mut Env) {
         let node = self.node.as_ref().expect("the lease follows the registration");
         let mut meta = Meta::named(LEASE_NAMESPACE, self.lease_key.name());
-        meta.owner_references = vec![lease_owner(node.object.meta())];
+        meta.owner_references = vec![lease_owner(node.object.meta())].into();
         let now = Some(env.now.truncate_to_micro());
         let spec = LeaseSpec {
             holder_identity: env.shape.name.clone(),
@@ -295,7 +295,7 @@ pub(super) fn lease_owner(node: &Meta) -> OwnerReference {
 }
 
 /// What a kubelet says of its node.
-pub(super) fn set_conditions(conditions: &mut Vec<Condition>, ready: bool, now: Time) {
+pub(super) fn set_conditions(conditions: &mut List<Condition>, ready: bool, now: Time) {
     for (kind, reason) in [
         ("MemoryPressure", "KubeletHasSufficientMemory"),
         ("DiskPressure", "KubeletHasNoDiskPressure"),
@@ -306,7 +306,7 @@ pub(super) fn set_conditions(conditions: &mut Vec<Condition>, ready: bool, now: 
     set_condition(conditions, "Ready", ready, if ready { "KubeletReady" } else { "KubeletNotReady" }, now);
 }
 
-fn set_condition(conditions: &mut Vec<Condition>, kind: &'static str, holds: bool, reason: &'static str, now: Time) {
+fn set_condition(conditions: &mut List<Condition>, kind: &'static str, holds: bool, reason: &'static str, now: Time) {
     let heartbeat = Some(now.truncate_to_second());
     conditions.set(Condition { last_heartbeat_time: heartbeat, ..Condition::new(kind, holds, reason, now) });
 }

@@ -29,7 +29,7 @@ pub fn listed_images(present: impl Iterator<Item = (Name, u64)>) -> Vec<NodeImag
 
 /// The Lease of a registered node, renewed at `renewed`.
 pub fn node_lease(node: &Meta, config: &Config, renewed: Time) -> Lease {
-    let meta = Meta { owner_references: vec![lease_owner(node)], ..Meta::named(LEASE_NAMESPACE, &node.name) };
+    let meta = Meta { owner_references: vec![lease_owner(node)].into(), ..Meta::named(LEASE_NAMESPACE, &node.name) };
     let spec = LeaseSpec {
         holder_identity: node.name.clone(),
         lease_duration_seconds: config.node_lease_duration.as_secs(),

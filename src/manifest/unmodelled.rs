@@ -60,7 +60,7 @@ impl Found {
     }
     /// `inert`: fields that have no effect in a real cluster either.
     fn rest_but(&mut self, rest: &Rest, at: &Path, inert: &[&str]) {
-        self.0.extend(rest.0.keys().filter(|name| !inert.contains(&name.as_str())).map(|name| at.key(name)));
+        self.0.extend(rest.keys().filter(|name| !inert.contains(&name.as_str())).map(|name| at.key(name)));
     }
     fn meta(&mut self, meta: &Meta, at: &Path) {
         self.rest_but(&meta.rest, at, &["selfLink"]);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shared::Text;
+use super::shared::{List, Text};
 use crate::base::Time;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -65,24 +65,23 @@ pub trait Conditions {
     }
 }
 
-impl Conditions for Vec<Condition> {
+impl Conditions for List<Condition> {
     fn get(&self, kind: &str) -> Option<&Condition> {
         self.iter().find(|condition| condition.kind == kind)
     }
     fn set(&mut self, mut condition: Condition) -> bool {
-        match self.iter_mut().find(|present| present.kind == condition.kind) {
-            None => {
-                self.push(condition);
-                true
-            }
-            Some(present) => {
-                if present.status == condition.status {
-                    condition.last_transition_time = present.last_transition_time;
-                }
-                let changed = *present != condition;
-                *present = condition;
-                changed
-            }
+        let Some(at) = self.iter().position(|present| present.kind == condition.kind) else {
+            self.push(condition);
+            return true;
+        };
+        if self[at].status == condition.status {
+            condition.last_transition_time = self[at].last_transition_time;
         }
+        let changed = self[at] != condition;
+        // Looked at first: a list that stays as it is stays shared.
+        if changed {
+            self[at] = condition;
+        }
+        changed
     }
 }

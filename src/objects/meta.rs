@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Kind};
-use super::shared::{Rest, Shared};
+use super::shared::{List, Rest, Shared};
 use crate::base::{Name, Time};
 
 /// Labels or annotations, sorted by key.
@@ -43,9 +43,9 @@ pub struct Meta {
     #[serde(skip_serializing_if = "no_labels")]
     pub annotations: Shared<Labels>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub finalizers: Vec<Name>,
+    pub finalizers: List<Name>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub owner_references: Vec<OwnerReference>,
+    pub owner_references: List<OwnerReference>,
     #[serde(flatten)]
     pub rest: Rest,
 }

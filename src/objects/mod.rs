@@ -34,5 +34,5 @@ pub use quantity::Quantity;
 pub use scheduling::{Affinity, PriorityClass, Toleration, TopologySpreadConstraint};
 pub use selector::{LabelSelector, Requirement};
 pub use service::{Endpoint, EndpointSlice, Service};
-pub use shared::{Rest, Shared, Text};
+pub use shared::{List, Rest, Shared, Text};
 pub use workload::{Deployment, IntOrPercent, Namespace, ReplicaSet};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::{Condition, Conditions};
 use super::meta::{Meta, is_false};
 use super::quantity::Quantity;
-use super::shared::Rest;
+use super::shared::{List, Rest};
 use crate::base::{Name, Time};
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct NodeStatus {
     pub capacity: BTreeMap<Name, Quantity>,
     pub allocatable: BTreeMap<Name, Quantity>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
+    pub conditions: List<Condition>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<NodeImage>,
     /// `addresses`, `nodeInfo` and what else is reported but drives nothing here.

@@ -8,7 +8,7 @@ use super::condition::{Condition, Conditions};
 use super::meta::{Labels, Meta, is_false};
 use super::quantity::Quantity;
 use super::scheduling::{Affinity, PreemptionPolicy, Toleration, TopologySpreadConstraint};
-use super::shared::{Rest, Shared, Text};
+use super::shared::{List, Rest, Shared, Text};
 use crate::base::{Name, Time};
 
 /// A pod. The spec is shared by all pods of a template; `node` (`spec.nodeName`) is the only part of the spec that binding sets.
@@ -238,7 +238,7 @@ pub struct PodStatus {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub message: Text,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
+    pub conditions: List<Condition>,
     #[serde(rename = "podIP", skip_serializing_if = "Option::is_none")]
     pub pod_ip: Option<PodIp>,
     #[serde(rename = "hostIP", skip_serializing_if = "super::meta::empty")]
@@ -246,7 +246,7 @@ pub struct PodStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub init_container_statuses: Vec<ContainerStatus>,
+    pub init_container_statuses: List<ContainerStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub container_statuses: Vec<ContainerStatus>,
     #[serde(skip_serializing_if = "super::meta::empty")]

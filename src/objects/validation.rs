@@ -392,7 +392,7 @@ fn service(service: &Service, found: &mut Vec<Violation>) {
         {
             found.push(Violation::invalid(format!("{at}.targetPort"), *target, PORT_RANGE));
         }
-        if let Some(node_port) = port.rest.0.get("nodePort").and_then(serde_json::Value::as_u64)
+        if let Some(node_port) = port.rest.get("nodePort").and_then(serde_json::Value::as_u64)
             && node_port != 0
             && !(30_000..=32_767).contains(&node_port)
         {

@@ -6,7 +6,7 @@ use super::condition::Condition;
 use super::meta::{Meta, is_false, zero};
 use super::pod::PodTemplate;
 use super::selector::LabelSelector;
-use super::shared::{Rest, Shared};
+use super::shared::{List, Rest, Shared};
 use crate::base::Name;
 
 /// An integer or a text (a percentage, a port's name): `intstr.IntOrString`.
@@ -89,7 +89,7 @@ pub struct ReplicaSetStatus {
     #[serde(skip_serializing_if = "zero")]
     pub observed_generation: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
+    pub conditions: List<Condition>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -164,7 +164,7 @@ pub struct DeploymentStatus {
     #[serde(skip_serializing_if = "zero")]
     pub collision_count: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
+    pub conditions: List<Condition>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]

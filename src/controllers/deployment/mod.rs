@@ -23,7 +23,7 @@ use super::{Answers, Controller, Items, Outcome, Requests};
 use crate::base::{Duration, Time};
 use crate::client::{Cache, Change};
 use crate::objects::workload::{DeploymentStatus, StrategyKind};
-use crate::objects::{Condition, Conditions, Deployment, Key, Kind, Object, ReplicaSet, Stored};
+use crate::objects::{Condition, Conditions, Deployment, Key, Kind, List, Object, ReplicaSet, Stored};
 use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
 
 /// See the module.
@@ -354,7 +354,7 @@ fn status_write(view: &View, status: DeploymentStatus) -> Verb {
 }
 
 /// Replaces the condition unless status and reason stay the same (`SetDeploymentCondition`).
-fn set_condition(conditions: &mut Vec<Condition>, condition: Condition) {
+fn set_condition(conditions: &mut List<Condition>, condition: Condition) {
     let same = |present: &Condition| present.status == condition.status && present.reason == condition.reason;
     if !conditions.get(&condition.kind).is_some_and(same) {
         conditions.set(condition);

@@ -139,7 +139,7 @@ fn make_new_set(view: &View, revision: u64) -> ReplicaSet {
     selector.match_labels.insert(TEMPLATE_HASH_LABEL.into(), hash);
     let mut meta = Meta {
         labels: template.meta.labels.clone(),
-        owner_references: vec![OwnerReference::controller(Kind::Deployment, &deployment.meta)],
+        owner_references: vec![OwnerReference::controller(Kind::Deployment, &deployment.meta)].into(),
         ..Meta::named(&deployment.meta.namespace, key.name())
     };
     annotate(&mut meta, deployment, revision);

@@ -17,7 +17,7 @@ use super::{Answers, Controller, Items, Outcome, Requests};
 use crate::base::{Duration, Time};
 use crate::client::{Cache, Change};
 use crate::objects::workload::ReplicaSetStatus;
-use crate::objects::{Condition, Conditions, Key, Kind, Meta, Object, OwnerReference, Pod, ReplicaSet, Shared, Stored};
+use crate::objects::{Condition, Conditions, Key, Kind, List, Meta, Object, OwnerReference, Pod, ReplicaSet, Shared, Stored};
 use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
 
 /// The most pods that one sync creates or deletes (`BurstReplicas`).
@@ -354,7 +354,7 @@ fn count(set: &ReplicaSet, active: &[(&Key, &Pod)], now: Time) -> ReplicaSetStat
     }
 }
 
-fn set_failure(conditions: &mut Vec<Condition>, failure: Option<(&'static str, String)>, now: Time) {
+fn set_failure(conditions: &mut List<Condition>, failure: Option<(&'static str, String)>, now: Time) {
     match failure {
         Some(_) if conditions.get("ReplicaFailure").is_some() => {}
         Some((reason, message)) => {
@@ -389,7 +389,7 @@ pub fn new_pod(set: &ReplicaSet) -> Pod {
             namespace: set.meta.namespace.clone(),
             labels: template.meta.labels.clone(),
             annotations: template.meta.annotations.clone(),
-            owner_references: vec![OwnerReference::controller(Kind::ReplicaSet, &set.meta)],
+            owner_references: vec![OwnerReference::controller(Kind::ReplicaSet, &set.meta)].into(),
             ..Meta::default()
         },
         spec: Shared::clone(&template.spec),

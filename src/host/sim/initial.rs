@@ -17,7 +17,7 @@ use crate::engine::plan::Plan;
 use crate::etcd::EtcdMember;
 use crate::host::sim::SimHost;
 use crate::kubelet;
-use crate::objects::{Condition, Conditions, Deployment, Key, Kind, Node, Object, Pod, ReplicaSet, Stored};
+use crate::objects::{Condition, Conditions, Deployment, Key, Kind, List, Node, Object, Pod, ReplicaSet, Stored};
 use crate::scheduler::place_all;
 use crate::wire::etcd::{KeyValue, LeaseId, StoreSnapshot, Value};
 use crate::wire::{Address, MachineId, Member};
@@ -154,11 +154,15 @@ impl Start<'_> {
         let placements = place_all(&nodes, &pods, &others, &mut ties);
         drop((nodes, pods, others));
         let machines: Map<&Name, MachineId> = self.plan.nodes.iter().map(|node| (&node.shape.name, node.machine)).collect();
+        // Pods that are alike at the start say so in one list.
+        let mut said = List::default();
         for ((pod, _), node) in self.pods.iter_mut().zip(placements) {
             if let Some(node) = node
                 && let Some(machine) = machines.get(&node)
             {
                 run(pod, node, *machine, self.at, host);
+                pod.status.conditions.share_with(&said);
+                said.clone_from(&pod.status.conditions);
             }
         }
         for (node, planned) in self.nodes.iter_mut().zip(&self.plan.nodes) {
@@ -204,6 +208,11 @@ impl Start<'_> {
 
     fn into_store(self, host: &mut SimHost) -> Vec<Stored> {
         let Start { plan, namespaces, nodes, leases, services, slices, deployments, sets, pods, .. } = self;
+        let count = [&namespaces, &leases, &services, &slices].iter().map(|objects| objects.len()).sum::<usize>()
+            + nodes.len()
+            + deployments.len()
+            + sets.len()
+            + pods.len();
         let objects = namespaces
             .into_iter()
             .chain(nodes.into_iter().map(Object::from))
@@ -213,8 +222,8 @@ impl Start<'_> {
             .chain(deployments.into_iter().map(Object::from))
             .chain(sets.into_iter().map(|(set, _)| set.into()))
             .chain(pods.into_iter().map(|(pod, _)| pod.into()));
-        let mut kvs = Vec::new();
-        let mut all = Vec::new();
+        let mut kvs = Vec::with_capacity(count);
+        let mut all = Vec::with_capacity(count);
         // A store begins at revision 1.
         let mut revision = Revision(1);
         let pair = |key: Arc<str>, value: Value, revision: Revision| KeyValue {
