@@ -190,7 +190,7 @@ impl World {
         if object.meta().uid.is_empty() {
             object.meta_mut().uid = Name::from(format!("uid-{}", self.revision));
         }
-        let stored = Stored { revision: self.revision, cause: Cause::NONE, object: Arc::new(object) };
+        let stored = Stored::new(self.revision, Cause::NONE, Arc::new(object));
         if let (Some(new), old) = (stored.object.as_pod(), self.objects.get(&key).and_then(|old| old.object.as_pod())) {
             let say = |pod: &Pod| format!("{}{}", pod.status.phase.name(), if pod.is_ready() { " ready" } else { "" });
             if old.is_none_or(|old| say(old) != say(new)) {

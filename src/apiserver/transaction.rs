@@ -58,7 +58,11 @@ impl ApiServer {
         );
         if !is_create {
             return match self.cached(&key).cloned() {
-                Some(current) => self.mutate(now, number, current, false, out),
+                Some(current) => {
+                    // The key as cached: its text is the store's.
+                    self.writes.get_mut(&number).expect("the write under way").key = current.key.clone();
+                    self.mutate(now, number, current, false, out)
+                }
                 None => self.read_live(now, number, out),
             };
         }
@@ -215,7 +219,7 @@ impl ApiServer {
             let object = write.object.take().expect("what was written");
             let body = match write.verb {
                 Verb::Delete { .. } | Verb::Evict { .. } if write.deletes => Body::Done,
-                _ => Body::Object(Stored { revision, cause: write.cause, object }),
+                _ => Body::Object(Stored { key: write.key.clone(), revision, cause: write.cause, object }),
             };
             return self.finish(number, Cause::revision(revision), body, out);
         }

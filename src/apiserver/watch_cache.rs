@@ -48,7 +48,7 @@ pub struct KindCache {
 /// A stored object from etcd's pair; `None` if the key or the value is not one of ours.
 pub fn stored(kv: &KeyValue) -> Option<Stored> {
     let object = kv.value.as_object()?;
-    Some(Stored { revision: kv.mod_revision, cause: kv.cause, object: object.clone() })
+    Some(Stored { key: Key::from_path(&kv.key)?, revision: kv.mod_revision, cause: kv.cause, object: object.clone() })
 }
 
 impl KindCache {

@@ -135,9 +135,7 @@ pub fn seen_by(event: &CacheEvent, scope: &Scope) -> Option<WatchEvent> {
     match (matches(&event.old), matches(&event.new), &event.new, &event.old) {
         (false, true, Some(new), _) => Some(WatchEvent::Added(new.clone())),
         (true, true, Some(new), _) => Some(WatchEvent::Modified(new.clone())),
-        (true, false, _, Some(old)) => {
-            Some(WatchEvent::Deleted(Stored { revision: event.revision, cause: event.cause, object: old.object.clone() }))
-        }
+        (true, false, _, Some(old)) => Some(WatchEvent::Deleted(Stored { revision: event.revision, cause: event.cause, ..old.clone() })),
         _ => None,
     }
 }

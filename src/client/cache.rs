@@ -40,7 +40,7 @@ type Slots = Vec<u32>;
 /// Objects lie in slots, found by hash; the orders over them change only when an object comes, goes or moves to another owner or node.
 #[derive(Default)]
 pub struct Cache {
-    slots: Vec<Option<(Key, Stored)>>,
+    slots: Vec<Option<Stored>>,
     free: Vec<u32>,
     by_key: Map<Key, u32>,
     by_kind: [BTreeMap<Key, u32>; Kind::ALL.len()],
@@ -49,8 +49,6 @@ pub struct Cache {
     by_controller: Map<Uid, Slots>,
     /// Slices by the key of their service.
     slices_by_service: Map<Key, Slots>,
-    /// The path of a key that is being looked up.
-    path: String,
     /// Changes since the last debug check.
     unchecked: usize,
 }
@@ -110,19 +108,18 @@ impl Cache {
         self.resolve(self.slices_by_service.get(service).into_iter().flatten())
     }
     fn resolve<'a>(&'a self, slots: impl Iterator<Item = &'a u32>) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-        slots.map(|&slot| self.filled(slot))
-    }
-    fn filled(&self, slot: u32) -> (&Key, &Stored) {
-        let (key, stored) = self.slots[slot as usize].as_ref().expect("an indexed slot is filled");
-        (key, stored)
+        slots.map(|&slot| {
+            let stored = self.stored(slot);
+            (&stored.key, stored)
+        })
     }
     fn stored(&self, slot: u32) -> &Stored {
-        self.filled(slot).1
+        self.slots[slot as usize].as_ref().expect("an indexed slot is filled")
     }
 
     /// Puts in the new version of an object, or takes the object out. Returns what changed; `None` if it is not newer than what is here.
     pub fn apply(&mut self, key: &Key, new: Option<Stored>, at: Revision) -> Option<Change> {
-        debug_assert!(new.as_ref().is_none_or(|stored| stored.object.key() == *key));
+        debug_assert!(new.as_ref().is_none_or(|stored| stored.key == *key));
         let slot = self.by_key.get(key).copied();
         let seen = slot.map(|slot| self.stored(slot).revision);
         match seen {
@@ -131,14 +128,11 @@ impl Cache {
             _ => {}
         }
         let slot = slot.unwrap_or_else(|| self.free_slot());
-        let old = match (&mut self.slots[slot as usize], &new) {
-            (Some((_, stored)), Some(new)) => Some(std::mem::replace(stored, new.clone())),
-            (empty @ None, Some(new)) => {
-                *empty = Some((key.clone(), new.clone()));
-                None
-            }
+        let place = &mut self.slots[slot as usize];
+        let old = match &new {
+            Some(new) => place.replace(new.clone()),
             // Taken out below: until the indexes have forgotten it, they ask for its key.
-            (last, None) => last.as_ref().map(|(_, stored)| stored.clone()),
+            None => place.clone(),
         };
         self.reindex(key, slot, old.as_ref(), new.as_ref());
         if new.is_none() {
@@ -150,13 +144,12 @@ impl Cache {
     }
     /// Puts in a version that came from the server.
     pub fn put(&mut self, stored: Stored) -> Option<Change> {
-        let (key, at) = (self.key_of(&stored.object), stored.revision);
+        let (key, at) = (stored.key.clone(), stored.revision);
         self.apply(&key, Some(stored), at)
     }
     /// Takes out an object whose last state came from the server, with the deleting revision.
     pub fn remove(&mut self, last: &Stored) -> Option<Change> {
-        let key = self.key_of(&last.object);
-        self.apply(&key, None, last.revision)
+        self.apply(&last.key, None, last.revision)
     }
     /// Makes the objects of a kind in a scope those of a list at `revision`; tells what changed by it: first what came or is newer, then
     /// what is gone. `cause`: why there was a list. Upstream delivers unchanged objects too; their handlers drop them.
@@ -175,7 +168,7 @@ impl Cache {
             if is_first {
                 self.put(stored).into_iter().for_each(&mut changed);
             } else {
-                let (key, at) = (self.key_of(&stored.object), stored.revision);
+                let (key, at) = (stored.key.clone(), stored.revision);
                 self.apply(&key, Some(stored), at).into_iter().for_each(&mut changed);
                 listed.insert(key);
             }
@@ -189,16 +182,6 @@ impl Cache {
         for key in gone {
             let change = self.apply(&key, None, revision);
             changed(Change { cause, ..change.expect("what is listed here is here") });
-        }
-    }
-    /// The object's key: the one that is here, if it is here, so that a change of a known object makes no new key.
-    fn key_of(&mut self, object: &Object) -> Key {
-        let meta = object.meta();
-        self.path.clear();
-        Key::write_path(object.kind(), &meta.namespace, &meta.name, &mut self.path);
-        match self.by_key.get_key_value(self.path.as_str()) {
-            Some((key, _)) => key.clone(),
-            None => object.key(),
         }
     }
     fn free_slot(&mut self) -> u32 {
@@ -235,8 +218,8 @@ impl Cache {
     pub fn check(&self) {
         let mut rebuilt = Cache { slots: self.slots.clone(), ..Cache::default() };
         for (key, &slot) in self.by_kind.iter().flatten() {
-            let (held, stored) = self.filled(slot);
-            assert_eq!(held, key, "slot {slot}");
+            let stored = self.stored(slot);
+            assert_eq!(stored.key, *key, "slot {slot}");
             assert_eq!(stored.object.key(), *key, "slot {slot}");
             rebuilt.reindex(key, slot, None, Some(stored));
         }
@@ -271,7 +254,7 @@ fn service(object: &Object) -> Option<Key> {
 }
 /// Moves an object in an index from one term to another.
 fn update<I: std::hash::Hash + Eq + Clone>(
-    objects: &[Option<(Key, Stored)>],
+    objects: &[Option<Stored>],
     index: &mut Map<I, Slots>,
     slot: u32,
     old: Option<&I>,
@@ -280,7 +263,7 @@ fn update<I: std::hash::Hash + Eq + Clone>(
     if old == new {
         return;
     }
-    let key_of = |slot: u32| &objects[slot as usize].as_ref().expect("an indexed slot is filled").0;
+    let key_of = |slot: u32| &objects[slot as usize].as_ref().expect("an indexed slot is filled").key;
     let place = |slots: &Slots| slots.binary_search_by(|&other| key_of(other).cmp(key_of(slot)));
     if let Some(term) = old {
         let slots = index.get_mut(term).expect("an indexed term has objects");
@@ -305,7 +288,7 @@ mod tests {
     use crate::objects::{Labels, Meta, OwnerReference, Shared};
 
     fn stored(revision: u64, object: impl Into<Object>) -> Stored {
-        Stored { revision: Revision(revision), cause: Cause::NONE, object: Arc::new(object.into()) }
+        Stored::new(Revision(revision), Cause::NONE, Arc::new(object.into()))
     }
     fn pod(name: &str, node: Option<&str>, owner: Option<&str>) -> Pod {
         let mut meta = Meta::named("default", name);

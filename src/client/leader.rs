@@ -334,7 +334,7 @@ mod tests {
                 Verb::Create { object } | Verb::Update { object, .. } => {
                     self.revision += 1;
                     assert_eq!(object.key(), key);
-                    self.lease = Some(Stored { revision: Revision(self.revision), cause: Cause::NONE, object });
+                    self.lease = Some(Stored::new(Revision(self.revision), Cause::NONE, object));
                     Ok(self.lease.clone())
                 }
                 other => panic!("{other:?}"),

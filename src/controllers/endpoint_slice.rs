@@ -228,7 +228,7 @@ impl Controller for EndpointSliceController {
         let mut failed = false;
         for (number, write) in writes.into_iter().enumerate() {
             match (answers.get(number), write) {
-                (Ok(Reply::Object(stored)), Some((_, true)) | None) => drop(written.insert(stored.object.key(), Some(stored.revision))),
+                (Ok(Reply::Object(stored)), Some((_, true)) | None) => drop(written.insert(stored.key.clone(), Some(stored.revision))),
                 (Ok(_), Some((slice, _))) => drop(written.insert(slice, None)),
                 (Err(error), Some((slice, false))) if error.reason == Reason::NotFound => drop(written.insert(slice, None)),
                 // The namespace takes the slices with it.
@@ -319,7 +319,7 @@ fn plan(service: &Service, slices: &[&Stored], mut wanted: BTreeMap<Name, Endpoi
     for (at, draft) in drafts.iter().enumerate() {
         // A service without endpoints keeps one empty slice.
         if draft.endpoints.is_empty() && !(keep_one && at == 0) {
-            writes.push(Verb::Delete { key: draft.stored.object.key(), options: DeleteOptions::default() });
+            writes.push(Verb::Delete { key: draft.stored.key.clone(), options: DeleteOptions::default() });
         } else if draft.changed {
             let mut slice = EndpointSlice { endpoints: draft.endpoints.clone(), ..draft.slice.clone() };
             slice.rest.insert("ports", ports.clone());

@@ -118,7 +118,7 @@ impl GarbageCollector {
             return Outcome::Await(Progress::Last);
         }
         for dependent in dependents.iter().filter(|dependent| !dependent.object.meta().is_deleting()) {
-            out.items.add_because(dependent.object.key(), crate::base::Duration::ZERO, stored.because());
+            out.items.add_because(dependent.key.clone(), crate::base::Duration::ZERO, stored.because());
         }
         Outcome::Done
     }
@@ -174,7 +174,7 @@ impl Controller for GarbageCollector {
         for (_, stored) in Kind::ALL.into_iter().flat_map(|kind| cache.list(kind)) {
             let meta = stored.object.meta();
             if is_ours_to_finish(&stored.object) || meta.owner_references.iter().any(|owner| !lives_in(cache, owner, meta)) {
-                items.add_because(stored.object.key(), crate::base::Duration::ZERO, stored.because());
+                items.add_because(stored.key.clone(), crate::base::Duration::ZERO, stored.because());
             }
         }
     }

@@ -363,7 +363,7 @@ mod tests {
                             Verb::Get { key, .. } => Body::Error(ApiError::not_found(&key)),
                             Verb::Create { object } | Verb::Update { object, .. } => {
                                 assert!(matches!(*object, Object::Lease(_)));
-                                Body::Object(Stored { revision: Revision(1), cause: Cause::NONE, object })
+                                Body::Object(Stored::new(Revision(1), Cause::NONE, object))
                             }
                             Verb::List { kind, .. } => {
                                 lists.push(kind);

@@ -46,7 +46,7 @@ impl World {
     /// Stores the object (or removes it), and lets every controller hear of it.
     pub fn store(&mut self, key: &Key, object: Option<Object>) -> Option<Stored> {
         self.revision = self.revision.next();
-        let stored = object.map(|object| Stored { revision: self.revision, cause: crate::base::Cause::NONE, object: Arc::new(object) });
+        let stored = object.map(|object| Stored::new(self.revision, crate::base::Cause::NONE, Arc::new(object)));
         if let Some(change) = self.cache.apply(key, stored.clone(), self.revision) {
             for controller in &mut self.controllers {
                 if controller.watches().contains(&key.kind()) {

@@ -52,7 +52,7 @@ impl Observer {
     /// created at the start, owners before what they own. Leases tell nothing, as ever.
     pub fn preload(&mut self, at: Time, objects: &[Stored], recorder: &mut Recorder, out: &mut Outbox) {
         for stored in objects {
-            let key = stored.object.key();
+            let key = stored.key.clone();
             if key.kind() == Kind::Lease {
                 continue;
             }
@@ -251,7 +251,8 @@ impl Observer {
 
 fn stored(event: &WatchEvent) -> Option<Stored> {
     let object = event.kv.value.as_object().filter(|_| !event.deleted)?;
-    Some(Stored { revision: event.kv.mod_revision, cause: event.kv.cause, object: Arc::clone(object) })
+    let key = Key::from_path(&event.kv.key)?;
+    Some(Stored { key, revision: event.kv.mod_revision, cause: event.kv.cause, object: Arc::clone(object) })
 }
 
 /// What a person would want to know of a change, the most telling first.

@@ -257,5 +257,5 @@ fn stored(reply: Reply) -> Option<Stored> {
 
 /// The key of a pod under which a worker is found.
 fn pod_key(stored: &Stored) -> Key {
-    stored.object.key()
+    stored.key.clone()
 }

@@ -98,7 +98,7 @@ impl Pods {
         self.begin_at = Time::NEVER;
         let (sandboxes, containers) = self.found.take().expect("just checked");
         let mut pods: Vec<Stored> = env.session.cache().list(Kind::Pod).map(|(_, stored)| stored.clone()).collect();
-        pods.sort_by_key(|stored| (stored.object.meta().creation_timestamp, stored.object.key()));
+        pods.sort_by_key(|stored| (stored.object.meta().creation_timestamp, stored.key.clone()));
         for stored in pods {
             let uid = stored.object.meta().uid.clone();
             let sandbox = sandboxes.iter().find(|sandbox| sandbox.pod == uid);

@@ -156,12 +156,18 @@ impl Object {
 /// An object as the store has it: the revision that wrote it (`resourceVersion`) and why it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stored {
+    /// The object's key, whose text is the one that the store holds: everyone who keeps the object shares it.
+    pub key: Key,
     pub revision: Revision,
     pub cause: Cause,
     pub object: Arc<Object>,
 }
 
 impl Stored {
+    /// An object whose key nobody has made yet.
+    pub fn new(revision: Revision, cause: Cause, object: Arc<Object>) -> Stored {
+        Stored { key: object.key(), revision, cause, object }
+    }
     /// The cause that whoever acts on this object names: the write of its revision.
     pub fn because(&self) -> Cause {
         Cause::revision(self.revision)

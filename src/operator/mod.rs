@@ -182,7 +182,7 @@ impl Operator {
                 let object = &objects[*nth];
                 let verb = match result {
                     // The read found it, or found that it isn't there.
-                    Ok(Reply::Object(live)) if live.object.key() == object.key() && !task.written => match updated(object, &live) {
+                    Ok(Reply::Object(live)) if live.key == object.key() && !task.written => match updated(object, &live) {
                         Some(verb) => verb,
                         None => return self.next_object(now, number, out),
                     },
@@ -205,7 +205,7 @@ impl Operator {
                 self.go_on(now, number, out);
             }
             (Stage::DrainList, _, Ok(Reply::List { items, .. })) => {
-                let left: Vec<Key> = items.iter().filter(|pod| is_drained(pod)).map(|pod| pod.object.key()).collect();
+                let left: Vec<Key> = items.iter().filter(|pod| is_drained(pod)).map(|pod| pod.key.clone()).collect();
                 let terminating = items.iter().any(|pod| pod.object.meta().is_deleting());
                 if left.is_empty() && !terminating {
                     self.finish(number, out);

@@ -79,7 +79,7 @@ pub mod stored {
 
     impl From<In> for Stored {
         fn from(In(revision, cause, object): In) -> Stored {
-            Stored { revision, cause, object }
+            Stored::new(revision, cause, object)
         }
     }
     pub fn serialize<S: serde::Serializer>(stored: &Stored, serializer: S) -> Result<S::Ok, S::Error> {

@@ -139,7 +139,7 @@ fn create() -> Verb {
 }
 fn node(revision: u64, name: &str) -> Stored {
     let object = Node { meta: Meta::named("", name), ..Node::default() }.into();
-    Stored { revision: Revision(revision), cause: Cause::NONE, object: Arc::new(object) }
+    Stored::new(Revision(revision), Cause::NONE, Arc::new(object))
 }
 fn fact(number: u64) -> Cause {
     Cause::fact(FactId(number))
@@ -414,7 +414,7 @@ fn several_reflectors_are_synced_when_the_last_one_has_listed() {
     bench.say(requests[0].0, Body::List { revision: Revision(9), items: vec![node(3, "n1")] });
     assert_eq!(bench.told(), ["+n1"]);
     let pod = Pod { meta: Meta::named("default", "p"), node: Some(Name::new("n1")), ..Pod::default() };
-    let pod = |revision| Stored { revision: Revision(revision), cause: Cause::NONE, object: Arc::new(pod.clone().into()) };
+    let pod = |revision| Stored::new(Revision(revision), Cause::NONE, Arc::new(pod.clone().into()));
     bench.say(requests[1].0, Body::List { revision: Revision(9), items: vec![pod(4)] });
     assert_eq!(bench.told(), ["+p", "synced"]);
     let watch = bench.requests().last().unwrap().0;

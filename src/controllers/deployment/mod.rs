@@ -76,10 +76,10 @@ impl View {
     }
     /// Puts in what an answer shows.
     fn learn(&mut self, stored: &Stored) {
-        let key = stored.object.key();
+        let key = stored.key.clone();
         if key.kind() == Kind::Deployment {
             self.deployment = stored.clone();
-        } else if let Some(at) = self.sets.iter().position(|set| set.object.key() == key) {
+        } else if let Some(at) = self.sets.iter().position(|set| set.key == key) {
             self.sets[at] = stored.clone();
         } else {
             self.sets.push(stored.clone());
@@ -345,7 +345,7 @@ pub fn settled(deployment: &Stored, set: &Stored, now: Time) -> Deployment {
 }
 
 fn deployment_key(view: &View) -> Key {
-    view.deployment.object.key()
+    view.deployment.key.clone()
 }
 
 fn status_write(view: &View, status: DeploymentStatus) -> Verb {

@@ -62,7 +62,7 @@ mod tests {
 
     fn pod(revision: u64, node: &str) -> Stored {
         let pod = Pod { meta: Meta::named("default", "web"), node: Some(Name::new(node)), ..Pod::default() };
-        Stored { revision: Revision(revision), cause: Cause::NONE, object: Arc::new(Object::Pod(pod)) }
+        Stored::new(Revision(revision), Cause::NONE, Arc::new(Object::Pod(pod)))
     }
     fn found(believed: Stored) -> usize {
         let mut seen = Cache::default();

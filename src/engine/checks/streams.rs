@@ -115,7 +115,7 @@ mod tests {
     }
     fn pod(revision: u64) -> Stored {
         let object = Object::Pod(Pod { meta: Meta::named("default", "web"), ..Pod::default() });
-        Stored { revision: Revision(revision), cause: Cause::NONE, object: Arc::new(object) }
+        Stored::new(Revision(revision), Cause::NONE, Arc::new(object))
     }
 
     #[test]

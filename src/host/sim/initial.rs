@@ -243,7 +243,7 @@ impl Start<'_> {
             }
             let object = Arc::new(object);
             kvs.push(pair(key.path().clone(), Value::object(object.clone()), revision));
-            all.push(Stored { revision, cause: Cause::NONE, object });
+            all.push(Stored { key, revision, cause: Cause::NONE, object });
         }
         kvs.sort_by(|one, other| one.key.cmp(&other.key));
         let snapshot = StoreSnapshot { revision, compacted: revision, kvs, leases: Vec::new() };
@@ -268,5 +268,5 @@ fn run(pod: &mut Pod, node: Name, machine: MachineId, at: Time, host: &mut SimHo
 
 /// For functions that want an object with its revision, which there is not yet.
 fn stored(object: Object) -> Stored {
-    Stored { revision: Revision::ZERO, cause: Cause::NONE, object: Arc::new(object) }
+    Stored::new(Revision::ZERO, Cause::NONE, Arc::new(object))
 }

@@ -119,7 +119,7 @@ impl World {
 
     fn store(&mut self, object: Arc<Object>) -> Stored {
         self.revision += 1;
-        let stored = Stored { revision: Revision(self.revision), cause: Cause::NONE, object };
+        let stored = Stored::new(Revision(self.revision), Cause::NONE, object);
         let old = self.objects.insert(stored.object.key(), stored.clone());
         let event = if old.is_some() { WatchEvent::Modified(stored.clone()) } else { WatchEvent::Added(stored.clone()) };
         self.notify(stored.object.kind(), event, stored.because());
