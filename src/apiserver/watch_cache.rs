@@ -70,9 +70,11 @@ impl KindCache {
     /// Replaces everything by what a range over the kind's prefix found at `revision`. History is lost: the ring starts here.
     pub fn fill(&mut self, kvs: &[KeyValue], revision: Revision) {
         *self = KindCache { floor: revision, revision, filled: true, ..KindCache::default() };
-        for kv in kvs {
-            if let (Some(key), Some(stored)) = (Key::from_path(&kv.key), stored(kv)) {
-                self.put(&key, Some(stored));
+        // A range is in key order, from which a map is built at once.
+        self.objects = kvs.iter().filter_map(stored).map(|stored| (stored.key.clone(), stored)).collect();
+        for (key, stored) in &self.objects {
+            if let Some(node) = stored.object.as_pod().and_then(|pod| pod.node.as_ref()) {
+                self.by_node.entry(node.clone()).or_default().insert(key.clone());
             }
         }
     }

@@ -162,19 +162,14 @@ impl Cache {
         cause: Cause,
         mut changed: impl FnMut(Change),
     ) {
-        let is_first = self.count(kind) == 0;
+        if self.count(kind) == 0 {
+            return self.fill(kind, items, changed);
+        }
         let mut listed = Set::default();
         for stored in items {
-            if is_first {
-                self.put(stored).into_iter().for_each(&mut changed);
-            } else {
-                let (key, at) = (stored.key.clone(), stored.revision);
-                self.apply(&key, Some(stored), at).into_iter().for_each(&mut changed);
-                listed.insert(key);
-            }
-        }
-        if is_first {
-            return;
+            let (key, at) = (stored.key.clone(), stored.revision);
+            self.apply(&key, Some(stored), at).into_iter().for_each(&mut changed);
+            listed.insert(key);
         }
         let is_gone =
             |(key, stored): &(&Key, &Stored)| stored.revision <= revision && !listed.contains(*key) && scope.matches(&stored.object);
@@ -183,6 +178,25 @@ impl Cache {
             let change = self.apply(&key, None, revision);
             changed(Change { cause, ..change.expect("what is listed here is here") });
         }
+    }
+    /// The first list of a kind: its order is built at once.
+    fn fill(&mut self, kind: Kind, items: Vec<Stored>, mut changed: impl FnMut(Change)) {
+        let mut order = Vec::with_capacity(items.len());
+        self.slots.reserve(items.len());
+        self.by_key.reserve(items.len());
+        for stored in items {
+            let (key, cause) = (stored.key.clone(), stored.because());
+            debug_assert!(stored.object.key() == key && key.kind() == kind, "{key} in a list of {kind}");
+            let slot = self.free_slot();
+            self.slots[slot as usize] = Some(stored.clone());
+            assert!(self.by_key.insert(key.clone(), slot).is_none(), "a list has {key} twice");
+            self.reindex_terms(&key, slot, None, Some(&stored.object));
+            order.push((key.clone(), slot));
+            changed(Change { key, old: None, new: Some(stored), cause });
+        }
+        self.by_kind[kind as usize] = order.into_iter().collect();
+        self.unchecked = usize::MAX / 2;
+        self.check_sometimes();
     }
     fn free_slot(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
@@ -203,6 +217,10 @@ impl Cache {
                 self.by_kind[key.kind() as usize].remove(key);
             }
         }
+        self.reindex_terms(key, slot, old, new);
+    }
+    /// Where an object stands in the indexes by node, controller and service.
+    fn reindex_terms(&mut self, key: &Key, slot: u32, old: Option<&Object>, new: Option<&Object>) {
         update(&self.slots, &mut self.by_controller, slot, old.and_then(controller), new.and_then(controller));
         match key.kind() {
             Kind::Pod => update(&self.slots, &mut self.pods_by_node, slot, old.and_then(node), new.and_then(node)),
@@ -274,7 +292,10 @@ fn update<I: std::hash::Hash + Eq + Clone>(
     }
     if let Some(term) = new {
         let slots = index.entry(term.clone()).or_default();
-        if let Err(at) = place(slots) {
+        // A list comes in key order.
+        if slots.last().is_none_or(|&last| key_of(last) < key_of(slot)) {
+            slots.push(slot);
+        } else if let Err(at) = place(slots) {
             slots.insert(at, slot);
         }
     }

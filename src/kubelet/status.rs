@@ -154,7 +154,9 @@ impl Worker {
         // Last, as the kubelet lists what is its own (k/k `pkg/kubelet/kubelet_pods.go`, generateAPIPodStatus).
         match conditions.iter().position(|condition| condition.kind == "PodScheduled") {
             None => conditions.push(Condition::new("PodScheduled", true, "", now)),
-            Some(first) => conditions[first..].rotate_left(1),
+            Some(at) if at + 1 < conditions.len() => conditions[at..].rotate_left(1),
+            // Not touched: it stays the list that the stored status has.
+            Some(_) => {}
         }
         // Kept for as long as the pod lives, for every pod.
         conditions.shrink_to_fit();
