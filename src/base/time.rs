@@ -98,6 +98,10 @@ pub fn unix_nanos(text: &str) -> Option<i128> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
+    // A day that its month does not have would count as one of the next.
+    if civil_from_days(days_from_civil(year, month, day)) != (year, month, day) {
+        return None;
+    }
     let mut at = 19;
     let mut nanos = 0i64;
     if bytes[at] == b'.' {

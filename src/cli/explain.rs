@@ -23,13 +23,13 @@ pub struct Explain {
     /// Of a name its beginning is enough where it fits one object; * stands for any ending.
     object: String,
     /// The state at this instant, and why it was so, instead of the story: 90s, 5m30s since the start.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
     at: Option<String>,
     /// The namespace of the object, where its kind has one.
     #[arg(long, short, default_value = "default")]
     namespace: String,
     /// The seed of the run, a whole number. Default: the scenario's, which is 1 unless it says otherwise.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = super::whole)]
     seed: Option<u64>,
     /// Change a field of the scenario: faults[0].at=3m, cluster.nodes[0].count=5. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]

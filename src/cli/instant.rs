@@ -17,10 +17,10 @@ pub struct When {
     /// A scenario file, the name of a shipped scenario, or a file with a Kubernetes List of objects (kubectl get -o json).
     scenario: String,
     /// When: virtual time since the start (5m30s); for a file of objects a time stamp (2026-11-23T18:21:12Z).
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
     at: String,
     /// The seed of the run, instead of the scenario's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = super::whole)]
     seed: Option<u64>,
     /// Change a field of the scenario: faults[0].at=3m. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]

@@ -12,6 +12,7 @@ mod explain;
 mod get;
 mod instant;
 mod list;
+mod memory;
 mod new;
 mod report;
 mod run;
@@ -47,7 +48,8 @@ impl From<Outcome> for ExitCode {
 /// What `sim run --help` ends with.
 const RUN_HELP: &str = "Exit status: 0 all expectations and invariants held; 1 some did not; 2 the scenario or the command line is wrong; 3 \
                         the folder cannot be written, or the machine lacks memory.\n\nExamples:\n  sim run node-failure\n  sim run \
-                        node-failure --seed 7 --set traffic[0].rate=50/s --out again\n  sim run my.json --no-output --json";
+                        node-failure --seed 7 --set traffic[0].rate=50/s --out again\n  sim run my.json --no-output --json\n\nHow a \
+                        scenario is written: sim new --help.";
 
 /// What will my container cluster do when ...? A deterministic simulator of a whole Kubernetes-style cluster: same scenario, same seed,
 /// same run, byte for byte.
@@ -57,7 +59,9 @@ const RUN_HELP: &str = "Exit status: 0 all expectations and invariants held; 1 s
     version,
     arg_required_else_help = true,
     after_help = "Exit status: 0 all held; 1 the cluster did not do what was expected; 2 the input or the command line is wrong; 3 the \
-                  environment lacks something.\n\nBegin with: sim list, then sim run node-failure. Each verb has its own help: sim run --help"
+                  environment lacks something.\n\nBegin with: sim list, then sim run node-failure. Each verb has its own help: sim run --help\n\nTo \
+                  write a scenario: sim new --help shows one with every step, fault and expectation; sim new my-cluster writes one \
+                  to start from; sim schema faults tells what fields mean; sim check my-cluster.yaml what is wrong."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -86,7 +90,7 @@ enum Verb {
     Report(report::Report),
     /// How fast this machine runs it, beside a reference measured in the same run.
     Bench(bench::Bench),
-    /// The JSON Schema of scenario files.
+    /// The JSON Schema of scenario files, or what a field means.
     Schema(schema::Schema),
     /// What a shell needs to complete sim's verbs and options.
     Completions(completions::Completions),
@@ -119,6 +123,11 @@ pub fn main() -> ExitCode {
         Verb::Completions(verb) => verb.run::<Arguments>(),
     };
     outcome.into()
+}
+
+/// A seed.
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
 }
 
 /// Prints to standard output; a reader that went away (`sim list | head`) is no error.

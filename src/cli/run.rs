@@ -21,10 +21,10 @@ use crate::scenario;
 #[derive(Args)]
 #[command(after_help = super::RUN_HELP)]
 pub struct Run {
-    /// A scenario file (JSON), or the name of a shipped scenario (see `sim list`).
+    /// A scenario file (JSON or YAML), or the name of a shipped scenario (see `sim list`).
     scenario: String,
     /// The seed of the run, a whole number. Default: the scenario's, which is 1 unless it says otherwise.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = super::whole)]
     seed: Option<u64>,
     /// The folder to write to. Default: output/NAME-seedN.
     #[arg(long, value_name = "DIR")]
@@ -34,7 +34,7 @@ pub struct Run {
     set: Vec<String>,
     /// Stop after this much virtual time: 90s, 5m30s. What is expected of a later time is not judged. Default: the scenario's duration,
     /// which is also the most.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
     until: Option<String>,
     /// Print what summary.json holds instead of the summary for people.
     #[arg(long)]
@@ -52,7 +52,7 @@ pub struct Run {
     #[arg(long)]
     codec: bool,
     /// Permute events of the same time and different sources, by this number: finds accidental dependence on their order.
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true, value_parser = super::whole)]
     shuffle_ties: Option<u64>,
     /// Run even what needs more memory than the machine has.
     #[arg(long)]
@@ -86,7 +86,7 @@ impl Run {
             }
         }
         let needed = engine::memory::estimate(&plan);
-        if let Some(available) = available_memory().filter(|available| needed > *available && !self.force) {
+        if let Some(available) = super::memory::available().filter(|available| needed > *available && !self.force) {
             eprintln!(
                 "error: this run needs about {}, and {} are available (--force runs it all the same)",
                 mebibytes(needed),
@@ -169,13 +169,6 @@ fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Bytes that programs may still take, as the kernel estimates it; `None` where it does not tell.
-pub(super) fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes << 10)
-}
 pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }

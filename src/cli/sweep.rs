@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::run::{available_memory, mebibytes};
+use super::memory;
+use super::run::mebibytes;
 use super::{Outcome, complain, say};
 use crate::base::digest::Digester;
 use crate::sweep::{self, Finished, Summary, SweepError};
@@ -66,7 +67,7 @@ impl Sweep {
         let jobs = self.jobs.map_or_else(cores, usize::from).min(plan.len());
         let each = plan.variations.iter().map(|variation| variation.memory).max().unwrap_or(0);
         let needed = each.saturating_mul(jobs as u64);
-        if let Some(available) = available_memory().filter(|available| needed > *available) {
+        if let Some(available) = memory::available().filter(|available| needed > *available) {
             let (needed, available) = (mebibytes(needed), mebibytes(available));
             eprintln!("error: {jobs} runs at once need about {needed}, and {available} are available (fewer at once: --jobs)");
             return Outcome::Lacking;

@@ -19,5 +19,5 @@ pub use cache::{Cache, Change};
 pub use etcd::{EtcdClient, EtcdOutput};
 pub use leader::{LeaderConfig, LeaderElector, LeaderTimings, Leadership};
 pub use limiter::TokenBucket;
-pub use session::{Reply, Session, SessionConfig, SessionOutput};
+pub use session::{Informers, Reply, Session, SessionConfig, SessionOutput};
 pub use work_queue::WorkQueue;

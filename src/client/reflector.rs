@@ -72,6 +72,10 @@ impl Reflector {
     pub fn has_listed(&self) -> bool {
         self.listed
     }
+    /// All up to here has been seen.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
     pub fn cause(&self) -> Cause {
         self.cause
     }

@@ -60,6 +60,12 @@ pub enum SessionOutput<T> {
     Synced,
 }
 
+/// A cache and, for each reflector that has listed: of what kind and scope it is, and up to which revision it has seen all.
+pub struct Informers<'a> {
+    pub cache: &'a Cache,
+    pub reflected: Vec<(Kind, &'a Scope, Revision)>,
+}
+
 /// See the module. `T` is the actor's own name for a request.
 pub struct Session<T> {
     config: SessionConfig,
@@ -149,6 +155,12 @@ impl<T> Session<T> {
     }
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+    /// The cache and what it is said to hold.
+    pub fn informers(&self) -> Informers<'_> {
+        let listed = self.reflectors.iter().filter(|reflector| reflector.has_listed());
+        let reflected = listed.map(|reflector| (reflector.kind, &reflector.scope, reflector.revision())).collect();
+        Informers { cache: &self.cache, reflected }
     }
     /// Dials, and starts the reflectors. `send` may be used before: the session then dials on demand.
     pub fn start(&mut self, now: Time, out: &mut Outbox) {

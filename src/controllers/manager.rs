@@ -13,7 +13,7 @@ use super::adapter::{ErasedController, Order, OrderCause};
 use super::{Config, registry};
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
-use crate::client::{Cache, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
+use crate::client::{Informers, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Key, Kind, Stored};
 use crate::wire::api::Scope;
 use crate::wire::fact::{Fact, Subject, What};
@@ -85,8 +85,8 @@ impl Manager {
         self.life.as_ref().is_some_and(|life| life.term.is_some())
     }
     /// What it believes of the API while it leads, for checks.
-    pub fn cache(&self) -> Option<&Cache> {
-        self.life.as_ref()?.term.as_ref().map(|term| term.session.cache())
+    pub fn informers(&self) -> Option<Informers<'_>> {
+        self.life.as_ref()?.term.as_ref().map(|term| term.session.informers())
     }
     fn subject(&self) -> Subject {
         Subject::Actor(Address::Manager(self.replica))

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::checks::history::History;
 use super::checks::{self, Checks};
 use super::event::Event;
 use super::expectations::Expectations;
@@ -317,23 +318,28 @@ impl Actors for Cluster {
         self.checks.members(&members, &mut recorder.violations);
     }
 
-    fn check_full(&mut self, recorder: &mut Recorder) {
-        let (truth, revision) = (self.observer.objects(), self.observer.revision());
+    fn check_full(&mut self, history: &History, recorder: &mut Recorder) {
         let violations = &mut recorder.violations;
+        let mut check = |address, informers: &_| checks::caches::informers(address, informers, history, violations);
         for (number, manager) in self.managers.iter().enumerate() {
-            if let Some(cache) = manager.as_deref().and_then(Manager::cache) {
-                checks::caches::cache(Address::Manager(Replica(number as u16 + 1)), cache, truth, revision, violations);
+            if let Some(informers) = manager.as_deref().and_then(Manager::informers) {
+                check(Address::Manager(Replica(number as u16 + 1)), &informers);
             }
         }
         for (number, scheduler) in self.schedulers.iter().enumerate() {
             if let Some(scheduler) = scheduler {
-                checks::caches::cache(Address::Scheduler(Replica(number as u16 + 1)), scheduler.cache(), truth, revision, violations);
+                check(Address::Scheduler(Replica(number as u16 + 1)), &scheduler.informers());
             }
+        }
+        if let Some(proxy) = &self.proxy {
+            check(Address::Proxy, &proxy.informers());
+        }
+        for kubelet in self.kubelets.iter().flatten() {
+            check(Address::Kubelet(kubelet.id()), &kubelet.informers());
         }
         for (kubelet, node) in self.kubelets.iter().zip(&self.plan.nodes) {
             if let Some(kubelet) = kubelet {
                 let address = Address::Kubelet(kubelet.id());
-                checks::caches::cache(address, kubelet.cache(), truth, revision, violations);
                 checks::caches::admitted(address, kubelet.admitted(), &node.shape.allocatable, violations);
             }
         }

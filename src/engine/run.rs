@@ -4,6 +4,9 @@
 //! are armed here: one queue entry an actor, checked against `deadline()` when it comes, so that a deadline that moved later costs
 //! nothing but a second look.
 
+use super::checks::history::History;
+#[cfg(test)]
+use super::checks::planted::{Bug, Planted};
 use super::checks::streams::Streams;
 use super::event::{Event, Life, Pending, Queue, push};
 use super::host::Host;
@@ -30,7 +33,7 @@ pub trait Actors {
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// A second of virtual time is over in a run with the dear checks.
-    fn check_full(&mut self, _recorder: &mut Recorder) {}
+    fn check_full(&mut self, _history: &History, _recorder: &mut Recorder) {}
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
     fn resolve(&self, fault: &FaultPlan) -> FaultPlan;
 }
@@ -157,6 +160,11 @@ pub struct Engine<A, H> {
     shuffle: Option<Stream>,
     trace: Digester,
     streams: Streams,
+    /// With the dear checks only.
+    history: Option<History>,
+    /// Bugs that a test plants: of messages, what is written and what is sent instead.
+    #[cfg(test)]
+    pub planted: Planted,
     now: Time,
     seed: u64,
     events: u64,
@@ -195,7 +203,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
             options,
             shuffle: options.shuffle_ties.map(|ties| Seed(ties).stream("shuffle ties")),
             trace: Digester::default(),
-            streams: Streams::default(),
+            streams: Streams::new(options.check_full),
+            history: options.check_full.then(History::default),
+            #[cfg(test)]
+            planted: Planted::default(),
             now: start,
             seed,
             events: 0,
@@ -235,6 +246,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
 
     /// What the store holds at the start of a run that begins with a running cluster.
     pub fn preload(&mut self, stored: &[crate::objects::Stored]) {
+        if let Some(history) = &mut self.history {
+            history.preload(stored);
+        }
         self.actors.preload(self.now, stored, &mut self.recorder, &mut self.out);
     }
 
@@ -360,6 +374,13 @@ impl<A: Actors, H: Host> Engine<A, H> {
     /// Does what the actor asked for, in order. What members applied is looked at last, so that facts are numbered in order.
     fn perform(&mut self, address: Address) {
         let mut applied = Vec::new();
+        if let Some(history) = &mut self.history {
+            for effect in self.out.effects() {
+                if let Effect::Applied(applied) = effect {
+                    history.applied(applied);
+                }
+            }
+        }
         for (cause, effect) in self.out.drain() {
             match effect {
                 Effect::Record(id, fact) => {
@@ -372,7 +393,24 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 Effect::Applied(what) => applied.push(*what),
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;
-                    self.streams.written(address, conn, &message, &mut self.recorder.violations);
+                    let (history, violations) = (self.history.as_ref(), &mut self.recorder.violations);
+                    #[cfg(test)]
+                    let (message, bug) = {
+                        let mut message = message;
+                        let bug = self.planted.bug(&mut message);
+                        (message, bug)
+                    };
+                    #[cfg(test)]
+                    match bug {
+                        Bug::Lost => continue,
+                        Bug::Twice => self.streams.written(address, conn, &message, self.events, history, violations),
+                        Bug::LostOnTheWay | Bug::None => {}
+                    }
+                    self.streams.written(address, conn, &message, self.events, history, violations);
+                    #[cfg(test)]
+                    if bug == Bug::LostOnTheWay {
+                        continue;
+                    }
                     let message = if self.options.codec { through_codec(&message) } else { message };
                     self.host.perform(self.now, address, cause, Effect::Net(NetOp::Write(conn, message)), &mut self.queue);
                 }
@@ -466,11 +504,11 @@ impl<A: Actors, H: Host> Engine<A, H> {
     }
 
     fn second(&mut self) {
-        let Engine { actors, recorder, processes, directory, .. } = self;
+        let Engine { actors, recorder, processes, directory, history, .. } = self;
         let up = |address: Address| processes[directory.index(address)].state != State::Down;
         actors.second(self.now, &up, recorder);
-        if self.options.check_full {
-            actors.check_full(recorder);
+        if let Some(history) = history {
+            actors.check_full(history, recorder);
         }
         self.recorder.checkpoint(self.now, self.trace.digest());
         self.queue.push(self.now + Duration::from_secs(1), Pending::any(Event::Second, Cause::NONE));

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Cause, Duration, Incarnation, Name, Stream, Time};
-use crate::client::{Cache, Reply, Session, SessionConfig, SessionOutput};
+use crate::client::{Informers, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Key, Kind, Labels, Pod, Quantity, Stored, Taint, Uid};
 use crate::wire::api::{Scope, Verb};
 use crate::wire::{Actor, Address, ClientMessage, Input, NodeId, Outbox};
@@ -160,8 +160,8 @@ impl Kubelet {
         self.id
     }
     /// What it believes of the API, for checks.
-    pub fn cache(&self) -> &Cache {
-        self.session.cache()
+    pub fn informers(&self) -> Informers<'_> {
+        self.session.informers()
     }
     /// The pods that it has admitted and that have not ended, for checks.
     pub fn admitted(&self) -> impl Iterator<Item = &Pod> {

@@ -89,7 +89,11 @@ impl de::Error for Trouble {
         Trouble::new(message.to_string())
     }
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Trouble {
-        Trouble { expected: Some(plainly(&expected.to_string())), ..Trouble::new(format!("{found} has the wrong type")) }
+        let expected = match expected.to_string().as_str() {
+            "i8" | "i16" | "i32" | "i64" => "an integer".to_owned(),
+            other => plainly(other),
+        };
+        Trouble { expected: Some(expected), ..Trouble::new(format!("{found} has the wrong type")) }
     }
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Trouble {
         Trouble { expected: Some(plainly(&expected.to_string())), ..Trouble::new(format!("{found} is not valid here")) }
@@ -110,8 +114,11 @@ impl de::Error for Trouble {
 /// Serde's and Rust's words in those of a manifest.
 fn plainly(expected: &str) -> String {
     match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "an integer, 0 or more".to_owned(),
-        "i8" | "i16" | "i32" | "i64" => "an integer".to_owned(),
+        "u8" => "an integer from 0 to 255".to_owned(),
+        "u16" => "an integer from 0 to 65535".to_owned(),
+        "u32" | "u64" | "usize" => "an integer, 0 or more".to_owned(),
+        "i32" => "an integer from -2147483648 to 2147483647".to_owned(),
+        "i8" | "i16" | "i64" => "an integer".to_owned(),
         "a map" => "an object".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a boolean" => "true or false".to_owned(),

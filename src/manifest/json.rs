@@ -30,6 +30,9 @@ pub fn parse(file: &str, text: &str, errors: &mut Errors) -> Result<Node, InputE
     let parsed = parse_to_ast(text, &collect, &options).map_err(|error| {
         let mut message = error.kind().to_string();
         message[..1].make_ascii_lowercase();
+        if matches!(message.as_str(), "unexpected word" | "unexpected token") {
+            return reader.unexpected(text, error.range().start);
+        }
         if let Some(bracket) = unclosed(text, error.range().start, &message) {
             let Place { line, column } = reader.lines.place(error.range().start);
             let message = format!("not valid JSON: the file ends before the \"{bracket}\" of line {line}, column {column} is closed");
@@ -58,6 +61,19 @@ impl Reader<'_> {
     fn error(&self, offset: usize, path: &str, message: String) -> InputError {
         InputError::new(self.file, Some(self.lines.place(offset)), path, message)
     }
+    /// A word or sign that begins no value.
+    fn unexpected(&self, text: &str, offset: usize) -> InputError {
+        let rest = &text[offset..];
+        let word: String = rest.chars().take_while(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-')).take(40).collect();
+        let shown = if word.is_empty() { rest.chars().take(1).collect() } else { word };
+        let error = self.error(offset, "", format!("not valid JSON: {} begins no value", serde_json::Value::from(shown.as_str())));
+        let nearest = super::nearest(&shown, ["true", "false", "null"]).filter(|_| shown.len() > 2);
+        match (nearest, shown.as_str()) {
+            (Some(name), _) => InputError { suggestion: Some(name.into()), ..error },
+            (None, "None" | "nil" | "undefined") => InputError { suggestion: Some("null".into()), ..error },
+            _ => error.expecting("a text in double quotes, a number, true, false, null, { or ["),
+        }
+    }
     /// Counts depth and values before a tree is made of them, so that no input costs more memory than the limit allows.
     fn limits(&self, text: &str) -> Result<(), InputError> {
         let (mut depth, mut nodes, mut in_string, mut escaped) = (0usize, 1usize, false, false);
@@ -68,6 +84,7 @@ impl Reader<'_> {
                     b'\\' => escaped = true,
                     b'"' => in_string = false,
                     // RFC 8259 section 7; the parser beneath lets them pass.
+                    b'\n' => return Err(self.error(offset, "", "not valid JSON: the line ends within a string".to_owned()).expecting("\"")),
                     0..=0x1f => return Err(self.error(offset, "", "not valid JSON: a control character in a string".to_owned())),
                     _ => {}
                 }
@@ -119,6 +136,9 @@ impl Reader<'_> {
                 for property in object.properties {
                     let key_offset = property.name.range().start;
                     let key = property.name.into_string();
+                    if let Some(message) = super::too_long(&key) {
+                        return Err(self.error(key_offset, path.as_str(), message));
+                    }
                     let inner = path.key(&key);
                     let node = self.node(property.value, &inner, errors)?;
                     if !seen.insert(key.clone()) {
@@ -138,19 +158,54 @@ impl Reader<'_> {
 pub struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// Characters before each [`BLOCK`]: a column for each of a million values on one line must not cost a scan of the line each.
+    blocks: Vec<usize>,
 }
+
+/// Bytes.
+const BLOCK: usize = 1024;
 
 impl<'a> Lines<'a> {
     pub fn new(text: &'a str) -> Lines<'a> {
         let starts = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1)).collect();
-        Lines { text, starts }
+        let mut before = 0;
+        let count = |block: &[u8]| {
+            let this = before;
+            before += characters(block);
+            this
+        };
+        let blocks = text.as_bytes().chunks(BLOCK).map(count).collect();
+        Lines { text, starts, blocks }
     }
     pub fn place(&self, offset: usize) -> Place {
+        let offset = offset.min(self.text.len());
         let line = self.starts.partition_point(|start| *start <= offset).max(1);
-        let start = self.starts[line - 1];
-        // A very long line is counted in bytes beyond its first 64 KiB: a column for each of a million values must not cost a scan each.
-        let near = offset.min(self.text.len()).min(start + (1 << 16));
-        let characters = self.text.get(start..near).map_or(near - start, |before| before.chars().count());
-        Place { line: line as u32, column: (characters + offset.saturating_sub(near) + 1) as u32 }
+        let column = self.characters_before(offset) - self.characters_before(self.starts[line - 1]) + 1;
+        Place { line: line as u32, column: column as u32 }
+    }
+    fn characters_before(&self, offset: usize) -> usize {
+        let Some(before) = self.blocks.get(offset / BLOCK) else { return self.text.chars().count() };
+        before + characters(&self.text.as_bytes()[offset / BLOCK * BLOCK..offset])
+    }
+}
+
+/// Characters that begin in these bytes of UTF-8.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_on_lines_of_any_length() {
+        let text = format!("{}x\n\u{e9}y", "\u{1f980}\u{e9}".repeat(3_000));
+        let lines = Lines::new(&text);
+        for (offset, letter) in [(text.find('x').unwrap(), (1, 6_001)), (text.find('y').unwrap(), (2, 2)), (6, (1, 3)), (0, (1, 1))] {
+            assert_eq!(lines.place(offset), Place { line: letter.0, column: letter.1 });
+        }
+        assert_eq!(lines.place(text.len()), Place { line: 2, column: 3 });
+        assert_eq!(Lines::new("").place(0), Place { line: 1, column: 1 });
     }
 }

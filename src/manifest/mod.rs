@@ -32,6 +32,15 @@ pub const MAX_DEPTH: usize = 64;
 /// Values of a file, aliases of YAML expanded.
 pub const MAX_NODES: usize = 1_000_000;
 
+/// Bytes of a key: what Kubernetes calls anything is shorter, and each value's path is made of keys.
+const MAX_KEY: usize = 1024;
+
+/// What is wrong with the length of a key, if it is too long.
+fn too_long(key: &str) -> Option<String> {
+    let begin = || serde_json::Value::from(key.chars().take(40).collect::<String>());
+    (key.len() > MAX_KEY).then(|| format!("a key of {} bytes that begins {}; the limit is {MAX_KEY}", key.len(), begin()))
+}
+
 /// How a file is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Syntax {

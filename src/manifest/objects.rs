@@ -64,6 +64,8 @@ impl Reader<'_> {
                 }
                 _ => self.error(node, path, "a List has a list of \"items\"".to_owned()),
             }
+        } else if kind_name == "List" {
+            self.error(kind_node, &path.key("kind"), "a List stands in no other List".to_owned());
         } else if let Some(kind) = Kind::from_name(kind_name) {
             self.object(kind, node, path);
         } else if kinds::NOT_MODELLED.contains(&kind_name) {

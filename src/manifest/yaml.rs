@@ -8,10 +8,10 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use super::error::{Errors, InputError};
 use super::path::Path;
 use super::tree::{Entry, Node, Place, Value};
-use super::{MAX_DEPTH, MAX_NODES};
+use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 
 pub fn parse<'a>(file: &'a str, text: &'a str, errors: &'a mut Errors) -> Result<Vec<Node>, InputError> {
-    let mut reader = Reader { file, parser: Parser::new_from_str(text), errors, anchors: BTreeMap::new(), nodes: 0 };
+    let mut reader = Reader { file, parser: Parser::new_from_str(text), errors, anchors: BTreeMap::new(), nodes: 0, copied: 0 };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -33,9 +33,19 @@ struct Reader<'a> {
     file: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     errors: &'a mut Errors,
-    /// Anchored values with their count of nodes.
-    anchors: BTreeMap<usize, (Node, usize, usize)>,
+    anchors: BTreeMap<usize, Anchored>,
     nodes: usize,
+    /// Bytes of texts that aliases have copied.
+    copied: usize,
+}
+
+/// A value that aliases may name, and what a copy of it costs.
+#[derive(Clone)]
+struct Anchored {
+    node: Node,
+    nodes: usize,
+    height: usize,
+    bytes: usize,
 }
 
 fn place(marker: Marker) -> Place {
@@ -71,14 +81,20 @@ impl<'a> Reader<'a> {
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag.as_deref(), at, path)?, anchor),
             Event::Alias(anchor) => {
-                let Some((node, size, height)) = self.anchors.get(&anchor).cloned() else {
+                let Some(Anchored { nodes, height, bytes, .. }) = self.anchors.get(&anchor) else {
                     return Err(self.error(at, path, "an alias inside the value that it names, or to none".to_owned()));
                 };
-                self.count(size, at, path)?;
+                let (nodes, height, bytes) = (*nodes, *height, *bytes);
+                // Counted before it is copied: nothing is made that is beyond a limit.
+                self.count(nodes, at, path)?;
+                self.copied += bytes;
+                if self.copied > MAX_BYTES {
+                    return Err(self.error(at, path, format!("aliases expand to more than the limit of {MAX_BYTES} bytes")));
+                }
                 if depth + height > MAX_DEPTH {
                     return Err(too_deep(self));
                 }
-                return Ok(Node { place: Some(at), ..node });
+                return Ok(Node { place: Some(at), ..self.anchors[&anchor].node.clone() });
             }
             Event::SequenceStart(anchor, _) => {
                 if depth > MAX_DEPTH {
@@ -109,10 +125,11 @@ impl<'a> Reader<'a> {
         };
         let node = Node { value, place: Some(at) };
         if anchor > 0 {
-            let height = height(&node);
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before + 1, height));
+            let (nodes, height, bytes) = (self.nodes - before + 1, height(&node), bytes(&node));
             // The kept copy counts too: nested anchors must not multiply memory.
-            self.count(self.nodes - before + 1, at, path)?;
+            self.count(nodes, at, path)?;
+            self.copied += bytes;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, height, bytes });
         }
         Ok(node)
     }
@@ -132,6 +149,9 @@ impl<'a> Reader<'a> {
                 Value::Bool(value) => value.to_string(),
                 _ => return Err(self.error(at, path, format!("a key is {}", key_node.type_name())).expecting("a string")),
             };
+            if let Some(message) = super::too_long(&key) {
+                return Err(self.error(at, path, message));
+            }
             let inner = path.key(&key);
             if key == "<<" {
                 return Err(self.error(at, &inner, "merge keys (\"<<\") are not part of YAML 1.2".to_owned()));
@@ -165,6 +185,16 @@ fn height(node: &Node) -> usize {
     match &node.value {
         Value::List(items) => 1 + items.iter().map(height).max().unwrap_or(0),
         Value::Map(entries) => 1 + entries.iter().map(|entry| height(&entry.node)).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Of keys and texts.
+fn bytes(node: &Node) -> usize {
+    match &node.value {
+        Value::String(text) => text.len(),
+        Value::List(items) => items.iter().map(bytes).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| entry.key.len() + bytes(&entry.node)).sum(),
         _ => 0,
     }
 }
@@ -225,6 +255,8 @@ mod tests {
             bomb += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", "));
         }
         assert!(parse("x.yaml", &bomb).unwrap_err().message.contains("more values than the limit"));
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 100].join(", "));
+        assert!(parse("x.yaml", &long).unwrap_err().message.contains("aliases expand to more than"));
         assert!(parse("x.yaml", "a: &a [*a]").is_err());
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse("x.yaml", &nested(MAX_DEPTH)).is_ok());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::{Duration, Stream, Time};
-use crate::client::{Change, Session, SessionConfig, SessionOutput};
+use crate::client::{Change, Informers, Session, SessionConfig, SessionOutput};
 use crate::objects::pod::PodIp;
 use crate::objects::{Kind, Object};
 use crate::wire::api::Scope;
@@ -24,6 +24,10 @@ impl Watcher {
             reflect: vec![(Kind::Service, Scope::all()), (Kind::EndpointSlice, Scope::all())],
         };
         Watcher { session: Session::new(config, stream), outputs: Vec::new() }
+    }
+    /// What it believes of the API, for checks.
+    pub fn informers(&self) -> Informers<'_> {
+        self.session.informers()
     }
 }
 

@@ -65,10 +65,18 @@ pub fn find(name: &str) -> Result<Source, InputError> {
 fn read_file(shown: &str, path: &FilePath) -> Result<Vec<u8>, InputError> {
     use std::io::Read;
     let fail = |error: std::io::Error| InputError::new(shown, None, "", format!("cannot be read: {error}"));
-    let file = std::fs::File::open(path).map_err(fail)?;
-    if file.metadata().map_err(fail)?.is_dir() {
-        return Err(InputError::new(shown, None, "", "cannot be read: it is a folder".to_owned()));
+    let cannot = |why: &str| Err(InputError::new(shown, None, "", format!("cannot be read: {why}")));
+    let kind = std::fs::metadata(path).map_err(fail)?;
+    // What the shell hands over (`/dev/stdin`, `<(...)`) has a writer; opening another pipe would wait for one.
+    let handed_over = path.starts_with("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd");
+    if kind.is_dir() {
+        return cannot("it is a folder");
+    } else if !kind.is_file() && !handed_over {
+        return cannot("it is a pipe or a device, not a file");
+    } else if kind.len() > manifest::MAX_BYTES as u64 {
+        return cannot(&format!("it has {} bytes; the limit is {} (64 MiB)", kind.len(), manifest::MAX_BYTES));
     }
+    let file = std::fs::File::open(path).map_err(fail)?;
     let mut text = Vec::new();
     file.take(manifest::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(fail)?;
     Ok(text)
@@ -81,8 +89,12 @@ pub fn load(source: &Source, sets: &[String]) -> Result<Loaded, Vec<InputError>>
     let syntax = Syntax::of(&source.file, &source.text);
     let mut documents = manifest::parse_on(&source.file, &source.text, syntax, &mut errors).map_err(one)?;
     if documents.len() != 1 {
-        let message = format!("the file has {} documents", documents.len());
-        return Err(one(InputError::new(&source.file, None, "", message).expecting("one scenario")));
+        let message = match documents.get(1) {
+            None => "the file has nothing in it".to_owned(),
+            Some(_) => format!("the file has {} documents", documents.len()),
+        };
+        let place = documents.get(1).and_then(|second| second.place);
+        return Err(one(InputError::new(&source.file, place, "", message).expecting("one scenario")));
     }
     let mut root = documents.remove(0);
     for setting in sets {

@@ -96,12 +96,11 @@ impl<'a> Walker<'a> {
                 (None, Some(Json::Bool(false))) => {
                     let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
                     let error = super::located(self.file, entry.key_place, inner.as_str(), format!("unknown field \"{}\"", entry.key));
-                    let mut error = error.suggesting(&entry.key, known.clone());
-                    if error.suggestion.is_none() {
+                    // Beyond the last error that is told, what would be right is of no use.
+                    let mut error = if self.errors.is_full() { error } else { error.suggesting(&entry.key, known.clone()) };
+                    if error.suggestion.is_none() && !self.errors.is_full() {
                         let names = known.filter(|name| !name.starts_with('$')).collect::<Vec<_>>();
-                        if names.len() <= 14 {
-                            error.expected = Some(format!("one of {}", names.join(", ")).into());
-                        }
+                        error.expected = Some(format!("one of {}", names.join(", ")).into());
                     }
                     self.push(error);
                 }

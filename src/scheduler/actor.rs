@@ -13,7 +13,7 @@ use super::queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 use super::snapshot::Snapshot;
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
-use crate::client::{Cache, Change, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
+use crate::client::{Change, Informers, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Condition, Conditions, Key, Kind, Node, Object, Pod, Stored};
 use crate::wire::api::{Part, Patch, Scope, Verb};
 use crate::wire::fact::{Fact, Subject, What};
@@ -99,8 +99,8 @@ impl Scheduler {
         &self.snapshot
     }
     /// What it believes of the API, for checks.
-    pub fn cache(&self) -> &Cache {
-        self.session.cache()
+    pub fn informers(&self) -> Informers<'_> {
+        self.session.informers()
     }
     pub fn is_leading(&self) -> bool {
         self.booted && self.elector.is_leading()

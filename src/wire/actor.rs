@@ -280,6 +280,10 @@ impl Outbox {
         self.next_fact += 1;
         id
     }
+    /// The effects so far, in order.
+    pub fn effects(&self) -> impl Iterator<Item = &Effect> {
+        self.effects.iter().map(|(_, effect)| effect)
+    }
     /// Takes the effects out, in order, with their causes.
     pub fn drain(&mut self) -> std::vec::Drain<'_, (Cause, Effect)> {
         self.effects.drain(..)

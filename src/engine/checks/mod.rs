@@ -2,9 +2,13 @@
 //!
 //! Kept apart from the code that they check. "At most one leader a term" is checked where elections are recorded
 //! ([`super::recorder`]), "a pod is bound once" where bindings are observed ([`super::observer`]), "no container of a lost machine makes
-//! progress" by the host.
+//! progress" by the host. The dear ones (`--check full`), of streams and caches, hold them against the store's own [`history`];
+//! `planted` plays runs with planted bugs that they must find.
 
 pub mod caches;
+pub mod history;
+#[cfg(test)]
+pub mod planted;
 pub mod streams;
 
 use crate::base::{Index, Map, Revision, Term, stable_hash};

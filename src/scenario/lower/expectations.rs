@@ -111,6 +111,12 @@ impl Lowering<'_> {
             let kinds = [Kind::Deployment, Kind::ReplicaSet];
             let workload = self.workload_key(&spread.workload, &spread.namespace, &format!("{path}.spread.workload"), &kinds)?;
             let topology_key = Name::new(spread.topology_key.as_deref().unwrap_or(crate::objects::node::labels::ZONE));
+            let labels: std::collections::BTreeSet<String> =
+                self.topology.nodes.iter().flat_map(|node| node.shape.labels.keys()).map(ToString::to_string).collect();
+            if !labels.contains(topology_key.as_str()) {
+                let known: Vec<String> = labels.into_iter().collect();
+                self.unknown("node label", &topology_key, &format!("{path}.spread.topologyKey"), &known);
+            }
             let text = format!("pods of {} differ by at most {} over {topology_key}", spread.workload, spread.max_skew);
             return Some((Predicate::Spread { workload, topology_key, max_skew: spread.max_skew }, text));
         }

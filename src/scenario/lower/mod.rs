@@ -214,6 +214,10 @@ impl Lowering<'_> {
     }
     /// The text of a file that stands beside the scenario, and how it is called in errors.
     fn read_beside(&mut self, name: &str, path: &str) -> Option<(String, Vec<u8>)> {
+        if name.is_empty() {
+            self.error(path, "a file has a name".to_owned(), |error| error);
+            return None;
+        }
         let Some(folder) = &self.source.folder else {
             self.error(path, "a shipped scenario has no files beside it".to_owned(), |error| error);
             return None;
@@ -235,9 +239,10 @@ fn at(path: &str, field: &str) -> String {
     Path::new(path).key(field).as_str().to_owned()
 }
 
-/// Cuts what a user wrote to what a message can hold.
+/// Cuts what a user wrote to what a line of a message can hold.
 fn short(text: &str) -> String {
-    text.chars().take(60).collect()
+    let shown = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    text.chars().take(60).map(shown).collect()
 }
 
 /// A DNS label (RFC 1123).

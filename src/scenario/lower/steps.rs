@@ -46,6 +46,9 @@ impl Lowering<'_> {
     fn action(&mut self, step: &file::Step, path: &str) -> Option<(String, Action)> {
         if let Some(entries) = &step.apply {
             let objects = self.manifests(entries, &at(path, "apply"));
+            if entries.is_empty() {
+                self.error(&at(path, "apply"), "nothing is applied".to_owned(), |error| error.expecting("one manifest or more"));
+            }
             let names: Vec<String> = objects.iter().take(4).map(|object| object.key().to_string()).collect();
             let more = if objects.len() > 4 { format!(" and {} more", objects.len() - 4) } else { String::new() };
             return Some((format!("apply {}{more}", names.join(", ")), Action::Apply(objects)));
@@ -106,7 +109,15 @@ impl Lowering<'_> {
         // Pods, ReplicaSets, slices and Leases get names from their controllers: they may well exist by then.
         if matches!(kind, Kind::Deployment | Kind::Service | Kind::PriorityClass) && !self.objects.contains_key(&key) {
             let known: Vec<String> = self.objects.keys().filter(|key| key.kind() == kind).map(|key| key.name().to_owned()).collect();
-            self.unknown(kind.name(), &delete.name, &at(path, "name"), &known);
+            let elsewhere = self.objects.keys().find(|known| known.kind() == kind && known.name() == delete.name).cloned();
+            match elsewhere {
+                Some(other) => {
+                    let (name, namespace) = (short(&delete.name), short(key.namespace()));
+                    let message = format!("there is no {} \"{name}\" in the namespace \"{namespace}\"", kind.name());
+                    self.error(&at(path, "name"), message, |error| error.expecting(format!("\"namespace\": \"{}\"", other.namespace())));
+                }
+                None => self.unknown(kind.name(), &delete.name, &at(path, "name"), &known),
+            }
             return None;
         }
         Some(key)

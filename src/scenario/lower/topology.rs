@@ -143,7 +143,15 @@ impl Lowering<'_> {
     pub fn other_side(&mut self, from: &[MachineId], to: &Option<Places>, path: &str) -> Vec<MachineId> {
         let path = at(path, "to");
         match to {
-            None => (0..self.topology.machines.len() as u32).map(MachineId).filter(|id| from.binary_search(id).is_err()).collect(),
+            None => {
+                let machines = (0..self.topology.machines.len() as u32).map(MachineId);
+                let rest: Vec<MachineId> = machines.filter(|id| from.binary_search(id).is_err()).collect();
+                if rest.is_empty() && !from.is_empty() {
+                    let message = "\"from\" names all machines: there is nobody on the other side".to_owned();
+                    self.error(path.trim_end_matches(".to"), message, |error| error);
+                }
+                rest
+            }
             Some(places) => {
                 let to = self.places(places, &path);
                 if let Some(both) = to.iter().find(|id| from.binary_search(id).is_ok()) {
@@ -181,7 +189,7 @@ impl Lowering<'_> {
             let error = error.suggesting(name, known.iter().take(5_000).map(String::as_str));
             match known.len() {
                 0 => error.expecting(format!("nothing: there is no {what} at all")),
-                1..=8 => error.expecting(known.join(", ")),
+                1..=16 => error.expecting(known.join(", ")),
                 count => error.expecting(format!("one of {count}: {}, ..., {}", known[0], known[count - 1])),
             }
         });

@@ -178,7 +178,7 @@ impl Lowering<'_> {
             let path = format!("traffic[{index}]");
             let service = self.workload_key(&traffic.service, &traffic.namespace, &at(&path, "service"), &[Kind::Service]);
             if !(1..=1_000_000_000).contains(&traffic.rate.0) {
-                let message = format!("{} thousandths of a request a second", traffic.rate.0);
+                let message = format!("{}.{:03} requests a second", traffic.rate.0 / 1000, traffic.rate.0 % 1000);
                 self.error(&at(&path, "rate"), message, |error| error.expecting("0.001/s to 1000000/s"));
             }
             // 1 s (our choice): people's clients wait longer, but what takes longer has failed them.
