@@ -33,7 +33,7 @@ pub fn object(object: &mut Object) {
         Object::PriorityClass(class) => {
             class.preemption_policy.get_or_insert(PreemptionPolicy::PreemptLowerPriority);
         }
-        Object::Namespace(_) | Object::Lease(_) | Object::EndpointSlice(_) | Object::Pod(_) => {}
+        Object::Namespace(_) | Object::Lease(_) | Object::EndpointSlice(_) | Object::Pod(_) | Object::PodDisruptionBudget(_) => {}
     }
 }
 

@@ -1,12 +1,12 @@
 //! Floor 4: an API server: knows objects, no controllers; reaches etcd through `client::EtcdClient` alone (upstream k8s.io/apiserver).
 //!
 //! A write is a state machine: admission -> cached read -> mutate -> etcd txn (compare mod revision) -> on a miss live re-read and retry ->
-//! answer (`transaction`; what a write makes of an object are the pure functions of `write`, `admission`, `defaults`, `patch`).
+//! answer (`transaction`; what a write makes of an object are the pure functions of `write`, `admission`, `defaults`, `patch`, `eviction`).
 //! Lists and watches are served from a watch cache that one etcd watch per kind feeds (`watch_cache`, `watchers`); a list that must be
 //! fresh waits until the cache has reached etcd's revision. Until every kind is listed the server is not ready and answers 503.
 //!
 //! Left out: authentication and authorization, priority and fairness, server-side apply and managed fields, dry runs, paged lists,
-//! webhooks, quotas, disruption budgets (an eviction is a delete), node ports.
+//! webhooks, quotas, node ports.
 //!
 //! Invariants: events of a kind reach each watcher in the order of their revisions, each once (`watch_cache`); a write that was answered
 //! with an object is in etcd; one whose fate is unknown is never answered as failed, but with 504.
@@ -15,6 +15,7 @@ mod admission;
 mod compaction;
 mod creator;
 mod defaults;
+mod eviction;
 mod patch;
 mod server;
 #[cfg(test)]

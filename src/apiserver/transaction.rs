@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::ApiServer;
 use super::admission;
+use super::eviction::{self, Permission, Stage};
 use super::server::{Asker, Token, etcd_error};
 use super::watch_cache;
 use super::write::{self, Outcome};
@@ -43,6 +44,8 @@ pub(super) struct Write {
     deletes: bool,
     /// A create whose cluster IP the server has chosen may choose again.
     chooses_ip: bool,
+    /// Of an eviction.
+    stage: Stage,
 }
 
 impl ApiServer {
@@ -54,7 +57,18 @@ impl ApiServer {
         let number = self.number();
         self.writes.insert(
             number,
-            Write { client, cause, verb, key: key.clone(), deadline, tries: 0, object: None, deletes: false, chooses_ip: false },
+            Write {
+                client,
+                cause,
+                verb,
+                key: key.clone(),
+                deadline,
+                tries: 0,
+                object: None,
+                deletes: false,
+                chooses_ip: false,
+                stage: Stage::Look,
+            },
         );
         if !is_create {
             return match self.cached(&key).cloned() {
@@ -183,7 +197,18 @@ impl ApiServer {
     /// Computes what the write makes of `current`, and sends it.
     fn mutate(&mut self, now: Time, number: u64, current: Stored, is_live: bool, out: &mut Outbox) {
         let write = self.writes.get_mut(&number).expect("the write under way");
-        let (new, deletes) = match write::mutate(&mut self.specs, now, &write.verb, &current) {
+        let outcome = match (&write.verb, write.stage) {
+            (Verb::Evict { .. }, Stage::Look) => return self.look(now, number, current, is_live, out),
+            (Verb::Evict { pod, .. }, Stage::Budget) => eviction::counted(now, pod, &current),
+            (Verb::Evict { pod, .. }, Stage::Mark) => match eviction::marked(now, pod, &current) {
+                Ok(Outcome::Unchanged) if is_live => return self.go_on(now, number, current, out),
+                outcome => outcome,
+            },
+            (Verb::Evict { pod, options }, Stage::Delete) => eviction::deleted(now, pod, options, &current),
+            (verb, _) => write::mutate(&mut self.specs, now, verb, &current),
+        };
+        let write = self.writes.get_mut(&number).expect("the write under way");
+        let (new, deletes) = match outcome {
             Err(_) | Ok(Outcome::Unchanged) if !is_live => return self.read_live(now, number, out),
             Err(error) => return self.refuse(number, error, out),
             Ok(Outcome::Unchanged) => {
@@ -208,6 +233,45 @@ impl ApiServer {
         self.send(now, number, Operation::Txn(txn), Token::Txn(number), out);
     }
 
+    /// An eviction begins: by a budget's leave, or at once.
+    fn look(&mut self, now: Time, number: u64, current: Stored, is_live: bool, out: &mut Outbox) {
+        let pod = current.object.as_pod().expect("only pods are evicted");
+        let budgets = self.cache(Kind::PodDisruptionBudget).objects().filter_map(|stored| stored.object.as_pod_disruption_budget());
+        let permission = eviction::permission(pod, budgets);
+        let write = self.writes.get_mut(&number).expect("the write under way");
+        match permission {
+            Err(error) if is_live => self.refuse(number, error, out),
+            Err(_) => self.read_live(now, number, out),
+            Ok(Permission::Free) => {
+                write.stage = Stage::Mark;
+                self.mutate(now, number, current, is_live, out);
+            }
+            Ok(Permission::Ask(budget)) => {
+                write.stage = Stage::Budget;
+                write.key = budget.clone();
+                match self.cached(&budget).cloned() {
+                    Some(budget) => self.mutate(now, number, budget, false, out),
+                    None => self.read_live(now, number, out),
+                }
+            }
+        }
+    }
+    /// The next write of an eviction; `written`: what the last one left.
+    fn go_on(&mut self, now: Time, number: u64, written: Stored, out: &mut Outbox) {
+        let write = self.writes.get_mut(&number).expect("the write under way");
+        if write.stage == Stage::Mark {
+            write.stage = Stage::Delete;
+            return self.mutate(now, number, written, true, out);
+        }
+        let Verb::Evict { pod, .. } = &write.verb else { unreachable!("only an eviction has stages") };
+        let pod = pod.clone();
+        (write.stage, write.key, write.tries) = (Stage::Mark, pod.clone(), 0);
+        match self.cached(&pod).cloned() {
+            Some(pod) => self.mutate(now, number, pod, false, out),
+            None => self.read_live(now, number, out),
+        }
+    }
+
     pub(super) fn txn_answered(&mut self, now: Time, number: u64, result: Result<Response, EtcdError>, out: &mut Outbox) {
         let Some(write) = self.writes.get_mut(&number) else { return };
         let (revision, succeeded, answers) = match result {
@@ -217,6 +281,10 @@ impl ApiServer {
         };
         if succeeded {
             let object = write.object.take().expect("what was written");
+            if matches!(write.verb, Verb::Evict { .. }) && write.stage != Stage::Delete {
+                let written = Stored { key: write.key.clone(), revision, cause: write.cause, object };
+                return self.go_on(now, number, written, out);
+            }
             let body = match write.verb {
                 Verb::Delete { .. } | Verb::Evict { .. } if write.deletes => Body::Done,
                 _ => Body::Object(Stored { key: write.key.clone(), revision, cause: write.cause, object }),
@@ -239,6 +307,7 @@ impl ApiServer {
             }
             (_, None) => Some(ApiError::not_found(&write.key)),
             (Verb::Patch { .. }, Some(_)) if write.tries >= PATCH_TRIES => Some(write::modified(&write.key)),
+            (Verb::Evict { .. }, Some(_)) if write.tries >= eviction::BUDGET_TRIES => Some(write::modified(&write.key)),
             (_, Some(_)) if now >= write.deadline => Some(etcd_error(EtcdError::Timeout)),
             (_, Some(_)) => None,
         };

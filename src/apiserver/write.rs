@@ -93,6 +93,10 @@ pub fn create(
             });
             Vec::new()
         }
+        Object::PodDisruptionBudget(budget) => {
+            budget.status = Default::default();
+            Vec::new()
+        }
         Object::Service(_) | Object::EndpointSlice(_) | Object::Lease(_) | Object::PriorityClass(_) => Vec::new(),
     };
     let mut violations = validation::validate_but_pod_spec(&new);
@@ -114,9 +118,9 @@ pub fn mutate(specs: &mut Specs, now: Time, verb: &Verb, current: &Stored) -> Re
             }
         }
         Verb::Patch { key, patch, part } => apply_patch(specs, now, key, patch, *part, current),
-        // Budgets are not modelled: an eviction is a delete.
-        Verb::Delete { key, options } | Verb::Evict { pod: key, options } => delete(now, key, options, current),
+        Verb::Delete { key, options } => delete(now, key, options, current),
         Verb::Bind { pod, uid, node } => bind(now, pod, uid, node, &current.object),
+        Verb::Evict { .. } => unreachable!("an eviction goes its own way"),
         Verb::Create { .. } | Verb::Get { .. } | Verb::List { .. } | Verb::Watch { .. } | Verb::CancelWatch { .. } => {
             unreachable!("{verb:?} does not change a stored object")
         }
@@ -158,6 +162,7 @@ fn update(specs: &mut Specs, current: &Stored, mut object: Arc<Object>) -> Resul
         }
         (Object::Node(new), Object::Node(old)) => new.status.clone_from(&old.status),
         (Object::Namespace(new), Object::Namespace(old)) => new.status.clone_from(&old.status),
+        (Object::PodDisruptionBudget(new), Object::PodDisruptionBudget(old)) => new.status.clone_from(&old.status),
         (Object::Service(new), Object::Service(old)) => {
             new.status.clone_from(&old.status);
             if new.spec.cluster_ip.is_empty() {
@@ -195,6 +200,7 @@ fn update_status(old: &Arc<Object>, object: &Object) -> Result<Outcome, ApiError
         }
         (Object::ReplicaSet(new), Object::ReplicaSet(object)) => new.status.clone_from(&object.status),
         (Object::Namespace(new), Object::Namespace(object)) => new.status.clone_from(&object.status),
+        (Object::PodDisruptionBudget(new), Object::PodDisruptionBudget(object)) => new.status.clone_from(&object.status),
         (Object::Service(new), Object::Service(object)) => new.status.clone_from(&object.status),
         _ => return Err(no_status(&old.key())),
     }
@@ -274,7 +280,7 @@ fn patch_status(key: &Key, old: &Arc<Object>, object: &Object, uid: &Uid) -> Res
     Ok(put_if_changed(old, new))
 }
 
-fn patch_condition(
+pub(super) fn patch_condition(
     now: Time,
     key: &Key,
     old: &Arc<Object>,
@@ -453,7 +459,7 @@ fn update_template(specs: &mut Specs, new: &mut PodTemplate, old: &PodTemplate) 
 
 /// The kinds whose generation is counted (as recorded from a real server).
 fn has_generation(kind: Kind) -> bool {
-    matches!(kind, Kind::Pod | Kind::Deployment | Kind::ReplicaSet | Kind::EndpointSlice | Kind::PriorityClass)
+    matches!(kind, Kind::Pod | Kind::Deployment | Kind::ReplicaSet | Kind::EndpointSlice | Kind::PriorityClass | Kind::PodDisruptionBudget)
 }
 
 /// Does the generation rise? A Deployment's also with its annotations (upstream `registry/apps/deployment/strategy.go`).
@@ -462,6 +468,7 @@ fn spec_changed(old: &Object, new: &Object) -> bool {
         (Object::Pod(old), Object::Pod(new)) => old.spec != new.spec,
         (Object::Deployment(old), Object::Deployment(new)) => old.spec != new.spec || old.meta.annotations != new.meta.annotations,
         (Object::ReplicaSet(old), Object::ReplicaSet(new)) => old.spec != new.spec,
+        (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => old.spec != new.spec,
         (Object::EndpointSlice(old), Object::EndpointSlice(new)) => {
             old.endpoints != new.endpoints || old.rest != new.rest || old.meta.labels != new.meta.labels
         }

@@ -84,7 +84,8 @@ mod tests {
                     Max address space         1000000              unlimited            bytes\n";
         assert_eq!(limits(text, (400_000, 1)), [600_000]);
         let groups = control_groups("0::/user/run\n3:cpu,memory:/job\n2:pids:/other\n");
-        let wanted = ["/sys/fs/cgroup/user/run", "/sys/fs/cgroup/user", "/sys/fs/cgroup", "/sys/fs/cgroup/memory/job", "/sys/fs/cgroup/memory"];
+        let wanted =
+            ["/sys/fs/cgroup/user/run", "/sys/fs/cgroup/user", "/sys/fs/cgroup", "/sys/fs/cgroup/memory/job", "/sys/fs/cgroup/memory"];
         assert_eq!(groups, wanted.map(PathBuf::from));
     }
 

@@ -10,6 +10,7 @@
 
 pub mod adapter;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint_slice;
 pub mod expectations;
 pub mod garbage_collector;
@@ -101,6 +102,7 @@ fn registry(config: &Config) -> Vec<Box<dyn ErasedController>> {
         Adapter::boxed(node_lifecycle::NodeTaintController::default()),
         Adapter::boxed(taint_eviction::TaintEvictionController::default()),
         Adapter::boxed(pod_gc::PodGarbageCollector::new(config.pod_gc_period, config.terminated_pod_gc_threshold)),
+        Adapter::boxed(disruption::DisruptionController::default()),
         Adapter::boxed(garbage_collector::GarbageCollector::new(config.gc_workers)),
     ]
 }

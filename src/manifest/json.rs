@@ -84,7 +84,9 @@ impl Reader<'_> {
                     b'\\' => escaped = true,
                     b'"' => in_string = false,
                     // RFC 8259 section 7; the parser beneath lets them pass.
-                    b'\n' => return Err(self.error(offset, "", "not valid JSON: the line ends within a string".to_owned()).expecting("\"")),
+                    b'\n' => {
+                        return Err(self.error(offset, "", "not valid JSON: the line ends within a string".to_owned()).expecting("\""));
+                    }
                     0..=0x1f => return Err(self.error(offset, "", "not valid JSON: a control character in a string".to_owned())),
                     _ => {}
                 }

@@ -1,7 +1,7 @@
 //! The kinds of Kubernetes 1.34's API that a manifest may hold: the modelled ones are [`Kind`]; of the others only the name is known.
 
 /// Kinds that are accepted with a warning and have no effect.
-pub const NOT_MODELLED: [&str; 49] = [
+pub const NOT_MODELLED: [&str; 48] = [
     "APIService",
     "Binding",
     "CSIDriver",
@@ -31,7 +31,6 @@ pub const NOT_MODELLED: [&str; 49] = [
     "NetworkPolicy",
     "PersistentVolume",
     "PersistentVolumeClaim",
-    "PodDisruptionBudget",
     "PodTemplate",
     "PriorityLevelConfiguration",
     "ReplicationController",

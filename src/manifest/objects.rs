@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::{
-    apps::v1 as apps, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, scheduling::v1 as scheduling,
+    apps::v1 as apps, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, policy::v1 as policy,
+    scheduling::v1 as scheduling,
 };
 use serde::de::DeserializeOwned;
 
@@ -97,6 +98,7 @@ impl Reader<'_> {
             Kind::EndpointSlice => self.read_ours::<objects::EndpointSlice>(&mut tree, None, path),
             Kind::Deployment => self.read_ours::<objects::Deployment>(&mut tree, None, path),
             Kind::ReplicaSet => self.read_ours::<objects::ReplicaSet>(&mut tree, None, path),
+            Kind::PodDisruptionBudget => self.read_ours::<objects::PodDisruptionBudget>(&mut tree, None, path),
             // A pod is read by its parts: its own deserializer takes the spec apart and would lose the places.
             Kind::Pod => self.read_ours::<objects::PodSpec>(&mut tree, Some("spec"), path),
         };
@@ -162,6 +164,7 @@ impl Reader<'_> {
             Kind::Deployment => self.read_theirs::<apps::Deployment>(tree, path),
             Kind::ReplicaSet => self.read_theirs::<apps::ReplicaSet>(tree, path),
             Kind::Pod => self.read_theirs::<core::Pod>(tree, path),
+            Kind::PodDisruptionBudget => self.read_theirs::<policy::PodDisruptionBudget>(tree, path),
         }
     }
     fn read_theirs<T: DeserializeOwned>(&mut self, tree: &mut Pruned, path: &Path) -> bool {

@@ -44,6 +44,7 @@ pub fn fields(object: &Object) -> Vec<Path> {
             found.rest(&set.spec.rest, &spec);
             found.template(&set.spec.template, &spec.key("template"));
         }
+        Object::PodDisruptionBudget(budget) => found.rest(&budget.spec.rest, &spec),
         Object::Pod(pod) => {
             found.pod(&pod.spec, &spec);
             found.rest(&pod.status.rest, &status);

@@ -17,6 +17,7 @@ pub enum Kind {
     Deployment,
     ReplicaSet,
     Pod,
+    PodDisruptionBudget,
 }
 
 struct KindFacts {
@@ -27,7 +28,7 @@ struct KindFacts {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Namespace,
         Kind::PriorityClass,
         Kind::Node,
@@ -37,6 +38,7 @@ impl Kind {
         Kind::Deployment,
         Kind::ReplicaSet,
         Kind::Pod,
+        Kind::PodDisruptionBudget,
     ];
 
     const fn facts(self) -> KindFacts {
@@ -50,6 +52,7 @@ impl Kind {
             Kind::Deployment => ("Deployment", "deployments", "apps/v1", true),
             Kind::ReplicaSet => ("ReplicaSet", "replicasets", "apps/v1", true),
             Kind::Pod => ("Pod", "pods", "v1", true),
+            Kind::PodDisruptionBudget => ("PodDisruptionBudget", "poddisruptionbudgets", "policy/v1", true),
         };
         KindFacts { name, resource, api_version, namespaced }
     }

@@ -9,6 +9,7 @@
 //! What is not here: parsing of YAML and warnings about fields that are not modelled (`manifest`), defaults and admission (`apiserver`).
 
 pub mod condition;
+pub mod disruption;
 pub mod key;
 pub mod lease;
 pub mod meta;
@@ -24,6 +25,7 @@ pub mod validation;
 pub mod workload;
 
 pub use condition::{Condition, ConditionStatus, Conditions};
+pub use disruption::PodDisruptionBudget;
 pub use key::{Key, Kind};
 pub use lease::{Lease, LeaseSpec};
 pub use meta::{Labels, Meta, OwnerReference, Uid};

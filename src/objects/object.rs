@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::disruption::PodDisruptionBudget;
 use super::key::{Key, Kind};
 use super::lease::Lease;
 use super::meta::Meta;
@@ -27,6 +28,7 @@ pub enum Object {
     Deployment(Deployment),
     ReplicaSet(ReplicaSet),
     Pod(Pod),
+    PodDisruptionBudget(PodDisruptionBudget),
 }
 
 /// Gives each kind `From<T> for Object`, and `as_*` to look inside.
@@ -69,6 +71,7 @@ kinds! {
     Deployment, as_deployment;
     ReplicaSet, as_replica_set;
     Pod, as_pod;
+    PodDisruptionBudget, as_pod_disruption_budget;
 }
 
 /// `spec.nodeName` stands beside the shared spec in memory, and inside it in JSON.
@@ -148,6 +151,7 @@ impl Object {
                 Object::Lease(_) => 200,
                 Object::EndpointSlice(slice) => 200 + 260 * slice.endpoints.len(),
                 Object::Deployment(_) | Object::ReplicaSet(_) => 1800,
+                Object::PodDisruptionBudget(budget) => 500 + 60 * budget.status.disrupted_pods.len(),
                 Object::Namespace(_) | Object::PriorityClass(_) | Object::Service(_) => 400,
             }
     }

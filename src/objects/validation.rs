@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::disruption::PodDisruptionBudget;
 use super::meta::{Labels, Meta};
 use super::node::Node;
 use super::pod::{Container, Pod, PodSpec, PodTemplate, Resources, RestartPolicy};
@@ -12,7 +13,7 @@ use super::scheduling::{PriorityClass, Toleration};
 use super::selector::LabelSelector;
 use super::service::{EndpointSlice, Service};
 use super::shared::Shared;
-use super::workload::{DeploymentStrategy, IntOrString, StrategyKind};
+use super::workload::{DeploymentStrategy, IntOrPercent, IntOrString, StrategyKind};
 use super::{Kind, Object};
 
 /// One violation: where, and what is wrong, in the API server's words.
@@ -91,6 +92,7 @@ pub fn validate_but_pod_spec(object: &Object) -> Vec<Violation> {
         Object::EndpointSlice(slice) => endpoint_slice(slice, &mut found),
         Object::Node(node) => taints(node, &mut found),
         Object::PriorityClass(class) => priority_class(class, &mut found),
+        Object::PodDisruptionBudget(budget) => disruption_budget(budget, &mut found),
         Object::Namespace(_) | Object::Lease(_) | Object::Pod(_) => {}
     }
     found
@@ -326,6 +328,8 @@ fn workload(selector: &LabelSelector, template: &PodTemplate, found: &mut Vec<Vi
     labels(&template.meta.labels, "spec.template.labels", found);
 }
 
+const NOT_A_PERCENTAGE: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+
 fn rolling_update(strategy: &DeploymentStrategy, found: &mut Vec<Violation>) {
     let at = "spec.strategy.rollingUpdate";
     let Some(rolling) = &strategy.rolling_update else { return };
@@ -341,10 +345,7 @@ fn rolling_update(strategy: &DeploymentStrategy, found: &mut Vec<Violation>) {
                 found.push(Violation::invalid(path, *count, "must be greater than or equal to 0"));
             }
             Some(amount @ IntOrString::String(text)) => match amount.of(100, false) {
-                None => {
-                    let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-                    found.push(Violation::invalid(path, &**text, why));
-                }
+                None => found.push(Violation::invalid(path, &**text, NOT_A_PERCENTAGE)),
                 Some(percent) if percent > 100 && name == "maxUnavailable" => {
                     found.push(Violation::invalid(path, &**text, "must not be greater than 100%"));
                 }
@@ -449,6 +450,30 @@ fn priority_class(class: &PriorityClass, found: &mut Vec<Violation>) {
         let why = "Forbidden: maximum allowed value of a user defined priority is 1000000000";
         found.push(Violation::new("value", why));
     }
+}
+
+/// One bound, and a sound one (k/k `pkg/apis/policy/validation/validation.go`).
+fn disruption_budget(budget: &PodDisruptionBudget, found: &mut Vec<Violation>) {
+    let spec = &budget.spec;
+    if let (Some(min), Some(_)) = (&spec.min_available, &spec.max_unavailable) {
+        let value = serde_json::to_value(min).unwrap_or_default();
+        found.push(Violation::invalid("spec", json!({"minAvailable": value}), "minAvailable and maxUnavailable cannot be both set"));
+    }
+    let mut amount = |name: &str, amount: &Option<IntOrPercent>| match amount {
+        Some(IntOrString::Int(count)) if *count < 0 => {
+            found.push(Violation::invalid(format!("spec.{name}"), *count, "must be greater than or equal to 0"));
+        }
+        Some(amount @ IntOrString::String(text)) => match amount.of(100, false) {
+            None => found.push(Violation::invalid(format!("spec.{name}"), &**text, NOT_A_PERCENTAGE)),
+            Some(percent) if percent > 100 => {
+                found.push(Violation::invalid(format!("spec.{name}"), &**text, "must not be greater than 100%"));
+            }
+            Some(_) => {}
+        },
+        _ => {}
+    };
+    amount("minAvailable", &spec.min_available);
+    amount("maxUnavailable", &spec.max_unavailable);
 }
 
 fn immutable_selector(old: &Shared<LabelSelector>, new: &Shared<LabelSelector>, found: &mut Vec<Violation>) {

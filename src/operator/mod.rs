@@ -3,8 +3,9 @@
 //!
 //! Each step is a task of its own that runs until it is done, beside the others; what fails for want of an API server is tried again each
 //! second, as a person would. Drain evicts in parallel, tries again every 5 s where a budget forbids it, and asks each second whether the
-//! pods are gone.
+//! pods are gone; it leaves pods of DaemonSets and mirror pods alone. Pods without a controller are evicted too (`--force`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::{Cause, Duration, Name, Stream, Time};
@@ -26,12 +27,30 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Apply(Vec<Arc<Object>>),
-    Delete { key: Key, grace_seconds: Option<u64> },
-    Scale { key: Key, replicas: u64 },
-    SetImage { key: Key, container: Name, image: Name },
-    Cordon { node: Name },
-    Uncordon { node: Name },
-    Drain { node: Name },
+    Delete {
+        key: Key,
+        grace_seconds: Option<u64>,
+    },
+    Scale {
+        key: Key,
+        replicas: u64,
+    },
+    SetImage {
+        key: Key,
+        container: Name,
+        image: Name,
+    },
+    Cordon {
+        node: Name,
+    },
+    Uncordon {
+        node: Name,
+    },
+    /// `timeout`: when it gives up; `None`: never.
+    Drain {
+        node: Name,
+        timeout: Option<Duration>,
+    },
 }
 
 /// kubectl's pause between tries to evict a pod that a budget protects.
@@ -69,6 +88,10 @@ struct Task {
     waiting: usize,
     /// Apply: the read is answered and the write is on its way.
     written: bool,
+    /// Drain: when it gives up.
+    gives_up: Time,
+    /// Drain: pods that a budget protected once; told once.
+    protected: BTreeSet<Key>,
 }
 
 impl Task {
@@ -78,7 +101,12 @@ impl Task {
             Action::Drain { .. } => Stage::DrainCordon,
             _ => Stage::Simple,
         };
-        Task { step, action, description, stage, cause: Cause::NONE, next: at, waiting: 0, written: false }
+        let gives_up = match &action {
+            Action::Drain { timeout: Some(timeout), .. } => at + *timeout,
+            _ => Time::NEVER,
+        };
+        let (cause, protected) = (Cause::NONE, BTreeSet::new());
+        Task { step, action, description, stage, cause, next: at, waiting: 0, written: false, gives_up, protected }
     }
 }
 
@@ -124,6 +152,15 @@ impl Operator {
         let task = &mut self.tasks[number];
         task.next = Time::NEVER;
         out.because(task.cause);
+        if now >= task.gives_up && matches!(task.stage, Stage::DrainList | Stage::DrainEvict { .. }) {
+            let Action::Drain { timeout: Some(timeout), .. } = &task.action else { unreachable!("only a drain gives up") };
+            let left = match &task.stage {
+                Stage::DrainEvict { left } => left.iter().map(Key::name).collect::<Vec<_>>().join(", "),
+                _ => "pods that take their time to end".to_owned(),
+            };
+            let error = ApiError::new(Reason::Timeout, format!("{left}: global timeout reached: {timeout}"));
+            return self.fail(number, &error, out);
+        }
         let verbs: Vec<(Verb, Token)> = match (&task.stage, &task.action) {
             (Stage::Apply { nth }, Action::Apply(objects)) => match objects.get(*nth) {
                 Some(object) => vec![(Verb::Get { key: object.key(), fresh: true }, Token::Task(number))],
@@ -137,11 +174,11 @@ impl Operator {
                 Some((key, patch)) => vec![(Verb::Patch { key, patch, part: Part::Main }, Token::Task(number))],
                 None => Vec::new(),
             },
-            (Stage::DrainCordon, Action::Drain { node }) => {
+            (Stage::DrainCordon, Action::Drain { node, .. }) => {
                 let (key, patch) = cordon(node, true);
                 vec![(Verb::Patch { key, patch, part: Part::Main }, Token::Task(number))]
             }
-            (Stage::DrainList, Action::Drain { node }) => {
+            (Stage::DrainList, Action::Drain { node, .. }) => {
                 vec![(Verb::List { kind: Kind::Pod, scope: Scope::on_node(node), fresh: true }, Token::Task(number))]
             }
             (Stage::DrainEvict { left }, _) => left
@@ -166,7 +203,7 @@ impl Operator {
         task.waiting -= 1;
         out.because(task.cause);
         if let Token::Evict(_, pod) = token {
-            self.evicted(now, number, pod, &result);
+            self.evicted(now, number, pod, &result, out);
             return;
         }
         if let Err(error) = &result
@@ -205,8 +242,10 @@ impl Operator {
                 self.go_on(now, number, out);
             }
             (Stage::DrainList, _, Ok(Reply::List { items, .. })) => {
-                let left: Vec<Key> = items.iter().filter(|pod| is_drained(pod)).map(|pod| pod.key.clone()).collect();
-                let terminating = items.iter().any(|pod| pod.object.meta().is_deleting());
+                let concerned = || items.iter().filter(|pod| is_drained(pod));
+                let is_deleting = |pod: &&Stored| pod.object.meta().is_deleting();
+                let left: Vec<Key> = concerned().filter(|pod| !is_deleting(pod)).map(|pod| pod.key.clone()).collect();
+                let terminating = concerned().any(|pod| is_deleting(&pod));
                 if left.is_empty() && !terminating {
                     self.finish(number, out);
                 } else if left.is_empty() {
@@ -222,11 +261,26 @@ impl Operator {
     }
 
     /// A pod was evicted, or must wait.
-    fn evicted(&mut self, now: Time, number: usize, pod: Key, result: &Result<Reply, ApiError>) {
+    fn evicted(&mut self, now: Time, number: usize, pod: Key, result: &Result<Reply, ApiError>, out: &mut Outbox) {
         let task = &mut self.tasks[number];
+        if task.stage == Stage::Finished {
+            return;
+        }
         let again = match result {
             Ok(_) => false,
-            Err(error) => error.reason == Reason::TooManyRequests || is_passing(error),
+            // It is gone already.
+            Err(error) if error.reason == Reason::NotFound => false,
+            Err(error) if error.reason == Reason::TooManyRequests => {
+                if task.protected.insert(pod.clone()) {
+                    let text = format!("{}: eviction of {} must wait: {error}", task.description, pod.name());
+                    let what = What::Decided { text: text.into() };
+                    out.record(Fact { subject: Subject::Object(pod.clone()), what });
+                }
+                true
+            }
+            Err(error) if is_passing(error) && !error.message.contains("more than one PodDisruptionBudget") => true,
+            // kubectl ends with the first other error.
+            Err(error) => return self.fail(number, &ApiError::new(error.reason, format!("{}: {error}", pod.name())), out),
         };
         if let Stage::DrainEvict { left } = &mut task.stage {
             if !again {
@@ -237,7 +291,7 @@ impl Operator {
                 if left.is_empty() {
                     task.stage = Stage::DrainList;
                 }
-                task.next = now + wait;
+                task.next = (now + wait).min(task.gives_up.max(now));
             }
         }
     }
@@ -329,6 +383,7 @@ fn updated(wanted: &Arc<Object>, live: &Stored) -> Option<Verb> {
             new.status = old.status.clone();
         }
         (Object::Node(new), Object::Node(old)) => new.status = old.status.clone(),
+        (Object::PodDisruptionBudget(new), Object::PodDisruptionBudget(old)) => new.status = old.status.clone(),
         (Object::Pod(new), Object::Pod(old)) => {
             new.node = old.node.clone();
             new.status = old.status.clone();
@@ -361,8 +416,9 @@ fn cordon(node: &str, unschedulable: bool) -> (Key, Patch) {
     (Key::node(node), Patch::Merge(serde_json::json!({"spec": {"unschedulable": unschedulable}})))
 }
 
-/// Pods that drain must still evict: not terminal, not yet terminating, and not a DaemonSet's (drain ignores those).
+/// Pods that a drain is about: not a DaemonSet's (`--ignore-daemonsets`), and not mirrors of a kubelet's static pods.
 fn is_drained(stored: &Stored) -> bool {
     let Some(pod) = stored.object.as_pod() else { return false };
-    !pod.meta.is_deleting() && !pod.status.phase.is_terminal() && pod.meta.controller().is_none_or(|owner| owner.kind != "DaemonSet")
+    let is_mirror = pod.meta.annotation("kubernetes.io/config.mirror").is_some();
+    !is_mirror && pod.meta.controller().is_none_or(|owner| owner.kind != "DaemonSet")
 }

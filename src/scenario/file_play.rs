@@ -100,9 +100,12 @@ pub struct Step {
     /// Marks a node schedulable again.
     #[serde(default)]
     pub uncordon: Option<String>,
-    /// Cordons a node and evicts its pods.
+    /// Cordons a node and evicts its pods, as disruption budgets allow it; tries again every 5 s.
     #[serde(default)]
     pub drain: Option<String>,
+    /// With drain: gives up after this long, as `kubectl drain --timeout` does. Default: never.
+    #[serde(default)]
+    pub drain_timeout: Option<Span>,
 }
 
 /// An object to delete.
@@ -353,7 +356,7 @@ pub struct Pods {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PodState {
-    /// It is in the store, in whatever phase.
+    /// It has been created, has not ended, and is not being deleted.
     Exists,
     /// Its Ready condition is True.
     #[default]

@@ -23,6 +23,16 @@ shipped! {
     "zone-outage": "one of three zones goes dark, its etcd member and machines with it",
     "etcd-leader-loss": "the etcd leader dies: how long nothing can be written",
     "control-plane-loss": "an API server and the leading manager die: the data plane goes on",
+    "zone-partition": "a zone is cut from the control plane while its containers run on",
+    "rack-failure": "a rack loses power: what spreading over racks is worth",
+    "no-anti-affinity": "all replicas on one bad host, beside a workload that is spread by rule",
+    "drain": "two nodes are drained at once under a PodDisruptionBudget",
+    "bad-rollout": "a new image that does not exist: the roll-out stops itself, a person rolls it back",
+    "registry-outage": "the image registry is down while a workload grows: who has the image starts",
+    "crash-loop": "a container that crashes after twelve seconds: back-off from 10 s to 5 min",
+    "slow-node": "a gray failure: a node with a slow and lossy network, which stays Ready",
+    "node-flapping": "a node that comes and goes around the grace period: noticed, never emptied",
+    "random-failures": "a week of a small cluster whose parts fail at random",
     "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
 }
 

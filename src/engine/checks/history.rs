@@ -69,7 +69,8 @@ impl History {
         for event in &applied.events {
             let Some(key) = Key::from_path(&event.kv.key) else { continue };
             let object = event.kv.value.as_object().filter(|_| !event.deleted);
-            let new = object.map(|object| Stored { key: key.clone(), revision: applied.revision, cause: event.kv.cause, object: object.clone() });
+            let new =
+                object.map(|object| Stored { key: key.clone(), revision: applied.revision, cause: event.kv.cause, object: object.clone() });
             let old = self.put(&key, new.clone());
             self.changes.entry(key.kind()).or_default().push_back(Change { key, revision: applied.revision, old, new });
         }

@@ -110,7 +110,7 @@ impl Start<'_> {
         for service in planned.iter().filter_map(|object| object.as_service()) {
             self.creator.reserve_address(&service.spec.cluster_ip);
         }
-        for object in planned {
+        for object in planned.into_iter().chain(self.planned(Kind::PodDisruptionBudget)) {
             let created = self.create(&object);
             self.services.push(created);
         }

@@ -29,7 +29,7 @@ const LEASES: [(&str, Led); 2] = [("kube-controller-manager", Led::ControllerMan
 const SUGGESTIONS: usize = 3;
 
 /// The kinds by the names that kubectl knows them by.
-const KINDS: [(Kind, &[&str]); 9] = [
+const KINDS: [(Kind, &[&str]); 10] = [
     (Kind::Pod, &["pod", "pods", "po"]),
     (Kind::Node, &["node", "nodes", "no"]),
     (Kind::Deployment, &["deployment", "deployments", "deploy"]),
@@ -39,6 +39,7 @@ const KINDS: [(Kind, &[&str]); 9] = [
     (Kind::Namespace, &["namespace", "namespaces", "ns"]),
     (Kind::PriorityClass, &["priorityclass", "priorityclasses", "pc"]),
     (Kind::Lease, &["lease", "leases"]),
+    (Kind::PodDisruptionBudget, &["poddisruptionbudget", "poddisruptionbudgets", "pdb"]),
 ];
 
 /// The heroes that `text` names: an exact name, a prefix that only one name has, `prefix*`, or `*`. The error says what occurred instead.

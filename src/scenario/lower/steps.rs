@@ -21,6 +21,9 @@ impl Lowering<'_> {
                 ("uncordon", step.uncordon.is_some()),
                 ("drain", step.drain.is_some()),
             ];
+            if step.drain_timeout.is_some() && step.drain.is_none() {
+                self.error(&at(&path, "drainTimeout"), "only a drain has it".to_owned(), |error| error.expecting("a \"drain\" beside it"));
+            }
             if self.exactly_one(&given, "a step does", &path)
                 && let Some((description, action)) = self.action(step, &path)
             {
@@ -85,7 +88,7 @@ impl Lowering<'_> {
                 let action = match field {
                     "cordon" => Action::Cordon { node },
                     "uncordon" => Action::Uncordon { node },
-                    _ => Action::Drain { node },
+                    _ => Action::Drain { node, timeout: step.drain_timeout.map(|timeout| timeout.0) },
                 };
                 return Some((format!("{field} {name}"), action));
             }
