@@ -190,8 +190,8 @@ fn list_names_every_scenario_and_each_is_valid() {
     let output = sim(&["list"]);
     assert_eq!(status(&output), 0);
     let names: Vec<&str> = printed(&output).lines().filter_map(|line| line.split_whitespace().next()).collect();
-    for name in ["node-failure", "node-failure-fast", "rolling-update", "zone-outage", "etcd-leader-loss", "control-plane-loss"] {
-        assert!(names.contains(&name), "{names:?}");
+    for shipped in clustersim::scenario::shipped() {
+        assert!(names.contains(&shipped.name), "{names:?}");
     }
     assert_eq!(names[0], "node-failure", "the main one first");
     let checked = sim(&[&["check"], &names[..]].concat());

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use clustersim::base::Duration;
 use clustersim::engine::Options;
+use clustersim::scenario;
 use runs::play;
 
 /// Everything that a run leaves behind: its files by name, and what it printed.
@@ -47,20 +49,23 @@ fn assert_equal(one: &Left, other: &Left, what: &str) {
     }
 }
 
-/// How long each shipped scenario is played here; beyond its fault, where it has one.
-const LENGTHS: [(&str, &str); 7] = [
-    ("node-failure", "10m"),
-    ("node-failure-fast", "4m"),
-    ("rolling-update", "3m"),
-    ("zone-outage", "4m"),
-    ("etcd-leader-loss", "2m30s"),
-    ("control-plane-loss", "3m30s"),
-    ("bench-cluster", "1m"),
-];
+/// How long each shipped scenario is played here: two minutes beyond its first fault or step.
+fn lengths() -> Vec<(&'static str, String)> {
+    let length = |shipped: &scenario::Shipped| {
+        let plan = scenario::load(&scenario::find(shipped.name).unwrap(), &[]).unwrap().plan;
+        let first = plan.faults.iter().map(|fault| fault.at).chain(plan.steps.iter().map(|step| step.at)).min();
+        let span = first.map_or(Duration::from_secs(60), |at| at - plan.start + Duration::from_secs(120));
+        // A large cluster shows it in a minute too.
+        let span = if shipped.name == "bench-cluster" { Duration::from_secs(60) } else { span };
+        (shipped.name, format!("{}s", span.nanos() / 1_000_000_000))
+    };
+    scenario::shipped().iter().map(length).collect()
+}
 
 #[test]
 fn every_shipped_scenario_leaves_the_same_bytes_in_two_processes_with_and_without_the_codec() {
-    for (name, length) in LENGTHS {
+    for (name, length) in lengths() {
+        let length = length.as_str();
         let plain = run(SIM, &[name, "--until", length]);
         assert!(plain.files.contains_key("placement.png") && plain.files.contains_key("summary.json"), "{name}");
         assert!(plain.printed.starts_with("digest "), "{name}: {}", plain.printed);
@@ -74,7 +79,8 @@ fn another_build_of_the_program_leaves_the_same_bytes() {
     #[expect(clippy::disallowed_methods, reason = "a variable names another build of the program to compare with")]
     let Some(other) = std::env::var_os("SIM_OTHER") else { return };
     let other = other.to_str().expect("SIM_OTHER is a path in UTF-8");
-    for (name, length) in LENGTHS {
+    for (name, length) in lengths() {
+        let length = length.as_str();
         let arguments = [name, "--until", length];
         assert_equal(&run(SIM, &arguments), &run(other, &arguments), &format!("{name}: {SIM} and {other}"));
     }
