@@ -19,9 +19,12 @@ pub enum Bug {
     LostOnTheWay,
 }
 
+/// Chooses the messages that a bug befalls.
+type Plant = Box<dyn FnMut(&mut Message) -> Bug>;
+
 /// The bugs of a run; none by default.
 #[derive(Default)]
-pub struct Planted(Option<Box<dyn FnMut(&mut Message) -> Bug>>);
+pub struct Planted(Option<Plant>);
 
 impl Planted {
     pub fn bug(&mut self, message: &mut Message) -> Bug {
