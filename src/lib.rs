@@ -6,6 +6,7 @@
 //! | floor | room |
 //! | --- | --- |
 //! | 10 | `main.rs`, [`cli`] |
+//! | 9 | [`regress`], [`minimize`] |
 //! | 8 | [`sweep`] |
 //! | 7 | [`scenario`], [`report`] |
 //! | 6 | [`host`] |
@@ -27,10 +28,12 @@ pub mod etcd;
 pub mod host;
 pub mod kubelet;
 pub mod manifest;
+pub mod minimize;
 pub mod models;
 pub mod objects;
 pub mod operator;
 pub mod proxy;
+pub mod regress;
 pub mod report;
 pub mod scenario;
 pub mod scheduler;

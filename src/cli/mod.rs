@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod completions;
 mod describe;
 mod explain;
@@ -13,7 +14,9 @@ mod get;
 mod instant;
 mod list;
 mod memory;
+mod minimize;
 mod new;
+mod regress;
 mod report;
 mod run;
 mod schema;
@@ -74,6 +77,12 @@ enum Verb {
     Run(run::Run),
     /// Play a scenario with many seeds: statistics, and the seeds that failed.
     Sweep(sweep::Sweep),
+    /// Make a scenario that fails with a seed as small as it can be and still fail.
+    Minimize(minimize::Minimize),
+    /// Play scenarios and hold them against recorded baselines.
+    Regress(regress::Regress),
+    /// Two runs' outcomes side by side, and where they part.
+    Compare(compare::Compare),
     /// Read and check scenarios; tell what is not modelled; run nothing.
     Check(check::Check),
     /// The shipped scenarios, a line each.
@@ -111,6 +120,9 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Run(verb) => verb.run(),
         Verb::Sweep(verb) => verb.run(),
+        Verb::Minimize(verb) => verb.run(),
+        Verb::Regress(verb) => verb.run(),
+        Verb::Compare(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::New(verb) => verb.run(),

@@ -24,7 +24,7 @@ use std::path::Path;
 
 pub use outcome::Outcome;
 pub use plan::{Sweep, Variation};
-pub use runner::{Finished, SweepError, run};
+pub use runner::{Finished, STACK, SweepError, play, run};
 pub use summary::Summary;
 
 use crate::report::ReportError;

@@ -10,12 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use super::resume::Resume;
 use super::{Outcome, Results, Sweep};
 use crate::engine::Options;
+use crate::engine::plan::Plan;
+use crate::engine::record::Record;
 use crate::host::sim;
 use crate::manifest::InputError;
 use crate::report::{ReportError, files};
 
 /// As much as the main thread has on most systems: the parsers go as deep as their limit allows.
-const STACK: usize = 8 << 20;
+pub const STACK: usize = 8 << 20;
 
 /// Why a sweep came to no end.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ pub fn run<'s>(
         while !stop.load(Ordering::Relaxed)
             && let Some(&number) = open.get(next.fetch_add(1, Ordering::Relaxed))
         {
-            let outcome = play(sweep, number);
+            let outcome = outcome(sweep, number);
             let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
             if !desk.keep(sweep, number, outcome) {
                 stop.store(true, Ordering::Relaxed);
@@ -128,12 +130,16 @@ impl Desk<'_> {
     }
 }
 
-/// Plays one run. An assertion of the simulator that fails is a finding, not the end of the sweep.
-fn play(sweep: &Sweep, number: usize) -> Result<Outcome, Vec<InputError>> {
+/// Plays a run of the sweep.
+fn outcome(sweep: &Sweep, number: usize) -> Result<Outcome, Vec<InputError>> {
     let (variation, seed) = sweep.run(number);
     let plan = sweep.variations[variation].plan(seed)?;
-    let played = catch_unwind(AssertUnwindSafe(|| Outcome::of(&sim::run(plan, Options::default(), &mut |_| {}))));
-    Ok(played.unwrap_or_else(|words| Outcome::gave_up(last_words(&*words))))
+    Ok(play(plan).map_or_else(|words| Outcome::gave_up(&words), |record| Outcome::of(&record)))
+}
+
+/// Plays a run. An assertion of the simulator that fails is a finding, not the end of the program: the error has its words.
+pub fn play(plan: Plan) -> Result<Record, String> {
+    catch_unwind(AssertUnwindSafe(|| sim::run(plan, Options::default(), &mut |_| {}))).map_err(|words| last_words(&*words).to_owned())
 }
 
 fn last_words(words: &(dyn Any + Send)) -> &str {

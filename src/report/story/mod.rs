@@ -68,6 +68,17 @@ pub fn explain<'r>(record: &'r Record, name: &str, namespace: &str, at: Option<T
     Ok(Explanation { record, stories, at })
 }
 
+/// A fact in words, with its subject: "worker-3 became Ready=Unknown".
+pub fn sentence(record: &Record, entry: &Entry) -> String {
+    let happened = words::words(record, &entry.fact.subject, &entry.fact.what).happened;
+    if words::impersonal(&entry.fact.what) { happened } else { format!("{} {happened}", words::who(record, &entry.fact.subject)) }
+}
+
+/// A fact as a reason, to follow "because": "of a fault: power loss of worker-3, at 120.0 s".
+pub fn reason(record: &Record, entry: &Entry) -> String {
+    words::reason(record, entry)
+}
+
 /// What lasts at `at` of the facts of a story, in order of time.
 fn state<'r>(record: &Record, hero: &Hero, told: &[&'r Entry], at: Time) -> Vec<&'r Entry> {
     let mut state: BTreeMap<(&Subject, Aspect), &Entry> = BTreeMap::new();
