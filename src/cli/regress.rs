@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::run::{available_memory, mebibytes};
+use super::memory;
+use super::run::mebibytes;
 use super::{Outcome, complain, say};
 use crate::regress::{self, Check};
 
@@ -58,7 +59,7 @@ impl Regress {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.jobs.map_or_else(cores, usize::from).min(cases.len());
         let needed = cases.iter().map(|case| case.memory).max().unwrap_or(0).saturating_mul(jobs as u64);
-        if let Some(available) = available_memory().filter(|available| needed > *available) {
+        if let Some(available) = memory::available().filter(|available| needed > *available) {
             let (needed, available) = (mebibytes(needed), mebibytes(available));
             eprintln!("error: {jobs} runs at once need about {needed}, and {available} are available (fewer at once: --jobs)");
             return Outcome::Lacking;

@@ -36,7 +36,7 @@ pub fn draw(comparison: &Comparison, a: &Report, b: &Report) -> Canvas {
     let mut panel = Panel { left: MARGIN + LABELS, top: HEADER + 28.0, right: WIDTH - MARGIN, bottom: 0.0, start: Time::ZERO, end };
     let marks = marks(comparison, a, b, &panel);
     let top_of_marks = panel.top;
-    panel.top += marks.height() + 40.0;
+    panel.top += marks.height() + 8.0;
     let total = panel.top + shown.len() as f64 * (height + 60.0) + 14.0;
     let mut canvas = Canvas::new(WIDTH, total.max(320.0));
     header(&mut canvas, comparison);
@@ -56,7 +56,9 @@ pub fn draw(comparison: &Comparison, a: &Report, b: &Report) -> Canvas {
         let most = round_up((most * 1.08).max(1.0));
         panel.time_grid(&mut canvas);
         panel.value_axis(&mut canvas, most, |value| if value.fract() == 0.0 { grouped(value as u64) } else { String::new() });
-        panel.caption(&mut canvas, &caption);
+        // Above the marks, whose lines go down to the last panel.
+        let above = if index == 0 { top_of_marks } else { panel.top };
+        canvas.text(panel.left, above - 14.0, &caption).size(15.0).bold().draw();
         let points = |steps: &[Replicas], report: &Report, value: fn(&Replicas) -> u64| {
             line(&panel, steps, report.model.start, length(report), value, most)
         };
