@@ -1,7 +1,7 @@
 //! A small world for etcd members: a network with one constant delay, disks, crashes, partitions, one client. Driven by transcripts: a
 //! block of commands, a line `----`, what was seen. `UPDATE_GOLDENS=1` writes anew what was seen.
 
-#![allow(dead_code, reason = "two test programs share it, and each uses a part")]
+#![expect(dead_code, reason = "two test programs share it, and each uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! Plays shipped scenarios in this process, for tests that look at what comes out.
-#![allow(dead_code, reason = "each test file uses its own part of it")]
-#![allow(clippy::disallowed_methods, reason = "seeds are shared out to threads, and the environment says how many; no run sees either")]
+#![expect(dead_code, reason = "each test file uses its own part of it")]
+#![expect(clippy::disallowed_methods, reason = "seeds are shared out to threads, and the environment says how many; no run sees either")]
 
 use clustersim::base::{Duration, FactId, Time};
 use clustersim::engine::Options;
