@@ -144,7 +144,7 @@ impl Reader<'_> {
                     let inner = path.key(&key);
                     let node = self.node(property.value, &inner, errors)?;
                     if !seen.insert(key.clone()) {
-                        errors.push(self.error(key_offset, inner.as_str(), format!("the key \"{key}\" is given twice")));
+                        errors.push(self.error(key_offset, inner.as_str(), format!("the key \"{}\" is given twice", super::short(&key))));
                         continue;
                     }
                     entries.push(Entry { key, key_place: Some(self.lines.place(key_offset)), node });

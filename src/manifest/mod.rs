@@ -37,8 +37,13 @@ const MAX_KEY: usize = 1024;
 
 /// What is wrong with the length of a key, if it is too long.
 fn too_long(key: &str) -> Option<String> {
-    let begin = || serde_json::Value::from(key.chars().take(40).collect::<String>());
-    (key.len() > MAX_KEY).then(|| format!("a key of {} bytes that begins {}; the limit is {MAX_KEY}", key.len(), begin()))
+    (key.len() > MAX_KEY).then(|| format!("a key of {} bytes that begins \"{}\"; the limit is {MAX_KEY}", key.len(), short(key)))
+}
+
+/// Cuts what a user wrote to what a line of a message can hold.
+pub fn short(text: &str) -> String {
+    let shown = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    text.chars().take(60).map(shown).collect()
 }
 
 /// How a file is written.

@@ -171,7 +171,8 @@ impl Reader<'_> {
         let (errors, unknown) = check::read::<T>(self.file, tree, None, path);
         let sound = errors.is_empty() && unknown.is_empty();
         for Unknown { path, place, name, known } in unknown {
-            let error = InputError::new(self.file, place, path.as_str(), format!("Kubernetes 1.34 has no field \"{name}\" here"));
+            let error =
+                InputError::new(self.file, place, path.as_str(), format!("Kubernetes 1.34 has no field \"{}\" here", super::short(&name)));
             self.errors.push(error.suggesting(&name, known.iter().copied()));
         }
         for error in errors {

@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1, &inner)?;
             if !seen.insert(key.clone()) {
-                let error = self.error(at, &inner, format!("the key \"{key}\" is given twice"));
+                let error = self.error(at, &inner, format!("the key \"{}\" is given twice", super::short(&key)));
                 self.errors.push(error);
                 continue;
             }

@@ -6,7 +6,7 @@
 use serde_json::Value as Json;
 
 use super::units;
-use crate::manifest::{Errors, InputError, Node, Path, Value};
+use crate::manifest::{Errors, InputError, Node, Path, Value, short};
 
 /// Adds what is wrong with `root` to `errors`.
 pub fn validate(file: &str, root: &Node, schema: &Json, errors: &mut Errors) {
@@ -95,7 +95,8 @@ impl<'a> Walker<'a> {
                 (Some(property), _) => self.node(&entry.node, property, &inner),
                 (None, Some(Json::Bool(false))) => {
                     let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-                    let error = super::located(self.file, entry.key_place, inner.as_str(), format!("unknown field \"{}\"", entry.key));
+                    let error =
+                        super::located(self.file, entry.key_place, inner.as_str(), format!("unknown field \"{}\"", short(&entry.key)));
                     // Beyond the last error that is told, what would be right is of no use.
                     let mut error = if self.errors.is_full() { error } else { error.suggesting(&entry.key, known.clone()) };
                     if error.suggestion.is_none() && !self.errors.is_full() {
@@ -186,7 +187,7 @@ impl<'a> Walker<'a> {
                 match entries.first() {
                     Some(entry) => {
                         let place = entry.key_place.or(node.place);
-                        let message = format!("unknown field \"{}\"", entry.key);
+                        let message = format!("unknown field \"{}\"", short(&entry.key));
                         super::located(self.file, place, path.key(&entry.key).as_str(), message)
                             .expecting(format!("one of {}", list.join(", ")))
                             .suggesting(&entry.key, list)
@@ -207,7 +208,7 @@ impl<'a> Walker<'a> {
     }
     fn bad_name(&self, node: &Node, text: &str, names: &[&str], path: &Path) -> InputError {
         let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-        let shown: String = text.chars().take(60).collect();
+        let shown = short(text);
         self.error(node, path, format!("\"{shown}\" is not valid here"))
             .expecting(format!("one of {list}"))
             .suggesting(text, names.iter().copied())

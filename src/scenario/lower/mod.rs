@@ -16,7 +16,7 @@ use super::units::{Span, format_duration};
 use super::{Loaded, Source, file};
 use crate::base::{Duration, Name, Time};
 use crate::engine::plan::{self, Plan};
-use crate::manifest::{self, Errors, InputError, Node, Path, Warning, parse_path};
+use crate::manifest::{self, Errors, InputError, Node, Path, Warning, parse_path, short};
 use crate::models::distribution::Distribution;
 use crate::objects::{Key, Object};
 use topology::Topology;
@@ -237,12 +237,6 @@ impl Lowering<'_> {
 /// A path below another.
 fn at(path: &str, field: &str) -> String {
     Path::new(path).key(field).as_str().to_owned()
-}
-
-/// Cuts what a user wrote to what a line of a message can hold.
-fn short(text: &str) -> String {
-    let shown = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
-    text.chars().take(60).map(shown).collect()
 }
 
 /// A DNS label (RFC 1123).
