@@ -123,7 +123,7 @@ fn no_file_speaks_of_one_machine_or_of_work_left_over() {
     for file in tracked() {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         for (number, line) in text.lines().enumerate() {
-            let of_the_lock = file == Path::new("Cargo.lock") && line == index;
+            let of_the_lock = file.ends_with("Cargo.lock") && line == index;
             if let Some(word) = banned.iter().find(|word| line.contains(**word)).filter(|_| !of_the_lock) {
                 wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
             }
