@@ -14,7 +14,10 @@ mod instant;
 mod list;
 mod memory;
 mod new;
+mod real;
+mod replay;
 mod report;
+mod role;
 mod run;
 mod schema;
 mod sweep;
@@ -88,6 +91,16 @@ enum Verb {
     Describe(describe::Describe),
     /// Write CSV and PNG again from a saved run.
     Report(report::Report),
+    /// Play a scenario in real time, with a process for each component and container.
+    #[command(hide = true)]
+    Real(real::Real),
+    /// Feed the journal of a real run's process back to its actor.
+    #[command(hide = true)]
+    Replay(replay::Replay),
+    #[command(hide = true)]
+    Role(role::Role),
+    #[command(hide = true)]
+    Payload(role::Payload),
     /// How fast this machine runs it, beside a reference measured in the same run.
     Bench(bench::Bench),
     /// The JSON Schema of scenario files, or what a field means.
@@ -118,6 +131,10 @@ pub fn main() -> ExitCode {
         Verb::Get(verb) => verb.run(),
         Verb::Describe(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
+        Verb::Real(verb) => verb.run(),
+        Verb::Replay(verb) => verb.run(),
+        Verb::Role(verb) => verb.run(),
+        Verb::Payload(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::Completions(verb) => verb.run::<Arguments>(),
