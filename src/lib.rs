@@ -6,6 +6,7 @@
 //! | floor | room |
 //! | --- | --- |
 //! | 10 | `main.rs`, [`cli`] |
+//! | 9 | [`validate`] |
 //! | 8 | [`sweep`] |
 //! | 7 | [`scenario`], [`report`] |
 //! | 6 | [`host`] |
@@ -36,4 +37,5 @@ pub mod scenario;
 pub mod scheduler;
 pub mod sweep;
 pub mod traffic;
+pub mod validate;
 pub mod wire;

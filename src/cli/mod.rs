@@ -21,6 +21,7 @@ mod role;
 mod run;
 mod schema;
 mod sweep;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -94,8 +95,11 @@ enum Verb {
     /// Play a scenario in real time, with a process for each component and container.
     #[command(hide = true)]
     Real(real::Real),
+    /// Predict a scenario, run it for real on this machine, and compare.
+    Validate(validate::Validate),
+    /// Measure this machine's latencies for validate.
+    Calibrate(validate::Calibrate),
     /// Feed the journal of a real run's process back to its actor.
-    #[command(hide = true)]
     Replay(replay::Replay),
     #[command(hide = true)]
     Role(role::Role),
@@ -132,6 +136,8 @@ pub fn main() -> ExitCode {
         Verb::Describe(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Real(verb) => verb.run(),
+        Verb::Validate(verb) => verb.run(),
+        Verb::Calibrate(verb) => verb.run(),
         Verb::Replay(verb) => verb.run(),
         Verb::Role(verb) => verb.run(),
         Verb::Payload(verb) => verb.run(),

@@ -27,6 +27,7 @@
 
 pub mod addresses;
 pub mod arrival;
+pub mod calibrate;
 pub mod clock;
 pub mod control;
 pub mod disk;

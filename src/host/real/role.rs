@@ -86,9 +86,14 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
             None => return Ok(()),
         }
     };
-    let control = told.0.clone();
+    let (control, links) = (told.0.clone(), transport.clone());
     threads::spawn(move || {
         while let Ok(Some(word)) = frame::next(&mut input) {
+            // At once: what follows a cut must not be seen.
+            if let ToChild::Links(cuts) = word {
+                links.set_links(cuts);
+                continue;
+            }
             if control.send(Inbox::Control(word)).is_err() {
                 return;
             }
@@ -158,11 +163,10 @@ impl<W: Write> World<W> {
     fn take(&mut self, word: Inbox, arrivals: &mut Vec<Caused>) {
         match word {
             Inbox::Arrival(arrival) => arrivals.push(arrival),
-            Inbox::Control(ToChild::Links(cuts)) => self.transport.set_links(cuts),
             Inbox::Control(ToChild::Container(cause, event)) => arrivals.push((cause, Arrival::Container(event))),
             Inbox::Control(ToChild::Endpoints(cause, change)) => self.transport.endpoints(self.clock.now(), cause, change),
             Inbox::Control(ToChild::End) | Inbox::Orphaned => self.over = true,
-            Inbox::Control(ToChild::Go { .. }) => {}
+            Inbox::Control(ToChild::Go { .. } | ToChild::Links(_)) => {}
         }
     }
     fn tell(&mut self, word: &FromChild) {

@@ -59,6 +59,8 @@ pub struct Outcome {
 const START_TIMEOUT: Span = Span::from_secs(20);
 /// From the word to go until the plan's start: all children are to have heard it.
 const HEAD_START_NANOS: u64 = 200_000_000;
+/// How long children may take to hear of a cut (ours: a hundred times what an idle machine needs, a fifth of the least tolerance).
+const CUT_HEARD: Span = Span::from_millis(10);
 /// How long children may take to end when told to.
 const END_TIMEOUT: Span = Span::from_secs(5);
 
@@ -136,6 +138,8 @@ struct Process {
     life: Incarnation,
     child: Option<(Child, ChildStdin)>,
     listens: bool,
+    /// Why its last life began.
+    started_by: Cause,
     /// The faults that keep it down, and those that keep it still.
     down: Vec<usize>,
     still: Vec<usize>,
@@ -202,6 +206,7 @@ impl Run {
             life: Incarnation(0),
             child: None,
             listens: false,
+            started_by: Cause::NONE,
             down: Vec::new(),
             still: Vec::new(),
         };
@@ -308,7 +313,11 @@ impl Run {
         let mut due: Vec<(Time, usize, bool)> = Vec::new();
         for (number, fault) in self.plan.faults.iter().enumerate() {
             due.push((fault.at, number, true));
-            due.extend(fault.until.map(|until| (until, number, false)));
+            let until = match fault.fault {
+                Fault::Reboot { takes, .. } => Some(fault.at + takes),
+                _ => fault.until,
+            };
+            due.extend(until.map(|until| (until, number, false)));
         }
         due.sort();
         let mut due = due.into_iter().peekable();
@@ -395,12 +404,14 @@ impl Run {
             FromChild::Facts(_) => unreachable!("taken before"),
         }
     }
-    fn take_facts(&mut self, from: Address, facts: Vec<Entry>) {
-        for entry in &facts {
+    fn take_facts(&mut self, from: Address, mut facts: Vec<Entry>) {
+        for entry in &mut facts {
             match &entry.fact.what {
                 What::BecameLeader { term } if self.etcd_leader.is_none_or(|(known, _)| known < *term) => {
                     self.etcd_leader = Some((*term, from));
                 }
+                // The process itself can't know.
+                What::Started => entry.cause = self.processes[self.addresses.number(from)].started_by.as_fact(),
                 What::Leading => self.leading.push(from),
                 What::StoppedLeading => self.leading.retain(|leader| *leader != from),
                 _ => {}
@@ -452,6 +463,8 @@ impl Run {
                     }
                 }
                 self.tell_links();
+                // So that peers know of the silence before their kernels tell of the end.
+                threads::pause(CUT_HEARD);
                 for machine in machines {
                     self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.lose(node));
                     for address in self.processes_on(*machine) {
@@ -495,7 +508,7 @@ impl Run {
     fn end_fault(&mut self, number: usize) {
         let Some(plan) = self.played[number].take() else { return };
         let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
-        self.tell(self.fault_facts[number], Subject::Place(plan.description.clone()), what);
+        let cause = self.tell(self.fault_facts[number], Subject::Place(plan.description.clone()), what);
         self.cuts.retain(|(fault, ..)| *fault != number);
         self.tell_links();
         if let Fault::Freeze(machines) = &plan.fault {
@@ -511,6 +524,7 @@ impl Run {
             if was_still && one.still.is_empty() {
                 one.signal(Signal::SIGCONT);
             }
+            one.started_by = cause;
             if was_down
                 && one.down.is_empty()
                 && let Err(error) = self.spawn(process)

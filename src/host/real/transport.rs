@@ -65,6 +65,7 @@ enum Order {
 }
 
 /// The connections of one actor.
+#[derive(Clone)]
 pub struct Transport {
     shared: Arc<Shared>,
 }
