@@ -30,13 +30,13 @@ fn seconds(text: &str) -> f64 {
 fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
-    let run = sim(&["real", "validate-smoke", "--set=duration=14s", "--out", out]);
+    let run = sim(&["real", "validate-smoke", "--set=duration=15s", "--out", out]);
     assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
     let pods = rows(folder.path(), "pods.csv");
     assert_eq!(pods.len(), 6);
     for pod in &pods {
         assert_eq!(pod["end"], "Running", "{pod:?}");
-        assert!(seconds(&pod["ready"]) < 12.0, "{pod:?}");
+        assert!(seconds(&pod["ready"]) < 13.0, "{pod:?}");
     }
     let answered: u64 = rows(folder.path(), "traffic.csv").iter().map(|row| row["ok"].parse::<u64>().expect("a number")).sum();
     assert!(answered > 30, "{answered} requests were answered");
@@ -79,7 +79,7 @@ fn a_journal_that_was_changed_is_found_out() {
 fn a_node_that_loses_power_is_found_out_and_its_pods_are_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
-    let run = sim(&["real", "validate-node-crash", "--set=duration=28s", "--out", out]);
+    let run = sim(&["real", "validate-node-crash", "--set=duration=29s", "--out", out]);
     assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
     let fault = rows(folder.path(), "recovery.csv").into_iter().find(|row| row["workload"] == "default/web").expect("it hurt the workload");
     let after = |what: &str| seconds(&fault[what]) - seconds(&fault["at"]);
@@ -122,13 +122,13 @@ fn wait(span: Duration) {
 #[test]
 fn a_supervisor_that_is_killed_leaves_no_process_even_if_one_stands_still() {
     let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .args(["real", "validate-smoke", "--set=faults=[{\"at\":\"6500ms\",\"for\":\"8s\",\"freeze\":{\"nodes\":[\"worker-1\"]}}]"])
+        .args(["real", "validate-smoke", "--set=faults=[{\"at\":\"8500ms\",\"for\":\"8s\",\"freeze\":{\"nodes\":[\"worker-1\"]}}]"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("sim starts");
     // Containers run by then, and a node stands still.
-    wait(Duration::from_secs(9));
+    wait(Duration::from_secs(11));
     let left = children(run.id());
     assert!(left.len() >= 12, "{left:?}");
     run.kill().expect("it runs");

@@ -141,8 +141,8 @@ pub fn validate(
             // What happens in 50 ms of a workload is a pod or a request.
             Unit::Count => 1,
         };
-        let complete = (predicted.len() == wanted.seeds, measured.len() == wanted.repeat);
-        let comparison = statistics::compare(&milestone.name, &predicted, &measured, complete, wanted.tolerance_milli, least);
+        let runs = (wanted.seeds, wanted.repeat);
+        let comparison = statistics::compare(&milestone.name, &predicted, &measured, runs, wanted.tolerance_milli, least);
         Row { milestone, predicted, measured, comparison }
     };
     validation.rows = seen.into_iter().map(compare).collect();

@@ -53,23 +53,24 @@ pub fn percentile(sorted: &[u64], hundredths: usize) -> u64 {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
 }
 
-/// Compares two sorted samples. `complete`: whether every run reached the milestone, predicted and measured; what only one of them reaches in
-/// every run is refuted. `least`: the tolerance where the part of the median is less.
-pub fn compare(name: &str, predicted: &[u64], measured: &[u64], complete: (bool, bool), part_milli: u64, least: u64) -> Comparison {
+/// Compares two sorted samples. `runs`: how many there were, predicted and measured; what every run of one kind reaches and none of the other
+/// is refuted. `least`: the tolerance where the part of the median is less.
+pub fn compare(name: &str, predicted: &[u64], measured: &[u64], runs: (usize, usize), part_milli: u64, least: u64) -> Comparison {
     let tolerance = (median(predicted) / 1000 * part_milli).max(least);
     let mut stream = Seed(1).stream(&format!("bootstrap {name}"));
     let interval = interval(predicted, measured, &mut stream);
     let distance = distance(predicted, measured);
     let p = significance(distance, predicted.len(), measured.len());
     let d = i64::try_from(tolerance).unwrap_or(i64::MAX);
-    let verdict = match complete {
-        (true, _) if measured.is_empty() => Verdict::Refuted,
-        (_, true) if predicted.is_empty() => Verdict::Refuted,
-        _ if measured.is_empty() || predicted.is_empty() => Verdict::Inconclusive,
+    // A milestone that fewer than four runs of five reach is not judged by the times of those.
+    let mostly = |reached: usize, runs: usize| reached * 5 >= runs * 4;
+    let verdict = match (predicted.len(), measured.len()) {
+        (all, 0) if all == runs.0 => Verdict::Refuted,
+        (0, all) if all == runs.1 => Verdict::Refuted,
+        (0, _) | (_, 0) => Verdict::Inconclusive,
         _ if interval.0 > d || interval.1 < -d => Verdict::Refuted,
         _ if interval.1 - interval.0 > 4 * d => Verdict::Inconclusive,
-        (true, true) => Verdict::Confirmed,
-        // Where some runs do not get that far, medians of the rest say little.
+        (some, others) if mostly(some, runs.0) && mostly(others, runs.1) => Verdict::Confirmed,
         _ => Verdict::Inconclusive,
     };
     Comparison { interval, tolerance, distance, p, verdict }
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     fn verdict(predicted: &[u64], measured: &[u64]) -> Verdict {
-        compare("x", predicted, measured, (true, true), 100, 50_000).verdict
+        compare("x", predicted, measured, (predicted.len(), measured.len()), 100, 50_000).verdict
     }
 
     #[test]
@@ -150,7 +151,8 @@ mod tests {
         assert_eq!(verdict(&around(6_000_000, 100_000), &around(6_050_000, 100_000)), Verdict::Confirmed);
         assert_eq!(verdict(&around(6_000_000, 100_000), &around(9_000_000, 100_000)), Verdict::Refuted);
         assert_eq!(verdict(&around(6_000_000, 100_000), &around(6_000_000, 11_000_000)), Verdict::Inconclusive);
-        assert_eq!(compare("x", &[], &[1], (false, true), 100, 1).verdict, Verdict::Refuted, "it was never predicted");
+        assert_eq!(compare("x", &[], &[1], (9, 1), 100, 1).verdict, Verdict::Refuted, "it was never predicted");
+        assert_eq!(compare("x", &[5], &[5; 9], (9, 9), 100, 1).verdict, Verdict::Inconclusive, "one run of nine got that far");
     }
 
     #[test]
