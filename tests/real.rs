@@ -55,7 +55,7 @@ fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
     let mut reader = Reader::open(&journal).expect("a journal");
     let mut changed = Vec::new();
     let mut victim = true;
-    while let Some(mut line) = reader.next().expect("a whole journal") {
+    while let Some(mut line) = reader.read().expect("a whole journal") {
         if let Line::Turn { effects, .. } = &mut line
             && let Some(effect) = effects.first_mut().filter(|_| std::mem::take(&mut victim))
         {

@@ -59,7 +59,7 @@ impl Reader {
     pub fn open(path: &Path) -> io::Result<Reader> {
         Ok(Reader(BufReader::new(File::open(path)?)))
     }
-    pub fn next(&mut self) -> io::Result<Option<Line>> {
+    pub fn read(&mut self) -> io::Result<Option<Line>> {
         match frame::next(&mut self.0) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             other => other,

@@ -34,7 +34,7 @@ pub struct Beginning {
 /// Opens a journal.
 pub fn open(path: &std::path::Path) -> io::Result<Beginning> {
     let mut reader = Reader::open(path)?;
-    match reader.next()? {
+    match reader.read()? {
         Some(Line::Begin { setup, at, disk }) => Ok(Beginning { setup: *setup, at, disk, reader }),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "no journal: its first line is another")),
     }
@@ -103,7 +103,7 @@ impl Recorded {
 
 impl Backend for Recorded {
     fn wait(&mut self, _deadline: Time) -> (Time, Vec<Caused>) {
-        match self.reader.next() {
+        match self.reader.read() {
             Ok(Some(Line::Turn { effects, reached, arrivals })) => {
                 self.compare(&effects);
                 self.result.turns += 1;
