@@ -6,7 +6,7 @@
 //! | floor | room |
 //! | --- | --- |
 //! | 10 | `main.rs`, [`cli`] |
-//! | 9 | [`regress`], [`minimize`] |
+//! | 9 | [`validate`], [`regress`], [`minimize`] |
 //! | 8 | [`sweep`] |
 //! | 7 | [`scenario`], [`report`] |
 //! | 6 | [`host`] |
@@ -39,4 +39,5 @@ pub mod scenario;
 pub mod scheduler;
 pub mod sweep;
 pub mod traffic;
+pub mod validate;
 pub mod wire;

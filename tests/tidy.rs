@@ -136,8 +136,8 @@ fn no_file_speaks_of_one_machine_or_of_work_left_over() {
 fn doors_in_the_bans_of_clippy_toml_are_opened_in_few_places() {
     let door = concat!("clippy::", "disallowed");
     for file in rust_files() {
-        let open = file == Path::new("src/base/mod.rs") || file.starts_with("src/cli");
-        assert!(open || !read(&file).contains(door), "{} opens a door that only base and cli may", file.display());
+        let open = file == Path::new("src/base/mod.rs") || file.starts_with("src/cli") || file == Path::new("src/host/real/threads.rs");
+        assert!(open || !read(&file).contains(door), "{} opens a door that only base, cli and the real host may", file.display());
     }
 }
 

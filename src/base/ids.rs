@@ -96,6 +96,14 @@ impl Cause {
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
+    /// A cause in the place of a fact's id, where only a later reader can tell which fact a revision's is.
+    pub fn to_unresolved(self) -> Option<FactId> {
+        (!self.is_none()).then_some(FactId(self.0))
+    }
+    /// The other way.
+    pub fn from_unresolved(id: FactId) -> Cause {
+        Cause(id.0)
+    }
     /// `self`, or `other` if there is none.
     pub fn or(self, other: Cause) -> Cause {
         if self.is_none() { other } else { self }

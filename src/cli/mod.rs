@@ -17,10 +17,14 @@ mod memory;
 mod minimize;
 mod new;
 mod regress;
+mod real;
+mod replay;
 mod report;
+mod role;
 mod run;
 mod schema;
 mod sweep;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -97,6 +101,19 @@ enum Verb {
     Describe(describe::Describe),
     /// Write CSV and PNG again from a saved run.
     Report(report::Report),
+    /// Play a scenario in real time, with a process for each component and container.
+    #[command(hide = true)]
+    Real(real::Real),
+    /// Predict a scenario, run it for real on this machine, and compare.
+    Validate(validate::Validate),
+    /// Measure this machine's latencies for validate.
+    Calibrate(validate::Calibrate),
+    /// Feed the journal of a real run's process back to its actor.
+    Replay(replay::Replay),
+    #[command(hide = true)]
+    Role(role::Role),
+    #[command(hide = true)]
+    Payload(role::Payload),
     /// How fast this machine runs it, beside a reference measured in the same run.
     Bench(bench::Bench),
     /// The JSON Schema of scenario files, or what a field means.
@@ -130,6 +147,12 @@ pub fn main() -> ExitCode {
         Verb::Get(verb) => verb.run(),
         Verb::Describe(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
+        Verb::Real(verb) => verb.run(),
+        Verb::Validate(verb) => verb.run(),
+        Verb::Calibrate(verb) => verb.run(),
+        Verb::Replay(verb) => verb.run(),
+        Verb::Role(verb) => verb.run(),
+        Verb::Payload(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::Completions(verb) => verb.run::<Arguments>(),

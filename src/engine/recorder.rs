@@ -41,6 +41,7 @@ pub struct Recorder {
     /// Broken invariants: the run stops at the first.
     pub violations: Vec<String>,
     outcome: Digester,
+    keeps_unresolved: bool,
     buffer: Vec<u8>,
     start: Time,
 }
@@ -75,7 +76,8 @@ impl Recorder {
             }
             _ => {}
         }
-        let cause = self.resolve(cause);
+        let unresolved = cause.to_unresolved().filter(|_| self.keeps_unresolved);
+        let cause = self.resolve(cause).or(unresolved);
         let entry = Entry { id, at, cause, fact };
         self.buffer.clear();
         self.buffer = postcard::to_extend(&entry, std::mem::take(&mut self.buffer)).expect("a fact can be written");
@@ -102,6 +104,11 @@ impl Recorder {
     /// The fact that a cause comes down to.
     pub fn resolve(&self, cause: Cause) -> Option<FactId> {
         cause.as_fact().or_else(|| self.of_revision.get(&cause.as_revision()?).copied())
+    }
+    /// Causes that are revisions unknown here stay, each in the place of a fact's id ([`Cause::to_unresolved`]): some other process of this
+    /// run knows them.
+    pub fn keep_unresolved(&mut self) {
+        self.keeps_unresolved = true;
     }
     /// From now on `revision` as a cause means `fact`.
     pub fn stands_for(&mut self, revision: Revision, fact: FactId) {
@@ -166,7 +173,7 @@ impl Recorder {
 }
 
 /// The kind of a fault and whom it hits, in the record's words.
-fn describe(fault: &Fault, names: &[Name]) -> (&'static str, Vec<Name>) {
+pub fn describe(fault: &Fault, names: &[Name]) -> (&'static str, Vec<Name>) {
     let addresses = |targets: &Targets| match targets {
         Targets::Addresses(addresses) => addresses.iter().map(|address| address.to_string().into()).collect(),
         Targets::EtcdLeader => vec!["etcd leader".into()],

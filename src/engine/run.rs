@@ -13,7 +13,7 @@ use super::host::Host;
 use super::recorder::Recorder;
 use crate::base::digest::Digester;
 use crate::base::random::Seed;
-use crate::base::{Cause, Digest, Duration, Incarnation, Name, Stream, Time};
+use crate::base::{Cause, Digest, Duration, FactId, Incarnation, Name, Stream, Time};
 use crate::engine::plan::FaultPlan;
 use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Address, Effect, Message, NetOp, Outbox, codec};
@@ -123,13 +123,14 @@ impl Directory {
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => panic!("{address} is no process"),
         }
     }
-    /// `addresses` in the order of roles above, each role complete.
+    /// `addresses` in the order of roles above, each role without gaps.
     pub fn new(addresses: &[Address]) -> Directory {
         let mut bases = [usize::MAX; 8];
         for (index, address) in addresses.iter().enumerate() {
             let (role, number) = Directory::role(*address);
-            if number == 0 {
-                bases[role] = index;
+            if bases[role] == usize::MAX {
+                // In a process of its own an actor may be the only one of its role, and not the first.
+                bases[role] = index.wrapping_sub(number);
             }
         }
         let directory = Directory { bases };
@@ -226,6 +227,14 @@ impl<A: Actors, H: Host> Engine<A, H> {
         engine
     }
 
+    /// This engine has a process of its own, which has lived so often before; its facts are numbered from `first_fact`.
+    pub fn in_its_own_process(&mut self, lived: Incarnation, first_fact: FactId) {
+        assert_eq!(self.events, 0, "before the first event");
+        self.out.number_facts_from(first_fact);
+        for process in &mut self.processes {
+            process.incarnation = lived;
+        }
+    }
     pub fn now(&self) -> Time {
         self.now
     }
@@ -279,6 +288,18 @@ impl<A: Actors, H: Host> Engine<A, H> {
         }
         if self.recorder.violations.is_empty() {
             self.now = self.now.max(until);
+        }
+    }
+
+    /// One turn on a host that waits: until the next event is due or something arrives, then all that is due by then. Unlike in
+    /// [`Engine::run_until`] the actors see when they were really woken, which may be late.
+    pub fn turn(&mut self) {
+        let next = self.queue.next_time().unwrap_or(Time::NEVER);
+        let reached = self.host.advance(next, &mut self.queue);
+        self.now = self.now.max(reached);
+        while self.recorder.violations.is_empty() && self.queue.next_time().is_some_and(|next| next <= self.now) {
+            let (_, pending) = self.queue.pop().expect("a queue with a next time has an item");
+            self.deliver(pending);
         }
     }
 

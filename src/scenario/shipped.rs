@@ -33,6 +33,9 @@ shipped! {
     "slow-node": "a gray failure: a node with a slow and lossy network, which stays Ready",
     "node-flapping": "a node that comes and goes around the grace period: noticed, never emptied",
     "random-failures": "a week of a small cluster whose parts fail at random",
+    "validate-smoke": "for sim validate: a small cluster comes up",
+    "validate-node-crash": "for sim validate: a node loses power, with fast timings",
+    "validate-etcd-leader": "for sim validate: the etcd leader is killed",
     "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
 }
 

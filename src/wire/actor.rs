@@ -36,7 +36,7 @@ impl std::fmt::Debug for Conn {
 }
 
 /// Names the answer to a `Sync`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct SyncId(pub u64);
 
 /// Names the answer to a `Compute`.
@@ -152,7 +152,7 @@ pub enum DiskOp {
 }
 
 /// One record of a write-ahead log.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DiskRecord {
     HardState(raft::HardState),
     /// Entries to append; an entry whose index is already there replaces it and all after it.
@@ -175,7 +175,7 @@ pub enum Work {
 }
 
 /// What changed for kube-proxy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum EndpointChange {
     /// A service with this cluster IP exists.
     Service {
@@ -185,7 +185,7 @@ pub enum EndpointChange {
     ServiceGone {
         key: Key,
     },
-    Slice(Arc<EndpointSlice>),
+    Slice(#[serde(with = "super::codec::as_json")] Arc<EndpointSlice>),
     SliceGone {
         key: Key,
     },
@@ -213,6 +213,11 @@ impl Default for Outbox {
 impl Outbox {
     pub fn new() -> Outbox {
         Outbox { effects: Vec::new(), cause: Cause::NONE, next_fact: 1, next_conn: 1, next_answer: 1 }
+    }
+    /// Facts are numbered from here on: each process of a run that is spread over several has a range of its own.
+    pub fn number_facts_from(&mut self, first: FactId) {
+        debug_assert!(first.0 >= self.next_fact);
+        self.next_fact = first.0;
     }
     /// Starts a step whose input was caused by `cause`.
     pub fn begin(&mut self, cause: Cause) {

@@ -16,7 +16,7 @@ pub struct ContainerId {
 
 /// What a kubelet asks of its engine. Every verb but `List` is answered by exactly one [`ContainerEvent`] of the same name, unless the
 /// engine or the machine dies first; exits come unasked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerOp {
     /// Everything that runs here, sandboxes included: what a kubelet asks first.
     List,
@@ -73,7 +73,7 @@ pub enum ProbeKind {
     Startup,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerEvent {
     Listed {
         sandboxes: Vec<SandboxInfo>,
@@ -134,14 +134,14 @@ pub enum RuntimeError {
     Engine,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SandboxInfo {
     pub pod: Uid,
     pub identity: PodIdentity,
     pub ip: PodIp,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerInfo {
     pub container: ContainerId,
     pub started_at: Option<Time>,

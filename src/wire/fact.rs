@@ -197,6 +197,24 @@ pub enum What {
 }
 
 impl What {
+    /// The committed revision that this was seen in, for what the observer tells of objects.
+    pub const fn revision(&self) -> Option<Revision> {
+        match self {
+            What::Created { revision, .. }
+            | What::Changed { revision, .. }
+            | What::DeletionMarked { revision, .. }
+            | What::Removed { revision }
+            | What::PodBound { revision, .. }
+            | What::PodPhase { revision, .. }
+            | What::PodReady { revision, .. }
+            | What::NodeReady { revision, .. }
+            | What::Tainted { revision, .. }
+            | What::Untainted { revision, .. }
+            | What::Endpoints { revision, .. }
+            | What::Replicas { revision, .. } => Some(*revision),
+            _ => None,
+        }
+    }
     /// The variant's name, as `events.csv` shows it.
     pub const fn kind(&self) -> &'static str {
         match self {

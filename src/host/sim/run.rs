@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use super::SimHost;
 use crate::base::{Duration, Time};
-use crate::engine::plan::{Action, Initial, Machine, Plan, Step};
+use crate::engine::plan::{Initial, Plan};
 use crate::engine::record::{Counts, NodeInfo, Record, ScenarioInfo};
 use crate::engine::{Cluster, Engine, Options};
-use crate::objects::pod::PodIp;
-use crate::objects::{Key, Object};
-use crate::wire::MachineId;
+use crate::host::prepare;
 
 /// Where a run stands, for whoever shows its progress.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +38,7 @@ pub struct Run {
 
 impl Run {
     pub fn new(mut plan: Plan, options: Options) -> Run {
-        let outside = add_outside(&mut plan);
-        let service_ips = fix_cluster_ips(&mut plan);
+        let (outside, service_ips) = prepare::prepare(&mut plan);
         let plan = Arc::new(plan);
         let cluster = Cluster::new(plan.clone(), &service_ips);
         let places = cluster.places(outside);
@@ -90,67 +87,9 @@ impl Run {
     }
 }
 
-fn node_info(node: &crate::engine::plan::NodePlan) -> NodeInfo {
+/// What reports must know of a node.
+pub(in crate::host) fn node_info(node: &crate::engine::plan::NodePlan) -> NodeInfo {
     let amount = |name: &str| node.shape.allocatable.get(name).copied().unwrap_or_default();
     let zone = node.shape.labels.get(crate::objects::node::labels::ZONE).cloned().unwrap_or_default();
     NodeInfo { name: node.shape.name.clone(), zone, cpu_milli: amount("cpu").milli_value(), memory_bytes: amount("memory").value() }
-}
-
-/// Who uses the cluster sits at a machine of its own that no fault names.
-fn add_outside(plan: &mut Plan) -> MachineId {
-    let first = plan.machines.first().cloned();
-    let region = first.as_ref().map(|machine| machine.region.clone()).unwrap_or_default();
-    plan.machines.push(Machine {
-        name: "outside".into(),
-        region,
-        zone: "outside".into(),
-        rack: "outside".into(),
-        cores: 4,
-        fsync: crate::models::presets::ssd_fsync(),
-        stalls: None,
-        bandwidth: crate::models::presets::NIC_10G,
-    });
-    MachineId(plan.machines.len() as u32 - 1)
-}
-
-/// Gives each service under traffic a cluster IP where its manifest leaves the choice to the API server, so that clients know it as they
-/// would by DNS. Returns those of the traffic sources, in order.
-fn fix_cluster_ips(plan: &mut Plan) -> Vec<PodIp> {
-    // The end of 10.96.0.0/16: the API server allocates from its beginning.
-    let mut next = u32::from(std::net::Ipv4Addr::new(10, 96, 255, 254));
-    let mut ip_of = |service: &Key, object: &mut Arc<Object>| -> Option<PodIp> {
-        if object.key() != *service {
-            return None;
-        }
-        let Object::Service(found) = &**object else { return None };
-        if let Ok(ip) = found.spec.cluster_ip.parse::<std::net::Ipv4Addr>() {
-            return Some(PodIp(ip.into()));
-        }
-        let ip = PodIp(next);
-        next -= 1;
-        let mut fixed = found.clone();
-        fixed.spec.cluster_ip = ip.to_string().into();
-        *object = Arc::new(Object::Service(fixed));
-        Some(ip)
-    };
-    let Plan { workload, steps, traffic, .. } = plan;
-    let applied = |step: &mut Step| match &mut step.action {
-        Action::Apply(objects) => std::mem::take(objects),
-        _ => Vec::new(),
-    };
-    let mut later: Vec<Vec<Arc<Object>>> = steps.iter_mut().map(applied).collect();
-    let ips = traffic
-        .iter()
-        .map(|source| {
-            let mut objects = workload.iter_mut().chain(later.iter_mut().flatten());
-            // A service that no manifest brings has no address that anybody could know: every dial is refused.
-            objects.find_map(|object| ip_of(&source.service, object)).unwrap_or(PodIp(0))
-        })
-        .collect();
-    for (step, objects) in steps.iter_mut().zip(later) {
-        if let Action::Apply(applied) = &mut step.action {
-            *applied = objects;
-        }
-    }
-    ips
 }

@@ -1,8 +1,8 @@
 //! What each process has written to its machine's disk: an ordered log of records, a part of which is durable.
 
 use crate::base::{Incarnation, Map, Stream};
+use crate::host::prepare;
 use crate::models::disk::Unsynced;
-use crate::wire::raft::HardState;
 use crate::wire::{Address, DiskRecord, SyncId};
 
 #[derive(Default)]
@@ -67,35 +67,12 @@ impl Storage {
 }
 
 impl Log {
-    /// Adds records that are durable now. A snapshot makes what stands before it superfluous, but for the newest hard state and entries
-    /// beyond its index.
+    /// Adds records that are durable now.
     fn append(&mut self, records: Vec<DiskRecord>) {
         let has_snapshot = records.iter().any(|record| matches!(record, DiskRecord::Snapshot(_)));
         self.durable.extend(records);
-        if !has_snapshot {
-            return;
+        if has_snapshot {
+            self.durable = prepare::compacted(std::mem::take(&mut self.durable));
         }
-        let is_snapshot = |record: &DiskRecord| matches!(record, DiskRecord::Snapshot(_));
-        let place = self.durable.iter().rposition(is_snapshot).expect("one was just appended");
-        let DiskRecord::Snapshot(snapshot) = self.durable[place].clone() else { unreachable!("it is a snapshot") };
-        let mut state: Option<HardState> = None;
-        let mut kept = vec![DiskRecord::Snapshot(snapshot.clone())];
-        for (at, record) in std::mem::take(&mut self.durable).into_iter().enumerate() {
-            match record {
-                DiskRecord::HardState(newer) if at < place => state = Some(newer),
-                DiskRecord::Entries(entries) if at < place => {
-                    let beyond: Vec<_> = entries.into_iter().filter(|entry| entry.index > snapshot.index).collect();
-                    if !beyond.is_empty() {
-                        kept.push(DiskRecord::Entries(beyond));
-                    }
-                }
-                _ if at <= place => {}
-                record => kept.push(record),
-            }
-        }
-        if let Some(state) = state {
-            kept.insert(1, DiskRecord::HardState(state));
-        }
-        self.durable = kept;
     }
 }

@@ -1,0 +1,67 @@
+//! `sim real`: one run of a scenario for real, with its reports. Hidden while only the `process` runtime is there.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Outcome, complain, say};
+use crate::host::real::control::Lag;
+use crate::host::real::supervisor::{self, Options};
+use crate::{report, scenario};
+
+/// Run a scenario on this machine, in real time: a process for each component, and one for each container.
+#[derive(Args)]
+pub struct Real {
+    /// A scenario file, or the name of a shipped one.
+    scenario: String,
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// The folder to write to: reports, and the journals of all processes. Default: nothing is written.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Real {
+    pub fn run(self) -> Outcome {
+        let loaded = match scenario::find(&self.scenario).map_err(|error| vec![error]).and_then(|source| scenario::load(&source, &self.set))
+        {
+            Ok(loaded) => loaded,
+            Err(errors) => return complain(&errors),
+        };
+        let unsupported = supervisor::unsupported(&loaded.plan);
+        if !unsupported.is_empty() {
+            for why in unsupported {
+                eprintln!("error: {why}");
+            }
+            return Outcome::BadInput;
+        }
+        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), ..Options::default() };
+        let outcome = match supervisor::run(&loaded.resolved, loaded.plan, &options, &mut |_| {}) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Outcome::Lacking;
+            }
+        };
+        if let Some(out) = &self.out
+            && let Err(error) =
+                report::files::make_folder(out).and_then(|()| report::write_all(&outcome.record, &loaded.resolved, out, false))
+        {
+            eprintln!("error: {error}");
+            return Outcome::Lacking;
+        }
+        say(&report::text::summary(&report::Report::new(&outcome.record), false));
+        let late: u64 = outcome.lags.values().map(|lag| lag.late).sum();
+        let wakes: u64 = outcome.lags.values().map(|lag| lag.wakes).sum();
+        let worst = outcome.lags.values().map(|lag| lag.worst_nanos).max().unwrap_or_default();
+        say(&format!(
+            "woken {wakes} times, {late} more than {} ms late, the worst {} ms\n",
+            Lag::LATE_NANOS / 1_000_000,
+            worst / 1_000_000
+        ));
+        for trouble in &outcome.troubles {
+            eprintln!("error: {trouble}");
+        }
+        if outcome.troubles.is_empty() { Outcome::Held } else { Outcome::Lacking }
+    }
+}

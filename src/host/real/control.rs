@@ -1,0 +1,74 @@
+//! What a supervisor and its children say to one another, over the children's standard input and output.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Cause, Incarnation, Time};
+use crate::engine::record::Entry;
+use crate::wire::container::{ContainerEvent, ContainerOp};
+use crate::wire::{Address, EndpointChange, MachineId};
+
+/// What a process must know to be its actor. The first frame that it reads, and the first of its journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The scenario as resolved, so that every process lowers the same plan from it.
+    pub scenario: String,
+    pub actor: Address,
+    /// Its lives so far, this one included.
+    pub incarnation: Incarnation,
+    pub machine_boot: Incarnation,
+    /// The run's block of addresses.
+    pub block: u8,
+    /// Who does not know it is not spoken with.
+    pub token: u128,
+    /// Where its log and journal are.
+    pub folder: String,
+    pub supervisor: u32,
+}
+
+/// From the supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToChild {
+    /// The plan's start is at this instant of CLOCK_MONOTONIC.
+    Go { anchor: u64 },
+    /// What is cut now: nothing passes from the first to the second.
+    Links(Vec<(MachineId, MachineId)>),
+    /// The container engine's answer.
+    Container(Cause, Box<ContainerEvent>),
+    /// Services' endpoints changed: for whoever dials services.
+    Endpoints(Cause, EndpointChange),
+    /// The run is over: tell what is left and exit.
+    End,
+}
+
+/// From a child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromChild {
+    /// It listens.
+    Listening,
+    Facts(Vec<Entry>),
+    Container(Cause, ContainerOp),
+    Endpoints(Cause, EndpointChange),
+    /// It is done.
+    Ended(Lag),
+}
+
+/// How late a process was woken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lag {
+    pub wakes: u64,
+    /// More than 20 ms late.
+    pub late: u64,
+    pub worst_nanos: u64,
+    pub ended: Time,
+}
+
+impl Lag {
+    /// A wake that is later than this is late: some two fifths of etcd's heartbeat interval would otherwise pass unseen.
+    pub const LATE_NANOS: u64 = 20_000_000;
+
+    pub fn note(&mut self, nanos: u64) {
+        self.wakes += 1;
+        self.late += u64::from(nanos > Lag::LATE_NANOS);
+        self.worst_nanos = self.worst_nanos.max(nanos);
+    }
+}

@@ -1,0 +1,660 @@
+//! The supervisor of a run: starts a process for each actor of the plan, owns the container runtime, plays the faults, and gathers the
+//! record. When it ends, however it ends, all that it started ends.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration as Span;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::addresses::{ACTORS_MAX, Addresses, NODES_MAX};
+use super::clock::{Clock, monotonic};
+use super::control::{FromChild, Lag, Setup, ToChild};
+use super::folder::Folder;
+use super::gather::gather;
+use super::process::ProcessRuntime;
+use super::runtime::{Answer, Notice, Runtime};
+use super::{frame, role, threads};
+use crate::base::{Cause, FactId, Incarnation, Time};
+use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Targets};
+use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
+use crate::engine::recorder::describe;
+use crate::host::sim::run::node_info;
+use crate::wire::fact::{Fact, Subject, What};
+use crate::wire::{Address, MachineId, NodeId};
+
+/// How a run is played.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `sim` that the children are: `/proc/self/exe` unless somebody else plays.
+    pub program: PathBuf,
+    /// Where the journals and logs of all processes are put at the end; nowhere if `None`.
+    pub journals: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        // The file that runs, even if another has taken its name meanwhile.
+        Options { program: "/proc/self/exe".into(), journals: None }
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub record: Record,
+    /// How late each process was woken.
+    pub lags: BTreeMap<Address, Lag>,
+    /// What went wrong with the run itself: a process that ended unasked, say. Such a run proves nothing.
+    pub troubles: Vec<String>,
+}
+
+/// How long children may take to begin to listen (ours: a thousand times what an idle machine needs).
+const START_TIMEOUT: Span = Span::from_secs(20);
+/// From the word to go until the plan's start: all children are to have heard it.
+const HEAD_START_NANOS: u64 = 200_000_000;
+/// How long children may take to hear of a cut (ours: a hundred times what an idle machine needs, a fifth of the least tolerance).
+const CUT_HEARD: Span = Span::from_millis(10);
+/// How long children may take to end when told to.
+const END_TIMEOUT: Span = Span::from_secs(5);
+
+/// What of a plan this host can't do. Empty: it can be run.
+pub fn unsupported(plan: &Plan) -> Vec<String> {
+    let mut why = Vec::new();
+    if plan.initial == Initial::Running {
+        why.push("\"initial\": \"running\": a real cluster has to come up".to_owned());
+    }
+    if plan.nodes.len() > NODES_MAX {
+        why.push(format!("{} nodes: a run's block of addresses has room for {NODES_MAX}", plan.nodes.len()));
+    }
+    let actors = role::places(plan).len();
+    if actors > ACTORS_MAX {
+        why.push(format!("{actors} processes: a run's block of addresses has room for {ACTORS_MAX}"));
+    }
+    for fault in &plan.faults {
+        match fault.fault {
+            Fault::SlowLink { .. } | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::SlowDisk { .. } => {
+                why.push(format!("\"{}\" can only be simulated so far", fault.description));
+            }
+            _ => {}
+        }
+    }
+    why
+}
+
+/// Runs a plan for real. `scenario`: the resolved text that `plan` was lowered from. Calls `progress` about each second.
+pub fn run(scenario: &str, plan: Plan, options: &Options, progress: &mut dyn FnMut(crate::base::Duration)) -> io::Result<Outcome> {
+    let folder = Folder::claim()?;
+    let mut run = Run::start(scenario, Arc::new(plan), options, &folder)?;
+    run.play(progress);
+    run.end();
+    if let Some(journals) = &options.journals {
+        keep(folder.path(), journals)?;
+    }
+    Ok(run.outcome())
+}
+
+/// Copies what the processes wrote.
+fn keep(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            let target = to.join(entry.file_name());
+            fs::create_dir_all(&target)?;
+            for file in fs::read_dir(entry.path())? {
+                let file = file?;
+                fs::copy(file.path(), target.join(file.file_name()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the supervisor waits for.
+enum Word {
+    Child {
+        process: usize,
+        life: Incarnation,
+        said: FromChild,
+    },
+    /// The child's output ended.
+    Gone {
+        process: usize,
+        life: Incarnation,
+    },
+    Runtime(Notice),
+}
+
+/// An actor's process, over all its lives.
+struct Process {
+    address: Address,
+    machine: MachineId,
+    life: Incarnation,
+    child: Option<(Child, ChildStdin)>,
+    listens: bool,
+    /// Why its last life began.
+    started_by: Cause,
+    /// The faults that keep it down, and those that keep it still.
+    down: Vec<usize>,
+    still: Vec<usize>,
+}
+
+impl Process {
+    fn say(&mut self, word: &ToChild) {
+        if let Some((_, input)) = &mut self.child {
+            // A child that is gone is noticed by its output.
+            let _ = frame::write(input, word).and_then(|()| input.flush());
+        }
+    }
+    fn signal(&self, signal: Signal) {
+        if let Some((child, _)) = &self.child {
+            // It has not been reaped, so the number is its own.
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), signal);
+        }
+    }
+    fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        if let Some((mut child, _)) = self.child.take() {
+            let _ = child.wait();
+        }
+        self.listens = false;
+    }
+}
+
+struct Run {
+    plan: Arc<Plan>,
+    scenario: String,
+    program: PathBuf,
+    folder: PathBuf,
+    block: u8,
+    token: u128,
+    addresses: Addresses,
+    clock: Clock,
+    words: Receiver<Word>,
+    sender: Sender<Word>,
+    processes: Vec<Process>,
+    runtime: Box<dyn Runtime>,
+    /// The faults as they were played: resolved when they began.
+    played: Vec<Option<FaultPlan>>,
+    fault_facts: Vec<Cause>,
+    fault_infos: Vec<FaultInfo>,
+    /// (fault, from, to)
+    cuts: Vec<(usize, MachineId, MachineId)>,
+    machine_boots: BTreeMap<MachineId, Incarnation>,
+    facts: Vec<Entry>,
+    next_fact: u64,
+    etcd_leader: Option<(crate::base::Term, Address)>,
+    leading: Vec<Address>,
+    lags: BTreeMap<Address, Lag>,
+    ended: usize,
+    troubles: Vec<String>,
+}
+
+impl Run {
+    fn start(scenario: &str, plan: Arc<Plan>, options: &Options, folder: &Folder) -> io::Result<Run> {
+        let places = role::places(&plan);
+        let addresses = Addresses::new(folder.block(), places.clone());
+        let process = |(address, machine): (Address, MachineId)| Process {
+            address,
+            machine,
+            life: Incarnation(0),
+            child: None,
+            listens: false,
+            started_by: Cause::NONE,
+            down: Vec::new(),
+            still: Vec::new(),
+        };
+        let (sender, words) = channel();
+        let noticing = sender.clone();
+        let notices = Arc::new(move |notice| {
+            // Nobody listens any more only when the run is over.
+            let _ = noticing.send(Word::Runtime(notice));
+        });
+        let anchor = monotonic() + START_TIMEOUT.as_nanos() as u64;
+        let clock = Clock { anchor, start: plan.start };
+        let runtime = ProcessRuntime::new(options.program.clone(), Arc::clone(&plan), clock, addresses.clone(), notices);
+        let mut run = Run {
+            scenario: scenario.to_owned(),
+            program: options.program.clone(),
+            folder: folder.path().to_owned(),
+            block: folder.block(),
+            token: token()?,
+            addresses,
+            clock,
+            words,
+            sender,
+            processes: places.into_iter().map(process).collect(),
+            runtime: Box::new(runtime),
+            played: vec![None; plan.faults.len()],
+            fault_facts: vec![Cause::NONE; plan.faults.len()],
+            fault_infos: Vec::new(),
+            cuts: Vec::new(),
+            machine_boots: BTreeMap::new(),
+            facts: Vec::new(),
+            next_fact: 1,
+            etcd_leader: None,
+            leading: Vec::new(),
+            lags: BTreeMap::new(),
+            ended: 0,
+            troubles: Vec::new(),
+            plan,
+        };
+        for number in 0..run.processes.len() {
+            run.spawn(number)?;
+        }
+        let deadline = monotonic() + START_TIMEOUT.as_nanos() as u64;
+        while run.processes.iter().any(|process| !process.listens) {
+            let left = Span::from_nanos(deadline.saturating_sub(monotonic()));
+            let Ok(word) = run.words.recv_timeout(left) else {
+                let silent: Vec<_> = run.processes.iter().filter(|one| !one.listens).map(|one| one.address.to_string()).collect();
+                return Err(io::Error::other(format!("after {START_TIMEOUT:?} these do not listen: {}", silent.join(", "))));
+            };
+            run.hear(word);
+            if let Some(trouble) = run.troubles.first() {
+                return Err(io::Error::other(trouble.clone()));
+            }
+        }
+        run.clock.anchor = monotonic() + HEAD_START_NANOS;
+        run.runtime.set_clock(run.clock);
+        for process in &mut run.processes {
+            process.say(&ToChild::Go { anchor: run.clock.anchor });
+        }
+        Ok(run)
+    }
+
+    /// Starts the next life of a process.
+    fn spawn(&mut self, number: usize) -> io::Result<()> {
+        let process = &mut self.processes[number];
+        process.life = process.life.next();
+        let folder = self.folder.join(process.address.to_string());
+        fs::create_dir_all(&folder)?;
+        let errors = File::options().create(true).append(true).open(folder.join("log"))?;
+        let mut command = Command::new(&self.program);
+        command.arg("role").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+        // Ctrl-C is for the supervisor; it tells the children.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn()?;
+        let setup = Setup {
+            scenario: self.scenario.clone(),
+            actor: process.address,
+            incarnation: process.life,
+            machine_boot: self.machine_boots.get(&process.machine).copied().unwrap_or(Incarnation(1)),
+            block: self.block,
+            token: self.token,
+            folder: folder.to_string_lossy().into_owned(),
+            supervisor: std::process::id(),
+        };
+        let mut input = child.stdin.take().expect("it is piped");
+        let output = child.stdout.take().expect("it is piped");
+        frame::write(&mut input, &setup)?;
+        input.flush()?;
+        process.child = Some((child, input));
+        let (sender, life) = (self.sender.clone(), process.life);
+        threads::spawn(move || {
+            let mut output = io::BufReader::new(output);
+            while let Ok(Some(said)) = frame::next(&mut output) {
+                if sender.send(Word::Child { process: number, life, said }).is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(Word::Gone { process: number, life });
+        });
+        Ok(())
+    }
+
+    fn play(&mut self, progress: &mut dyn FnMut(crate::base::Duration)) {
+        let end = self.plan.start + self.plan.length();
+        let mut due: Vec<(Time, usize, bool)> = Vec::new();
+        for (number, fault) in self.plan.faults.iter().enumerate() {
+            due.push((fault.at, number, true));
+            let until = match fault.fault {
+                Fault::Reboot { takes, .. } => Some(fault.at + takes),
+                _ => fault.until,
+            };
+            due.extend(until.map(|until| (until, number, false)));
+        }
+        due.sort();
+        let mut due = due.into_iter().peekable();
+        let mut told = self.plan.start;
+        while self.troubles.is_empty() {
+            let now = self.clock.now();
+            if now >= end {
+                return;
+            }
+            if now >= told {
+                progress(now.since(self.plan.start));
+                told = now + crate::base::Duration::from_secs(1);
+            }
+            if let Some((_, number, begins)) = due.next_if(|(at, ..)| *at <= now) {
+                if begins {
+                    self.begin_fault(number)
+                } else {
+                    self.end_fault(number)
+                }
+                continue;
+            }
+            let next = due.peek().map_or(end, |(at, ..)| (*at).min(end)).min(told);
+            if let Ok(word) = self.words.recv_timeout(self.clock.until(next)) {
+                self.hear(word);
+            }
+        }
+    }
+
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Child { process, life, said } => {
+                // Facts of a life that is over happened all the same.
+                if let FromChild::Facts(facts) = said {
+                    return self.take_facts(self.processes[process].address, facts);
+                }
+                if life == self.processes[process].life {
+                    self.listen(process, said);
+                }
+            }
+            Word::Gone { process, life } => {
+                let child = &mut self.processes[process];
+                if life == child.life && child.child.is_some() && !self.lags.contains_key(&child.address) {
+                    child.kill();
+                    let log = fs::read_to_string(self.folder.join(child.address.to_string()).join("log")).unwrap_or_default();
+                    let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no word");
+                    self.troubles.push(format!("{} ended unasked: {last}", child.address));
+                }
+            }
+            Word::Runtime(notice) => {
+                let mut answers = Vec::new();
+                self.runtime.notice(notice, &mut answers);
+                self.answer(answers);
+            }
+        }
+    }
+    fn listen(&mut self, number: usize, said: FromChild) {
+        let process = &mut self.processes[number];
+        match said {
+            FromChild::Listening => {
+                process.listens = true;
+                let cuts = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
+                process.say(&ToChild::Links(cuts));
+                // A later life begins at once, the first when all listen.
+                if process.life.0 > 1 {
+                    process.say(&ToChild::Go { anchor: self.clock.anchor });
+                }
+            }
+            FromChild::Container(cause, op) => {
+                let Address::Kubelet(node) = process.address else { return };
+                let (life, mut answers) = (process.life, Vec::new());
+                self.runtime.request(node, life, cause, op, &mut answers);
+                self.answer(answers);
+            }
+            FromChild::Endpoints(cause, change) => {
+                let word = ToChild::Endpoints(cause, change);
+                for process in self.processes.iter_mut().filter(|process| matches!(process.address, Address::Traffic(_))) {
+                    process.say(&word);
+                }
+            }
+            FromChild::Ended(lag) => {
+                self.lags.insert(process.address, lag);
+                self.ended += 1;
+            }
+            FromChild::Facts(_) => unreachable!("taken before"),
+        }
+    }
+    fn take_facts(&mut self, from: Address, mut facts: Vec<Entry>) {
+        for entry in &mut facts {
+            match &entry.fact.what {
+                What::BecameLeader { term } if self.etcd_leader.is_none_or(|(known, _)| known < *term) => {
+                    self.etcd_leader = Some((*term, from));
+                }
+                // The process itself can't know.
+                What::Started => entry.cause = self.processes[self.addresses.number(from)].started_by.as_fact(),
+                What::Leading => self.leading.push(from),
+                What::StoppedLeading => self.leading.retain(|leader| *leader != from),
+                _ => {}
+            }
+        }
+        self.facts.extend(facts);
+    }
+    fn answer(&mut self, answers: Vec<Answer>) {
+        for Answer { node, asked, cause, event } in answers {
+            let kubelet = &mut self.processes[self.addresses.number(Address::Kubelet(node))];
+            if asked.is_none_or(|life| life == kubelet.life) {
+                kubelet.say(&ToChild::Container(cause, Box::new(event)));
+            }
+        }
+    }
+    /// Records a fact of the supervisor's own.
+    fn tell(&mut self, cause: Cause, subject: Subject, what: What) -> Cause {
+        let id = FactId(self.next_fact);
+        self.next_fact += 1;
+        self.facts.push(Entry { id, at: self.clock.now(), cause: cause.as_fact(), fact: Fact { subject, what } });
+        Cause::fact(id)
+    }
+
+    fn begin_fault(&mut self, number: usize) {
+        let plan = self.resolved(number);
+        let what = What::FaultInjected { fault: number as u32, description: plan.description.clone() };
+        let cause = self.tell(Cause::NONE, Subject::Place(plan.description.clone()), what);
+        self.fault_facts[number] = cause;
+        let names: Vec<_> = self.plan.machines.iter().map(|machine| machine.name.clone()).collect();
+        let (kind, targets) = describe(&plan.fault, &names);
+        let info = FaultInfo { description: plan.description.clone(), kind: kind.into(), targets, at: self.clock.now(), until: plan.until };
+        self.fault_infos.push(info);
+        match &plan.fault {
+            Fault::Kill(targets) => {
+                for address in listed(targets) {
+                    self.hold_down(number, address, cause);
+                }
+            }
+            Fault::Pause(targets) => {
+                for address in listed(targets) {
+                    self.hold_still(number, address);
+                }
+            }
+            Fault::PowerLoss(machines) | Fault::Reboot { machines, .. } => {
+                let in_order = matches!(plan.fault, Fault::Reboot { .. });
+                for machine in machines {
+                    if !in_order {
+                        self.isolate(number, *machine);
+                    }
+                }
+                self.tell_links();
+                // So that peers know of the silence before their kernels tell of the end.
+                threads::pause(CUT_HEARD);
+                for machine in machines {
+                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.lose(node));
+                    for address in self.processes_on(*machine) {
+                        self.hold_down(number, address, cause);
+                    }
+                    let boot = self.machine_boots.entry(*machine).or_insert(Incarnation(1));
+                    *boot = boot.next();
+                }
+            }
+            Fault::Freeze(machines) => {
+                for machine in machines {
+                    self.isolate(number, *machine);
+                }
+                self.tell_links();
+                for machine in machines {
+                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, true));
+                    for address in self.processes_on(*machine) {
+                        self.hold_still(number, address);
+                    }
+                }
+            }
+            Fault::Partition { from, to, one_way } => {
+                for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
+                    self.cuts.push((number, from, to));
+                    if !one_way {
+                        self.cuts.push((number, to, from));
+                    }
+                }
+                self.tell_links();
+            }
+            Fault::ContainerCrash { namespace, workload, count, exit_code } => {
+                self.runtime.crash(namespace, workload, *count, *exit_code, cause);
+            }
+            Fault::SlowLink { .. } | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::SlowDisk { .. } => {
+                self.troubles.push(format!("{} was not refused", plan.description));
+            }
+        }
+        self.played[number] = Some(plan);
+    }
+
+    fn end_fault(&mut self, number: usize) {
+        let Some(plan) = self.played[number].take() else { return };
+        let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
+        let cause = self.tell(self.fault_facts[number], Subject::Place(plan.description.clone()), what);
+        self.cuts.retain(|(fault, ..)| *fault != number);
+        self.tell_links();
+        if let Fault::Freeze(machines) = &plan.fault {
+            for machine in machines {
+                self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, false));
+            }
+        }
+        for process in 0..self.processes.len() {
+            let one = &mut self.processes[process];
+            let (was_still, was_down) = (one.still.contains(&number), one.down.contains(&number));
+            one.still.retain(|fault| *fault != number);
+            one.down.retain(|fault| *fault != number);
+            if was_still && one.still.is_empty() {
+                one.signal(Signal::SIGCONT);
+            }
+            one.started_by = cause;
+            if was_down
+                && one.down.is_empty()
+                && let Err(error) = self.spawn(process)
+            {
+                self.troubles.push(format!("{} could not be started again: {error}", self.processes[process].address));
+            }
+        }
+    }
+
+    fn hold_down(&mut self, number: usize, address: Address, cause: Cause) {
+        let process = &mut self.processes[self.addresses.number(address)];
+        let first = process.down.is_empty();
+        process.down.push(number);
+        if first {
+            process.kill();
+            self.leading.retain(|leader| *leader != address);
+            self.tell(cause, Subject::Actor(address), What::Stopped);
+        }
+    }
+    fn hold_still(&mut self, number: usize, address: Address) {
+        let process = &mut self.processes[self.addresses.number(address)];
+        process.still.push(number);
+        process.signal(Signal::SIGSTOP);
+    }
+    /// Nothing passes between this machine and any other.
+    fn isolate(&mut self, number: usize, machine: MachineId) {
+        // One more than the plan has: whoever uses the cluster sits outside.
+        for other in (0..=self.plan.machines.len() as u32).map(MachineId).filter(|other| *other != machine) {
+            self.cuts.push((number, machine, other));
+            self.cuts.push((number, other, machine));
+        }
+    }
+    fn tell_links(&mut self) {
+        let mut cuts: Vec<_> = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
+        cuts.sort();
+        cuts.dedup();
+        for process in &mut self.processes {
+            process.say(&ToChild::Links(cuts.clone()));
+        }
+    }
+    fn processes_on(&self, machine: MachineId) -> Vec<Address> {
+        self.processes.iter().filter(|process| process.machine == machine).map(|process| process.address).collect()
+    }
+    fn nodes_on(&self, machine: MachineId) -> Vec<NodeId> {
+        let nodes = self.plan.nodes.iter().enumerate().filter(|(_, node)| node.machine == machine);
+        nodes.map(|(number, _)| NodeId(number as u32)).collect()
+    }
+    /// With roles replaced by who has them now.
+    fn resolved(&self, number: usize) -> FaultPlan {
+        let plan = self.plan.faults[number].clone();
+        let whom = |targets: Targets| {
+            let leads = |role: fn(&Address) -> bool| self.leading.iter().copied().filter(role).collect();
+            match targets {
+                Targets::Addresses(_) => targets,
+                Targets::EtcdLeader => Targets::Addresses(self.etcd_leader.iter().map(|(_, address)| *address).collect()),
+                Targets::ManagerLeader => Targets::Addresses(leads(|address| matches!(address, Address::Manager(_)))),
+                Targets::SchedulerLeader => Targets::Addresses(leads(|address| matches!(address, Address::Scheduler(_)))),
+            }
+        };
+        let fault = match plan.fault {
+            Fault::Kill(targets) => Fault::Kill(whom(targets)),
+            Fault::Pause(targets) => Fault::Pause(whom(targets)),
+            other => other,
+        };
+        FaultPlan { fault, ..plan }
+    }
+
+    /// Ends all processes: those that live are asked, and killed when they take too long.
+    fn end(&mut self) {
+        let mut asked = 0;
+        for process in &mut self.processes {
+            if process.child.is_some() {
+                process.signal(Signal::SIGCONT);
+                process.say(&ToChild::End);
+                asked += 1;
+            }
+        }
+        let deadline = monotonic() + END_TIMEOUT.as_nanos() as u64;
+        while self.ended < asked && self.troubles.is_empty() {
+            let left = Span::from_nanos(deadline.saturating_sub(monotonic()));
+            let Ok(word) = self.words.recv_timeout(left) else {
+                self.troubles.push(format!("{} of {asked} processes did not end within {END_TIMEOUT:?}", asked - self.ended));
+                break;
+            };
+            if !matches!(word, Word::Runtime(_)) {
+                self.hear(word);
+            }
+        }
+        self.processes.iter_mut().for_each(Process::kill);
+        self.runtime.end();
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let plan = &self.plan;
+        let facts = gather(std::mem::take(&mut self.facts));
+        let record = Record {
+            scenario: ScenarioInfo {
+                name: plan.name.clone(),
+                description: plan.description.clone(),
+                seed: plan.seed,
+                start: plan.start,
+                end: plan.start + plan.length(),
+                nodes: plan.nodes.iter().map(node_info).collect(),
+                etcd_members: plan.etcd.len() as u16,
+                faults: std::mem::take(&mut self.fault_infos),
+                traffic: plan.traffic.iter().flat_map(|source| source.from.iter().map(|_| source.service.clone())).collect(),
+            },
+            facts,
+            ..Record::default()
+        };
+        Outcome { record, lags: std::mem::take(&mut self.lags), troubles: std::mem::take(&mut self.troubles) }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.processes.iter_mut().for_each(Process::kill);
+    }
+}
+
+fn listed(targets: &Targets) -> Vec<Address> {
+    match targets {
+        Targets::Addresses(addresses) => addresses.clone(),
+        Targets::EtcdLeader | Targets::ManagerLeader | Targets::SchedulerLeader => unreachable!("resolved before"),
+    }
+}
+
+/// 128 bits that nobody can guess.
+fn token() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u128::from_le_bytes(bytes))
+}

@@ -1,0 +1,441 @@
+//! Connections between processes: TCP on loopback. A connection's life is told in the same arrivals as the simulator's.
+//!
+//! The dialler speaks first: who it is, whom it wants, and the run's token; without the token nothing is answered. Data, keep-alives and
+//! an orderly end travel in frames; an end without one is a reset. A cut between two machines is made here, at both ends: what is written
+//! waits, what comes in waits, dials hang, and the end of a connection is not told until the cut heals; so a machine that was killed behind
+//! a cut is silent.
+//!
+//! Each side of a connection has a thread that reads and one that writes; the actor is held up by neither. Accepted connections have no
+//! keep-alive but etcd's peer streams, whose two ends have the same: the simulator's 150 s of TCP keep-alive are longer than runs here.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration as Span;
+
+use serde::{Deserialize, Serialize};
+
+use super::addresses::Addresses;
+use super::arrival::{Arrival, Told};
+use super::clock::monotonic;
+use super::{frame, http, threads};
+use crate::base::{Cause, Map, Stream, Time};
+use crate::proxy::{self, Choice, EndpointLog, NodeTable};
+use crate::wire::{Address, CloseReason, Conn, EndpointChange, KeepAlive, MachineId, Message, Server, codec};
+
+/// A dial gives up after 30 s, as in the simulator (net.Dialer of client-go and etcd).
+const DIAL_TIMEOUT: Span = Span::from_secs(30);
+/// How long a server may take to say whether it is ready, before the next one is asked (ours: the balancer's interval of checks).
+const READY_TIMEOUT: Span = Span::from_secs(2);
+/// Unsent bytes beyond this: the actor is told to stop (Linux' default maximum of a socket's send buffer, net.ipv4.tcp_wmem).
+const HIGH_MARK: usize = 4 << 20;
+const LOW_MARK: usize = HIGH_MARK / 2;
+/// How often a waiting thread looks at the clock where nothing wakes it (ours): well below the shortest keep-alive of 5 s.
+const LOOK: Span = Span::from_millis(250);
+/// Connections that an actor accepts have numbers from here; those that it dials begin at 1.
+const ACCEPTED: u64 = 1 << 62;
+
+/// What a dialler says first.
+#[derive(Serialize, Deserialize)]
+struct Hello {
+    token: u128,
+    from: Address,
+    to: Address,
+    /// A balancer's dial: to be answered whether the server is ready, and only then a connection.
+    asks_ready: bool,
+    /// etcd's peer streams notice silence the same way at both ends.
+    peer: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Frame {
+    Data(Cause, Vec<u8>),
+    Ping,
+    Pong,
+    Fin,
+}
+
+/// What the writer of a connection is asked.
+enum Order {
+    Data(Cause, Vec<u8>),
+    Pong,
+    Close,
+}
+
+/// The connections of one actor.
+#[derive(Clone)]
+pub struct Transport {
+    shared: Arc<Shared>,
+}
+
+/// What all threads of a transport share.
+struct Shared {
+    me: Address,
+    machine: MachineId,
+    token: u128,
+    addresses: Addresses,
+    told: Told,
+    links: Mutex<Map<Conn, Arc<Link>>>,
+    http: Mutex<Map<Conn, http::Handle>>,
+    cuts: Mutex<Vec<(MachineId, MachineId)>>,
+    changed: Condvar,
+    ready: AtomicBool,
+    accepted: AtomicU64,
+    next_server: AtomicUsize,
+    tables: Mutex<Tables>,
+}
+
+/// What a process that dials services knows of them.
+struct Tables {
+    log: EndpointLog,
+    table: NodeTable,
+    phase: crate::base::Duration,
+    config: proxy::Config,
+    stream: Stream,
+}
+
+/// One end of a connection.
+struct Link {
+    conn: Conn,
+    peer: MachineId,
+    stream: TcpStream,
+    orders: Sender<Order>,
+    queued: AtomicUsize,
+    blocked: AtomicBool,
+    /// CLOCK_MONOTONIC when something last came.
+    heard: AtomicU64,
+    keep_alive: Option<KeepAlive>,
+    /// Nothing more is told of it.
+    over: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread of a transport panics while it holds a lock")
+}
+
+impl Transport {
+    /// Listens at the actor's address. `stream`: how the proxy of its machine chooses.
+    pub fn listen(
+        me: Address,
+        token: u128,
+        addresses: Addresses,
+        told: Told,
+        config: proxy::Config,
+        mut stream: Stream,
+    ) -> io::Result<Transport> {
+        let listener = TcpListener::bind(addresses.of(me))?;
+        let phase = stream.duration_between(crate::base::Duration::ZERO, config.min_sync_period);
+        let tables = Tables { log: EndpointLog::default(), table: NodeTable::default(), phase, config, stream };
+        let shared = Arc::new(Shared {
+            me,
+            machine: addresses.machine(me),
+            token,
+            // Not all begin with the same server.
+            next_server: AtomicUsize::new(addresses.number(me)),
+            addresses,
+            told,
+            links: Mutex::default(),
+            http: Mutex::default(),
+            cuts: Mutex::default(),
+            changed: Condvar::new(),
+            ready: AtomicBool::new(false),
+            accepted: AtomicU64::new(ACCEPTED),
+            tables: Mutex::new(tables),
+        });
+        let accepting = Arc::clone(&shared);
+        threads::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&accepting);
+                threads::spawn(move || shared.accept(stream));
+            }
+        });
+        Ok(Transport { shared })
+    }
+    pub fn set_links(&self, cuts: Vec<(MachineId, MachineId)>) {
+        *lock(&self.shared.cuts) = cuts;
+        self.shared.changed.notify_all();
+    }
+    pub fn set_ready(&self, ready: bool) {
+        self.shared.ready.store(ready, Ordering::SeqCst);
+    }
+    pub fn endpoints(&self, now: Time, cause: Cause, change: EndpointChange) {
+        lock(&self.shared.tables).log.append(now, cause, change);
+    }
+    pub fn dial(&self, now: Time, cause: Cause, conn: Conn, to: Address, keep_alive: KeepAlive) {
+        let shared = &self.shared;
+        let pod = match to {
+            Address::Service(ip) => {
+                let mut tables = lock(&shared.tables);
+                let Tables { log, table, phase, config, stream } = &mut *tables;
+                table.catch_up(log, config, *phase, now, now);
+                let (choice, why) = table.choose(ip, stream);
+                match choice {
+                    Choice::Pod(pod) => Some((pod, why.or(cause))),
+                    Choice::Refused => return shared.tell(why.or(cause), Arrival::Refused(conn)),
+                }
+            }
+            Address::Pod(pod) => Some((pod, cause)),
+            _ => None,
+        };
+        let shared = Arc::clone(shared);
+        match pod {
+            Some((pod, cause)) => {
+                let (handle, orders) = http::handle();
+                lock(&shared.http).insert(conn, handle);
+                threads::spawn(move || {
+                    let machine = shared.addresses.machine_of_pod(pod);
+                    let pass = |limit| machine.is_none_or(|machine| shared.wait_while_cut(machine, limit));
+                    http::serve(&shared.told, cause, conn, pod, &orders, pass);
+                    lock(&shared.http).remove(&conn);
+                });
+            }
+            None => threads::spawn(move || shared.dial(cause, conn, to, keep_alive)),
+        }
+    }
+    pub fn write(&self, cause: Cause, conn: Conn, message: &Message) {
+        if let Some(handle) = lock(&self.shared.http).get(&conn) {
+            return handle.request();
+        }
+        let Some(link) = lock(&self.shared.links).get(&conn).cloned() else { return };
+        let body = codec::encode(message);
+        let queued = link.queued.fetch_add(body.len(), Ordering::SeqCst) + body.len();
+        // The writer is gone only when the connection is over.
+        let _ = link.orders.send(Order::Data(cause, body));
+        if queued > HIGH_MARK && !link.blocked.swap(true, Ordering::SeqCst) {
+            self.shared.tell(cause, Arrival::Blocked(conn));
+        }
+    }
+    pub fn close(&self, conn: Conn) {
+        if let Some(handle) = lock(&self.shared.http).remove(&conn) {
+            handle.close();
+        }
+        if let Some(link) = lock(&self.shared.links).remove(&conn) {
+            link.over.store(true, Ordering::SeqCst);
+            let _ = link.orders.send(Order::Close);
+        }
+    }
+}
+
+impl Shared {
+    fn tell(&self, cause: Cause, arrival: Arrival) {
+        self.told.tell(cause, arrival);
+    }
+    fn is_cut(&self, from: MachineId, to: MachineId) -> bool {
+        lock(&self.cuts).contains(&(from, to))
+    }
+    /// Waits until nothing is cut between here and there, in either direction. False when that takes longer than the limit.
+    fn wait_while_cut(&self, there: MachineId, limit: Span) -> bool {
+        let here = self.machine;
+        let cut = |cuts: &mut Vec<(MachineId, MachineId)>| cuts.contains(&(here, there)) || cuts.contains(&(there, here));
+        let (cuts, waited) = self.changed.wait_timeout_while(lock(&self.cuts), limit, cut).expect("no thread panics with this lock");
+        drop(cuts);
+        !waited.timed_out()
+    }
+
+    fn accept(self: Arc<Shared>, mut stream: TcpStream) {
+        // Whoever connects and says nothing is not waited for.
+        let _ = stream.set_read_timeout(Some(READY_TIMEOUT));
+        let Ok(Some(hello)) = frame::next::<Hello>(&mut stream) else { return };
+        if hello.token != self.token || hello.to != self.me {
+            return;
+        }
+        if hello.asks_ready {
+            let ready = self.ready.load(Ordering::SeqCst);
+            if frame::write(&mut stream, &ready).is_err() || !ready {
+                return;
+            }
+        }
+        let conn = Conn(self.accepted.fetch_add(1, Ordering::SeqCst));
+        let keep_alive = hello.peer.then_some(KeepAlive::ETCD_PEER);
+        let peer = self.addresses.machine(hello.from);
+        self.establish(Cause::NONE, conn, stream, peer, keep_alive, Arrival::Accepted(conn, hello.from));
+    }
+
+    fn dial(self: Arc<Shared>, cause: Cause, conn: Conn, to: Address, keep_alive: KeepAlive) {
+        let servers: Vec<Address> = self
+            .addresses
+            .places()
+            .iter()
+            .map(|(address, _)| *address)
+            .filter(|address| matches!(address, Address::Api(Server(_))))
+            .collect();
+        let balanced = to == Address::ApiBalancer;
+        let candidates = if balanced {
+            let first = self.next_server.fetch_add(1, Ordering::SeqCst) % servers.len();
+            servers.iter().cycle().skip(first).take(servers.len()).copied().collect()
+        } else {
+            vec![to]
+        };
+        for target in candidates {
+            let machine = self.addresses.machine(target);
+            let patience = if balanced { Span::ZERO } else { DIAL_TIMEOUT };
+            if !self.wait_while_cut(machine, patience) {
+                if balanced {
+                    continue;
+                }
+                return self.tell(cause, Arrival::Closed(conn, CloseReason::TimedOut));
+            }
+            if let Some(stream) = self.connect(target, balanced, keep_alive == KeepAlive::ETCD_PEER) {
+                return self.establish(cause, conn, stream, machine, Some(keep_alive), Arrival::Opened(conn));
+            }
+        }
+        self.tell(cause, Arrival::Refused(conn));
+    }
+    fn connect(&self, to: Address, asks_ready: bool, peer: bool) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect_timeout(&self.addresses.of(to).into(), READY_TIMEOUT).ok()?;
+        frame::write(&mut stream, &Hello { token: self.token, from: self.me, to, asks_ready, peer }).ok()?;
+        if asks_ready {
+            stream.set_read_timeout(Some(READY_TIMEOUT)).ok()?;
+            frame::next::<bool>(&mut stream).ok()?.filter(|ready| *ready)?;
+        }
+        Some(stream)
+    }
+    fn establish(
+        self: Arc<Shared>,
+        cause: Cause,
+        conn: Conn,
+        stream: TcpStream,
+        peer: MachineId,
+        keep_alive: Option<KeepAlive>,
+        first: Arrival,
+    ) {
+        let set = stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(None)).and_then(|()| stream.try_clone());
+        let Ok(own) = set else { return self.tell(cause, Arrival::Refused(conn)) };
+        let (orders, ordered) = channel();
+        let link = Arc::new(Link {
+            conn,
+            peer,
+            stream: own,
+            orders,
+            queued: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+            heard: AtomicU64::new(monotonic()),
+            keep_alive,
+            over: AtomicBool::new(false),
+        });
+        lock(&self.links).insert(conn, Arc::clone(&link));
+        self.tell(cause, first);
+        let (writing, written) = (Arc::clone(&self), Arc::clone(&link));
+        threads::spawn(move || writing.write(&written, &ordered));
+        self.read(&link, stream);
+    }
+
+    /// The connection is over: told once.
+    fn end(&self, link: &Link, reason: CloseReason) {
+        if !link.over.swap(true, Ordering::SeqCst) {
+            lock(&self.links).remove(&link.conn);
+            self.tell(Cause::NONE, Arrival::Closed(link.conn, reason));
+        }
+        let _ = link.stream.shutdown(Shutdown::Both);
+        let _ = link.orders.send(Order::Close);
+    }
+
+    fn read(&self, link: &Link, stream: TcpStream) {
+        let mut from = io::BufReader::new(stream);
+        let mut reason = CloseReason::Reset;
+        while let Ok(Some(body)) = frame::read(&mut from) {
+            self.hold_incoming(link);
+            link.heard.store(monotonic(), Ordering::SeqCst);
+            match frame::value(&body) {
+                Ok(Frame::Data(cause, body)) => match codec::decode(&body) {
+                    Ok(message) => self.tell(cause, Arrival::Data(link.conn, message)),
+                    Err(_) => break,
+                },
+                Ok(Frame::Ping) => {
+                    let _ = link.orders.send(Order::Pong);
+                }
+                Ok(Frame::Pong) => {}
+                Ok(Frame::Fin) => {
+                    reason = CloseReason::Fin;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.hold_incoming(link);
+        self.end(link, reason);
+    }
+    /// What comes through a cut waits at this end; a connection that is over meanwhile is not waited for.
+    fn hold_incoming(&self, link: &Link) {
+        let mut cuts = lock(&self.cuts);
+        while cuts.contains(&(link.peer, self.machine)) && !link.over.load(Ordering::SeqCst) {
+            (cuts, _) = self.changed.wait_timeout(cuts, LOOK).expect("no thread panics with this lock");
+        }
+    }
+
+    fn write(&self, link: &Link, orders: &Receiver<Order>) {
+        let mut stream = &link.stream;
+        let mut asked = 0;
+        loop {
+            let order = match orders.recv_timeout(LOOK) {
+                Ok(order) => Some(order),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let waiting = monotonic();
+            while self.is_cut(self.machine, link.peer) {
+                if self.gave_up(link, order.is_some().then_some(waiting)) || (link.over.load(Ordering::SeqCst) && order.is_none()) {
+                    return;
+                }
+                let cuts = lock(&self.cuts);
+                drop(self.changed.wait_timeout(cuts, LOOK).expect("no thread panics with this lock"));
+            }
+            let sent = match order {
+                Some(Order::Data(cause, body)) => {
+                    let length = body.len();
+                    let sent = stream.write_all(&frame::of(&Frame::Data(cause, body)));
+                    let left = link.queued.fetch_sub(length, Ordering::SeqCst) - length;
+                    if left < LOW_MARK && link.blocked.swap(false, Ordering::SeqCst) && !link.over.load(Ordering::SeqCst) {
+                        self.tell(cause, Arrival::Writable(link.conn));
+                    }
+                    sent
+                }
+                Some(Order::Pong) => stream.write_all(&frame::of(&Frame::Pong)),
+                Some(Order::Close) => {
+                    let _ = stream.write_all(&frame::of(&Frame::Fin));
+                    let _ = stream.shutdown(Shutdown::Write);
+                    return;
+                }
+                None => {
+                    if self.gave_up(link, None) {
+                        return;
+                    }
+                    self.keep_alive(link, &mut asked)
+                }
+            };
+            // The reader tells of the end.
+            if sent.is_err() && link.over.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+    /// Asks a peer that has been quiet for the interval.
+    fn keep_alive(&self, link: &Link, asked: &mut u64) -> io::Result<()> {
+        let Some(keep_alive) = link.keep_alive else { return Ok(()) };
+        // etcd's peer streams have three heartbeats in their time-out (rafthttp: ConnReadTimeout / 3).
+        let interval =
+            if keep_alive.interval == crate::base::Duration::ZERO { keep_alive.timeout.nanos() / 3 } else { keep_alive.interval.nanos() };
+        let now = monotonic();
+        let quiet_since = link.heard.load(Ordering::SeqCst).max(*asked);
+        if now.saturating_sub(quiet_since) < interval {
+            return Ok(());
+        }
+        *asked = now;
+        (&link.stream).write_all(&frame::of(&Frame::Ping))
+    }
+    /// Has this end given its silent peer up? `waiting`: since when something waits to be sent through a cut.
+    fn gave_up(&self, link: &Link, waiting: Option<u64>) -> bool {
+        let Some(keep_alive) = link.keep_alive else { return false };
+        let now = monotonic();
+        let silent = now.saturating_sub(link.heard.load(Ordering::SeqCst));
+        let unacknowledged = waiting.map_or(0, |since| now.saturating_sub(since));
+        let limit = keep_alive.unacknowledged.nanos();
+        let dead = silent > keep_alive.interval.nanos() + keep_alive.timeout.nanos() || (limit > 0 && unacknowledged > limit);
+        if dead {
+            self.end(link, CloseReason::TimedOut);
+        }
+        dead
+    }
+}

@@ -1,0 +1,160 @@
+//! Floor 9: a prediction held against what really happened: the same scenario simulated over many seeds and run for real several times.
+//!
+//! [`milestones`] reads the same instants out of both kinds of records, [`statistics`] compares their distributions, [`table`] tells. The
+//! simulated runs use the host's own latencies ([`Profile`]); nothing else differs. A real run in which an etcd member or a manager was woken
+//! late more often than once in a hundred is invalid and run again: a host that is too slow for its own run is told apart from a wrong model.
+//! Left out: pictures.
+
+pub mod milestones;
+pub mod statistics;
+pub mod table;
+
+use std::collections::BTreeMap;
+
+use crate::base::Duration;
+use crate::engine::Options;
+pub use crate::host::real::calibrate::Profile;
+use crate::host::real::control::Lag;
+use crate::host::real::supervisor;
+use crate::host::sim;
+use crate::scenario::{self, InputError, Source};
+use crate::wire::Address;
+use milestones::{Milestone, Unit};
+use statistics::Comparison;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub repeat: usize,
+    /// Simulated runs.
+    pub seeds: usize,
+    /// How far medians may be apart: this part of the predicted one, in thousandths, or `tolerance`, whichever is more.
+    pub tolerance_milli: u64,
+    pub tolerance: Duration,
+}
+
+impl Default for Wanted {
+    /// 10 % or 50 ms.
+    fn default() -> Wanted {
+        Wanted { repeat: 5, seeds: 100, tolerance_milli: 100, tolerance: Duration::from_millis(50) }
+    }
+}
+
+/// A milestone's outcome over all runs.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub milestone: Milestone,
+    pub predicted: Vec<u64>,
+    pub measured: Vec<u64>,
+    pub comparison: Comparison,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Validation {
+    pub scenario: String,
+    pub rows: Vec<Row>,
+    pub repeats: usize,
+    pub seeds: usize,
+    /// Real runs that proved nothing, and why.
+    pub invalid: Vec<String>,
+    pub worst_lag_nanos: u64,
+}
+
+impl Validation {
+    pub fn confirmed(&self) -> bool {
+        !self.rows.is_empty() && self.rows.iter().all(|row| row.comparison.verdict == statistics::Verdict::Confirmed)
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug)]
+pub enum Failure {
+    Input(Vec<InputError>),
+    /// The plan has what the real host can't do.
+    Unsupported(Vec<String>),
+    Host(String),
+}
+
+/// How far it is, for whoever shows it.
+pub enum Progress {
+    Predicted { seed: usize },
+    Measured { repeat: usize, elapsed: Duration },
+}
+
+/// Predicts, runs for real, compares.
+pub fn validate(
+    source: &Source,
+    sets: &[String],
+    wanted: &Wanted,
+    profile: &Profile,
+    options: &supervisor::Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Validation, Failure> {
+    let load = |seed: usize| {
+        let mut sets = sets.to_vec();
+        sets.push(format!("seed={seed}"));
+        scenario::load(source, &sets).map_err(Failure::Input)
+    };
+    let first = load(1)?;
+    let unsupported = supervisor::unsupported(&first.plan);
+    if !unsupported.is_empty() {
+        return Err(Failure::Unsupported(unsupported));
+    }
+    let mut seen: BTreeMap<Milestone, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
+    for seed in 1..=wanted.seeds {
+        let mut plan = load(seed)?.plan;
+        profile.apply(&mut plan);
+        let record = sim::run(plan, Options::default(), &mut |_| {});
+        for (milestone, value) in milestones::of(&record) {
+            seen.entry(milestone).or_default().0.push(value);
+        }
+        progress(Progress::Predicted { seed });
+    }
+    let mut validation = Validation { scenario: first.plan.name.to_string(), seeds: wanted.seeds, ..Validation::default() };
+    let mut seed = 0;
+    while validation.repeats < wanted.repeat {
+        seed += 1;
+        let loaded = load(seed)?;
+        let repeat = validation.repeats + 1;
+        let outcome =
+            supervisor::run(&loaded.resolved, loaded.plan, options, &mut |elapsed| progress(Progress::Measured { repeat, elapsed }));
+        let outcome = outcome.map_err(|error| Failure::Host(error.to_string()))?;
+        let trouble = outcome.troubles.first().cloned().or_else(|| too_slow(&outcome.lags));
+        validation.worst_lag_nanos = outcome.lags.values().map(|lag| lag.worst_nanos).fold(validation.worst_lag_nanos, u64::max);
+        if let Some(trouble) = trouble {
+            validation.invalid.push(trouble);
+            if validation.invalid.len() > wanted.repeat {
+                return Err(Failure::Host(format!("more runs were invalid than valid: {}", validation.invalid.join("; "))));
+            }
+            continue;
+        }
+        for (milestone, value) in milestones::of(&outcome.record) {
+            seen.entry(milestone).or_default().1.push(value);
+        }
+        validation.repeats += 1;
+    }
+    let compare = |(milestone, (mut predicted, mut measured)): (Milestone, (Vec<u64>, Vec<u64>))| {
+        predicted.sort_unstable();
+        measured.sort_unstable();
+        let least = match milestone.unit {
+            Unit::Time => wanted.tolerance.nanos() / 1000,
+            // What happens in 50 ms of a workload is a pod or a request.
+            Unit::Count => 1,
+        };
+        let runs = (wanted.seeds, wanted.repeat);
+        let comparison = statistics::compare(&milestone.name, &predicted, &measured, runs, wanted.tolerance_milli, least);
+        Row { milestone, predicted, measured, comparison }
+    };
+    validation.rows = seen.into_iter().map(compare).collect();
+    statistics::correct(&mut validation.rows.iter_mut().map(|row| &mut row.comparison.p).collect::<Vec<_>>());
+    Ok(validation)
+}
+
+/// Was an etcd member or a manager woken late more often than once in a hundred?
+fn too_slow(lags: &BTreeMap<Address, Lag>) -> Option<String> {
+    let slow = |(address, lag): (&Address, &Lag)| {
+        let matters = matches!(address, Address::Etcd(_) | Address::Manager(_));
+        (matters && lag.late * 100 > lag.wakes).then(|| format!("{address} was woken late {} times of {}", lag.late, lag.wakes))
+    };
+    lags.iter().find_map(slow)
+}

@@ -1,0 +1,126 @@
+//! What a validation tells: a table for people, `validation.csv` and `validation.json`. Times in seconds.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+use super::milestones::Unit;
+use super::statistics::{median, percentile};
+use super::{Row, Validation};
+
+/// Microseconds as seconds, or a count as it is.
+fn number(unit: Unit, value: i64) -> String {
+    match unit {
+        Unit::Count => value.to_string(),
+        Unit::Time => format!("{}{}.{:03}", if value < 0 { "-" } else { "" }, value.abs() / 1_000_000, value.abs() / 1000 % 1000),
+    }
+}
+
+fn cells(row: &Row) -> [String; 9] {
+    let unit = row.milestone.unit;
+    let of = |values: &[u64], which: fn(&[u64]) -> u64| match values {
+        [] => "-".to_owned(),
+        values => number(unit, which(values).cast_signed()),
+    };
+    let p95 = |values: &[u64]| percentile(values, 95);
+    let (low, high) = row.comparison.interval;
+    [
+        row.milestone.name.clone(),
+        of(&row.predicted, median),
+        of(&row.predicted, p95),
+        of(&row.measured, median),
+        of(&row.measured, p95),
+        format!("{} .. {}", number(unit, low), number(unit, high)),
+        number(unit, row.comparison.tolerance.cast_signed()),
+        format!("{:.2} ({:.2})", row.comparison.distance, row.comparison.p),
+        row.comparison.verdict.name().to_owned(),
+    ]
+}
+
+/// For a terminal.
+pub fn text(validation: &Validation) -> String {
+    let heads = ["milestone", "predicted", "p95", "measured", "p95", "difference, 99 %", "tolerance", "KS (p)", "verdict"];
+    let mut lines = vec![heads.map(str::to_owned)];
+    lines.extend(validation.rows.iter().map(cells));
+    let widths: Vec<usize> =
+        (0..heads.len()).map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for line in &lines {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            let _ = match column {
+                0 => write!(text, "{cell:<width$}"),
+                8 => write!(text, "  {cell}"),
+                _ => write!(text, "  {cell:>width$}"),
+            };
+        }
+        text.push('\n');
+    }
+    let confirmed = validation.rows.iter().filter(|row| row.comparison.verdict == super::statistics::Verdict::Confirmed).count();
+    let _ = writeln!(
+        text,
+        "\n{}: {confirmed} of {} milestones confirmed; {} seeds predicted, {} runs measured, {} invalid; the latest wake {} ms",
+        validation.scenario,
+        validation.rows.len(),
+        validation.seeds,
+        validation.repeats,
+        validation.invalid.len(),
+        validation.worst_lag_nanos / 1_000_000
+    );
+    for why in &validation.invalid {
+        let _ = writeln!(text, "invalid: {why}");
+    }
+    text
+}
+
+/// Both files.
+pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
+    let mut csv = csv::Writer::from_path(folder.join("validation.csv"))?;
+    csv.write_record(["milestone", "unit", "kind", "run", "value"])?;
+    for row in &validation.rows {
+        let unit = row.milestone.unit;
+        for (kind, values) in [("predicted", &row.predicted), ("measured", &row.measured)] {
+            for (run, value) in values.iter().enumerate() {
+                let value = match unit {
+                    Unit::Time => format!("{}.{:06}", value / 1_000_000, value % 1_000_000),
+                    Unit::Count => value.to_string(),
+                };
+                let unit = if unit == Unit::Time { "s" } else { "count" };
+                csv.write_record([row.milestone.name.as_str(), unit, kind, &(run + 1).to_string(), &value])?;
+            }
+        }
+    }
+    csv.flush()?;
+    let rows: Vec<_> = validation.rows.iter().map(json).collect();
+    let whole = serde_json::json!({
+        "format": 1,
+        "scenario": validation.scenario,
+        "runtime": "process",
+        "seeds": validation.seeds,
+        "repeats": validation.repeats,
+        "invalid": validation.invalid,
+        "worst_lag_seconds": validation.worst_lag_nanos as f64 / 1e9,
+        "confirmed": validation.confirmed(),
+        "milestones": rows,
+    });
+    std::fs::write(folder.join("validation.json"), format!("{whole:#}\n"))
+}
+
+fn json(row: &Row) -> serde_json::Value {
+    let scale = if row.milestone.unit == Unit::Time { 1e6 } else { 1.0 };
+    let of = |value: u64| value as f64 / scale;
+    let both = |values: &[u64]| {
+        let median = (!values.is_empty()).then(|| of(median(values)));
+        serde_json::json!({ "runs": values.len(), "median": median, "p95": median.map(|_| of(percentile(values, 95))) })
+    };
+    let comparison = &row.comparison;
+    serde_json::json!({
+        "name": row.milestone.name,
+        "predicted": both(&row.predicted),
+        "measured": both(&row.measured),
+        "interval": [comparison.interval.0 as f64 / scale, comparison.interval.1 as f64 / scale],
+        "tolerance": of(comparison.tolerance),
+        "ks": comparison.distance,
+        "p": comparison.p,
+        "verdict": comparison.verdict.name(),
+    })
+}
