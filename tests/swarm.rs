@@ -49,6 +49,15 @@ fn an_etcd_member_that_stood_still_for_longer_than_its_peers_wait_catches_up() {
     }
 }
 
+/// Once each kind of object that lists waited for had timers of its own, and each of them as many again: while the store was away they
+/// doubled every tenth of a second.
+#[test]
+fn an_api_server_that_waits_for_its_store_does_not_drown_in_timers() {
+    let scenario = scenario_of(403);
+    let record = play(403, &scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(record.counts.events < 1_000_000, "{} events in {scenario}", record.counts.events);
+}
+
 fn play(seed: u64, scenario: &Value) -> Result<Record, String> {
     let text = serde_json::to_string(scenario).expect("JSON can be written");
     let told = |what: String| format!("seed {seed}: {what}\n  sim run FILE --check full, with FILE:\n  {text}");
@@ -115,7 +124,7 @@ fn fault(nodes: u64, stream: &mut Stream) -> Value {
     let at = 5_000 + stream.below(295_000);
     let scale = [1_000, 5_000, 20_000, 60_000, 150_000][stream.index(5)];
     let lasts = (scale / 2 + stream.below(scale)).min(QUIET_FROM_MILLIS - at);
-    let (what, how) = match stream.below(11) {
+    let (what, how) = match stream.below(17) {
         0 => ("kill", json!([process(nodes, stream)])),
         1 => ("pause", json!([process(nodes, stream)])),
         2 => ("powerLoss", place(nodes, stream)),
@@ -126,6 +135,12 @@ fn fault(nodes: u64, stream: &mut Stream) -> Value {
         7 => ("slowLink", json!({ "from": place(nodes, stream), "latency": latency(400, stream), "loss": "10%" })),
         8 => ("slowDisk", json!({ "on": place(nodes, stream), "latency": latency(300, stream) })),
         9 => ("registryDown", json!(true)),
+        10 => ("diskStall", place(nodes, stream)),
+        11 => ("diskFull", place(nodes, stream)),
+        12 => ("slowMachine", json!({ "on": place(nodes, stream), "cpu": "30%", "network": "1%" })),
+        13 => ("clockDrift", json!({ "on": place(nodes, stream), "ppm": stream.below(100_000) as i64 - 50_001 })),
+        14 => ("kubeletDown", json!({ "nodesOf": ["web"], "randomNodes": 1 })),
+        15 => ("powerLoss", json!({ "components": ["etcd-leader"] })),
         // An instant: it has no end.
         _ => return json!({ "at": format!("{at}ms"), "containerCrash": { "workload": "web", "count": 1 + stream.below(6) } }),
     };

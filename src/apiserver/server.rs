@@ -49,6 +49,8 @@ pub struct ApiServer {
     reads: Map<u64, Read>,
     /// Lists that wait for the cache to reach a revision.
     waiting: Vec<(Revision, Read)>,
+    /// A timer is armed that looks after them.
+    looks_for_freshness: bool,
     /// Lists that wait for the machine.
     heavy: Map<WorkId, (Asker, Body)>,
     pub(super) writes: Map<u64, Write>,
@@ -131,6 +133,7 @@ impl ApiServer {
             watchers: Watchers::default(),
             reads: Map::default(),
             waiting: Vec::new(),
+            looks_for_freshness: false,
             heavy: Map::default(),
             writes: Map::default(),
             next_number: 0,
@@ -244,7 +247,10 @@ impl ApiServer {
                 Timer::Bookmark(id) => self.bookmark(now, id, out),
                 Timer::WatchEnds(id) => self.end_watch(id, out),
                 Timer::Blocked(conn) => self.check_blocked(now, conn, out),
-                Timer::Freshness => self.serve_waiting(now, None, out),
+                Timer::Freshness => {
+                    self.looks_for_freshness = false;
+                    self.serve_waiting(now, None, out);
+                }
                 Timer::Compaction => self.compaction_turn(now, out),
             }
         }
@@ -431,7 +437,10 @@ impl ApiServer {
         if let Some(watch) = self.kinds[kind as usize].watch {
             self.etcd.request_progress(watch, out);
         }
-        self.arm(now + PROGRESS_PERIOD, Timer::Freshness);
+        // One for all: were each of several kinds to arm its own, they would arm several each when they fire.
+        if !std::mem::replace(&mut self.looks_for_freshness, true) {
+            self.arm(now + PROGRESS_PERIOD, Timer::Freshness);
+        }
     }
     /// Serves the lists whose revision the cache has reached; those that waited too long are refused (`None`: of every kind).
     fn serve_waiting(&mut self, now: Time, only: Option<Kind>, out: &mut Outbox) {

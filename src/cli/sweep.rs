@@ -47,6 +47,9 @@ pub struct Sweep {
     /// No progress bar, and of the summary only the failing seeds' lines and the digest.
     #[arg(long, short)]
     quiet: bool,
+    /// Which invariants to check while each run goes on: `full` compares caches with the store too, and takes longer.
+    #[arg(long, value_name = "LEVEL", value_parser = ["full", "cheap"], default_value = "cheap")]
+    check: String,
     /// Leave the picture out.
     #[arg(long)]
     no_plots: bool,
@@ -55,7 +58,7 @@ pub struct Sweep {
 impl Sweep {
     pub fn run(self) -> Outcome {
         let plan = match sweep::Sweep::new(&self.scenario, &self.seeds, &self.vary, &self.set) {
-            Ok(plan) => plan,
+            Ok(plan) => sweep::Sweep { check_full: self.check == "full", ..plan },
             Err(errors) => return complain(&errors),
         };
         if !self.quiet {
@@ -80,7 +83,7 @@ impl Sweep {
             }
             true
         };
-        let played = sweep::run(&plan, &folder, jobs, &build(), &mut watch);
+        let played = sweep::run(&plan, &folder, jobs, &build(&self.check), &mut watch);
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
@@ -138,10 +141,12 @@ fn show(bar: &ProgressBar, finished: Finished) {
 }
 
 /// Tells this build from others: its version, and the digest of the program. Runs of another build are not gone on with.
-fn build() -> String {
+/// Nor are those that were checked less.
+fn build(check: &str) -> String {
     let mut digest = Digester::default();
     if let Ok(program) = std::env::current_exe().and_then(std::fs::read) {
         digest.bytes(&program);
     }
-    format!("{} {}", env!("CARGO_PKG_VERSION"), digest.digest())
+    let checked = if check == "full" { " checked in full" } else { "" };
+    format!("{} {}{checked}", env!("CARGO_PKG_VERSION"), digest.digest())
 }

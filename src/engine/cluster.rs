@@ -3,6 +3,7 @@
 //! The one place that knows all kinds of actors. It also holds the observer and the expectations, since both look at what the store's
 //! members applied, and compares members with one another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::checks::history::History;
@@ -10,7 +11,7 @@ use super::checks::{self, Checks};
 use super::event::Event;
 use super::expectations::Expectations;
 use super::observer::Observer;
-use super::plan::{Fault, FaultPlan, Plan, Targets};
+use super::plan::{Fault, FaultPlan, Plan, Targets, Whose};
 use super::record::{EtcdSample, Role, Sample, Verdict};
 use super::recorder::Recorder;
 use super::run::Actors;
@@ -349,23 +350,66 @@ impl Actors for Cluster {
         let leader = |targets: &Targets| -> Targets {
             let address = match targets {
                 Targets::Addresses(_) => return targets.clone(),
+                Targets::KubeletsOn(machines) => return Targets::Addresses(self.kubelets_on(machines)),
                 Targets::EtcdLeader => self.etcd_leader(),
-                Targets::ManagerLeader => {
-                    let leads = self.managers.iter().position(|manager| manager.as_ref().is_some_and(|manager| manager.is_leading()));
-                    leads.map(|index| Address::Manager(Replica(index as u16 + 1)))
-                }
-                Targets::SchedulerLeader => {
-                    let leads = self.schedulers.iter().position(|one| one.as_ref().is_some_and(|scheduler| scheduler.is_leading()));
-                    leads.map(|index| Address::Scheduler(Replica(index as u16 + 1)))
-                }
+                Targets::ManagerLeader => self.manager_leader(),
+                Targets::SchedulerLeader => self.scheduler_leader(),
             };
             Targets::Addresses(address.into_iter().collect())
         };
-        let resolved = match &fault.fault {
-            Fault::Kill(targets) => Fault::Kill(leader(targets)),
-            Fault::Pause(targets) => Fault::Pause(leader(targets)),
-            other => other.clone(),
-        };
-        FaultPlan { fault: resolved, ..fault.clone() }
+        let names: Vec<Name> = self.plan.machines.iter().map(|machine| machine.name.clone()).collect();
+        let mut resolved = fault.clone().with_machines(self.find(fault), &names);
+        if let Fault::Kill(targets) | Fault::Pause(targets) = &mut resolved.fault {
+            *targets = leader(targets);
+        }
+        resolved
+    }
+
+    fn on_machines(&self, machines: &[MachineId]) -> Vec<Address> {
+        let inside = self.places(MachineId(u32::MAX)).into_iter();
+        inside.filter(|(_, machine)| machines.contains(machine)).map(|(address, _)| address).collect()
+    }
+}
+
+impl Cluster {
+    fn manager_leader(&self) -> Option<Address> {
+        let leads = self.managers.iter().position(|manager| manager.as_ref().is_some_and(|manager| manager.is_leading()));
+        leads.map(|index| Address::Manager(Replica(index as u16 + 1)))
+    }
+    fn scheduler_leader(&self) -> Option<Address> {
+        let leads = self.schedulers.iter().position(|one| one.as_ref().is_some_and(|scheduler| scheduler.is_leading()));
+        leads.map(|index| Address::Scheduler(Replica(index as u16 + 1)))
+    }
+    fn kubelets_on(&self, machines: &[MachineId]) -> Vec<Address> {
+        let nodes = self.plan.nodes.iter().enumerate().filter(|(_, node)| machines.contains(&node.machine));
+        nodes.map(|(number, _)| Address::Kubelet(NodeId(number as u32))).collect()
+    }
+    /// The machines that a fault hits, with those that are known only now; sorted, each once.
+    fn find(&self, fault: &FaultPlan) -> Vec<MachineId> {
+        let mut machines = fault.fault.machines().cloned().unwrap_or_default();
+        let Some(found) = &fault.found else { return machines };
+        for whose in &found.whose {
+            match whose {
+                Whose::EtcdLeader => machines.extend(self.plan.machine_of(self.etcd_leader())),
+                Whose::ManagerLeader => machines.extend(self.plan.machine_of(self.manager_leader())),
+                Whose::SchedulerLeader => machines.extend(self.plan.machine_of(self.scheduler_leader())),
+                Whose::Pods(key) => {
+                    let one = self.observer.get(key).and_then(|stored| stored.object.as_pod());
+                    let bound = one.into_iter().chain(self.observer.pods(key)).filter(|pod| !pod.status.phase.is_terminal());
+                    let names: BTreeSet<&Name> = bound.filter_map(|pod| pod.node.as_ref()).collect();
+                    machines.extend(self.plan.nodes.iter().filter(|node| names.contains(&node.shape.name)).map(|node| node.machine));
+                }
+            }
+        }
+        machines.sort_unstable();
+        machines.dedup();
+        if let Some(choice) = found.choose {
+            machines.retain(|machine| self.plan.nodes.iter().any(|node| node.machine == *machine));
+            let mut stream = self.seed.stream(&format!("machines of {} at {}", fault.description, fault.at));
+            stream.shuffle(&mut machines);
+            machines.truncate(choice.of(machines.len()));
+            machines.sort_unstable();
+        }
+        machines
     }
 }

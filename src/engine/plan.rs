@@ -9,7 +9,7 @@ use crate::models::distribution::Distribution;
 pub use crate::models::network::Network;
 use crate::objects::{Key, Object, Phase};
 pub use crate::operator::{Action, Step};
-use crate::wire::{MachineId, NodeId};
+use crate::wire::{Address, MachineId, NodeId};
 use crate::{apiserver, controllers, etcd, kubelet, proxy, scheduler};
 
 pub use crate::models::container_engine::RuntimeTimes as Runtime;
@@ -67,6 +67,18 @@ pub struct Machine {
 }
 
 impl Plan {
+    /// The machine of a process of the control plane, or of a kubelet.
+    pub fn machine_of(&self, address: impl Into<Option<Address>>) -> Option<MachineId> {
+        let number = |number: u16| usize::from(number) - 1;
+        match address.into()? {
+            Address::Etcd(member) => self.etcd.get(number(member.0)).copied(),
+            Address::Api(server) => self.api_servers.get(number(server.0)).copied(),
+            Address::Manager(replica) => self.managers.get(number(replica.0)).copied(),
+            Address::Scheduler(replica) => self.schedulers.get(number(replica.0)).copied(),
+            Address::Kubelet(node) => self.nodes.get(node.0 as usize).map(|node| node.machine),
+            _ => None,
+        }
+    }
     /// How long it is played.
     pub fn length(&self) -> Duration {
         self.stop_after.map_or(self.duration, |stop| stop.min(self.duration))
@@ -123,6 +135,106 @@ pub struct FaultPlan {
     /// `power loss of worker-3`
     pub description: Name,
     pub fault: Fault,
+    /// Machines that are found only when it begins; they join those that the fault names.
+    pub found: Option<Found>,
+    /// Whose times and machines were drawn from the seed: the description of the fault that was written.
+    pub drawn: Option<Name>,
+}
+
+impl FaultPlan {
+    /// When it ends, be it undone or by itself; `None`: never, or at once.
+    pub fn ends(&self) -> Option<Time> {
+        match self.fault {
+            Fault::Reboot { takes, .. } => Some(self.at + takes),
+            _ => self.until,
+        }
+    }
+    /// With the machines that were found, and their names in its description.
+    pub fn with_machines(mut self, found: Vec<MachineId>, names: &[Name]) -> FaultPlan {
+        if self.found.take().is_none() {
+            return self;
+        }
+        let shown: Vec<&str> = found.iter().filter_map(|id| names.get(id.0 as usize)).map(Name::as_str).collect();
+        let shown = if shown.is_empty() { "nobody".to_owned() } else { shown.join(", ") };
+        self.description = Name::from(format!("{} ({shown})", self.description));
+        if let Fault::Partition { to, .. } | Fault::SlowLink { to, .. } = &mut self.fault {
+            to.retain(|machine| found.binary_search(machine).is_err());
+        }
+        *self.fault.machines_mut().expect("only a fault of machines finds some") = found;
+        self
+    }
+}
+
+/// Machines by what is true of them when a fault begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub whose: Vec<Whose>,
+    /// Only some of the worker nodes among these and the machines that the fault names.
+    pub choose: Option<Choice>,
+}
+
+/// Whose machine is meant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Whose {
+    EtcdLeader,
+    ManagerLeader,
+    SchedulerLeader,
+    /// The nodes to which pods of a Deployment, a ReplicaSet, or this pod are bound.
+    Pods(Key),
+}
+
+/// How many of several, chosen by the seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Choice {
+    Count(u64),
+    /// Rounded up.
+    Share(f64),
+}
+
+impl Choice {
+    /// How many of so many.
+    pub fn of(self, all: usize) -> usize {
+        match self {
+            Choice::Count(count) => usize::try_from(count).unwrap_or(usize::MAX).min(all),
+            Choice::Share(share) => ((all as f64 * share).ceil() as usize).min(all),
+        }
+    }
+}
+
+impl Fault {
+    /// The machines that it hits, if it is a fault of machines: of a link, those at its first end.
+    pub fn machines(&self) -> Option<&Vec<MachineId>> {
+        match self {
+            Fault::PowerLoss(machines)
+            | Fault::Freeze(machines)
+            | Fault::DiskStall(machines)
+            | Fault::DiskFull(machines)
+            | Fault::Kill(Targets::KubeletsOn(machines))
+            | Fault::Reboot { machines, .. }
+            | Fault::SlowDisk { machines, .. }
+            | Fault::SlowMachine { machines, .. }
+            | Fault::ClockDrift { machines, .. }
+            | Fault::Partition { from: machines, .. }
+            | Fault::SlowLink { from: machines, .. } => Some(machines),
+            Fault::Kill(_) | Fault::Pause(_) | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::ContainerCrash { .. } => None,
+        }
+    }
+    pub fn machines_mut(&mut self) -> Option<&mut Vec<MachineId>> {
+        match self {
+            Fault::PowerLoss(machines)
+            | Fault::Freeze(machines)
+            | Fault::DiskStall(machines)
+            | Fault::DiskFull(machines)
+            | Fault::Kill(Targets::KubeletsOn(machines))
+            | Fault::Reboot { machines, .. }
+            | Fault::SlowDisk { machines, .. }
+            | Fault::SlowMachine { machines, .. }
+            | Fault::ClockDrift { machines, .. }
+            | Fault::Partition { from: machines, .. }
+            | Fault::SlowLink { from: machines, .. } => Some(machines),
+            Fault::Kill(_) | Fault::Pause(_) | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::ContainerCrash { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -163,22 +275,41 @@ pub enum Fault {
         machines: Vec<MachineId>,
         latency: Distribution,
     },
-    /// Containers of running pods of a workload exit with this code: all, or this many (lowest pod names first).
+    /// No fsync ends before the fault does; on a worker node the container engine waits with it, containers go on.
+    DiskStall(Vec<MachineId>),
+    /// Nothing can be written: a member of etcd ends at its next write; on a worker node no image and no container can be made.
+    DiskFull(Vec<MachineId>),
+    /// Thousandths of the usual speed of its cores, and of the bandwidth of its network interface.
+    SlowMachine {
+        machines: Vec<MachineId>,
+        cpu_milli: u64,
+        network_milli: u64,
+    },
+    /// The clock runs faster by so many parts per million, or slower. What it is off by the end stays.
+    ClockDrift {
+        machines: Vec<MachineId>,
+        ppm: i64,
+    },
+    /// Containers of running pods of a workload exit with this code: all, or this many (lowest pod names first). `oom_killed`: for lack
+    /// of memory.
     ContainerCrash {
         namespace: Name,
         workload: Name,
         count: Option<u64>,
         exit_code: i32,
+        oom_killed: bool,
     },
 }
 
 /// Processes, by address or by role at the instant of the fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    Addresses(Vec<crate::wire::Address>),
+    Addresses(Vec<Address>),
     EtcdLeader,
     ManagerLeader,
     SchedulerLeader,
+    /// The kubelets of these machines.
+    KubeletsOn(Vec<MachineId>),
 }
 
 /// Something that must hold, checked on the record.

@@ -58,6 +58,15 @@ pub struct FaultInfo {
     pub targets: Vec<Name>,
     pub at: Time,
     pub until: Option<Time>,
+    /// For one of several that were drawn at random: the description of what was written.
+    pub drawn: Option<Name>,
+}
+
+impl FaultInfo {
+    /// Its end in a run that ends at `end`: a crash of containers is an instant.
+    pub fn end(&self, end: Time) -> Time {
+        self.until.unwrap_or(if self.kind == *"container crash" { self.at } else { end })
+    }
 }
 
 /// A fact with its number, its time and its cause (resolved to a fact; `None` for a beginning).

@@ -134,7 +134,9 @@ impl Recorder {
         }
         self.fault_facts[number] = cause;
         let (kind, targets) = describe(&plan.fault, &self.machines);
-        self.faults.push(FaultInfo { description: plan.description.clone(), kind: kind.into(), targets, at: plan.at, until: plan.until });
+        let FaultPlan { description, at, drawn, .. } = plan;
+        let (description, drawn) = (description.clone(), drawn.clone());
+        self.faults.push(FaultInfo { description, kind: kind.into(), targets, at: *at, until: plan.ends(), drawn });
     }
     pub fn fault_cause(&self, number: usize) -> Cause {
         self.fault_facts.get(number).copied().unwrap_or_default()
@@ -174,13 +176,14 @@ impl Recorder {
 
 /// The kind of a fault and whom it hits, in the record's words.
 pub fn describe(fault: &Fault, names: &[Name]) -> (&'static str, Vec<Name>) {
+    let machines = |ids: &[MachineId]| ids.iter().filter_map(|id| names.get(id.0 as usize).cloned()).collect();
     let addresses = |targets: &Targets| match targets {
         Targets::Addresses(addresses) => addresses.iter().map(|address| address.to_string().into()).collect(),
         Targets::EtcdLeader => vec!["etcd leader".into()],
         Targets::ManagerLeader => vec!["controller manager leader".into()],
         Targets::SchedulerLeader => vec!["scheduler leader".into()],
+        Targets::KubeletsOn(ids) => machines(ids),
     };
-    let machines = |ids: &[MachineId]| ids.iter().filter_map(|id| names.get(id.0 as usize).cloned()).collect();
     match fault {
         Fault::Kill(targets) => ("kill", addresses(targets)),
         Fault::Pause(targets) => ("pause", addresses(targets)),
@@ -192,6 +195,10 @@ pub fn describe(fault: &Fault, names: &[Name]) -> (&'static str, Vec<Name>) {
         Fault::RegistryDown => ("registry down", Vec::new()),
         Fault::RegistrySlow { .. } => ("registry slow", Vec::new()),
         Fault::SlowDisk { machines: ids, .. } => ("slow disk", machines(ids)),
+        Fault::DiskStall(ids) => ("disk stall", machines(ids)),
+        Fault::DiskFull(ids) => ("full disk", machines(ids)),
+        Fault::SlowMachine { machines: ids, .. } => ("slow machine", machines(ids)),
+        Fault::ClockDrift { machines: ids, .. } => ("clock drift", machines(ids)),
         Fault::ContainerCrash { workload, .. } => ("container crash", vec![workload.clone()]),
     }
 }

@@ -14,7 +14,7 @@ use super::recorder::Recorder;
 use crate::base::digest::Digester;
 use crate::base::random::Seed;
 use crate::base::{Cause, Digest, Duration, FactId, Incarnation, Name, Stream, Time};
-use crate::engine::plan::FaultPlan;
+use crate::engine::plan::{Fault, FaultPlan};
 use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Address, Effect, Message, NetOp, Outbox, codec};
 
@@ -36,6 +36,10 @@ pub trait Actors {
     fn check_full(&mut self, _history: &History, _recorder: &mut Recorder) {}
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
     fn resolve(&self, fault: &FaultPlan) -> FaultPlan;
+    /// The processes of some machines, whose clocks they read.
+    fn on_machines(&self, _machines: &[crate::wire::MachineId]) -> Vec<Address> {
+        Vec::new()
+    }
 }
 
 /// How a run is played. None of it may change the outcome but `shuffle_ties`, under which every check must still hold.
@@ -59,6 +63,14 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// The clock that shows the same at `truth` and from then on runs faster by `ppb` more.
+    pub fn drifting(self, truth: Time, ppb: i64) -> Clock {
+        let drift_ppb = self.drift_ppb + ppb;
+        let shown = i128::from(self.show(truth).nanos());
+        let nanos = i128::from(truth.nanos());
+        let offset = shown - nanos - nanos * i128::from(drift_ppb) / 1_000_000_000;
+        Clock { offset: offset as i64, drift_ppb }
+    }
     pub fn show(self, truth: Time) -> Time {
         if self == Clock::default() {
             return truth;
@@ -514,13 +526,29 @@ impl<A: Actors, H: Host> Engine<A, H> {
             let what = What::FaultInjected { fault: number as u32, description: plan.description.clone() };
             let cause = self.tell(Cause::NONE, Subject::Place(plan.description.clone()), what);
             self.recorder.fault_began(number, &plan, cause);
+            self.drift(&plan.fault, 1);
             self.host.inject(self.now, number as u32, &plan.fault, cause, &mut self.queue);
             self.played[number] = Some(plan);
         } else if let Some(plan) = self.played[number].take() {
             let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
             let began = self.recorder.fault_cause(number);
+            self.drift(&plan.fault, -1);
             let cause = self.tell(began, Subject::Place(plan.description.clone()), what);
             self.host.heal(self.now, number as u32, &plan.fault, cause, &mut self.queue);
+        }
+    }
+
+    /// A fault of clocks begins, or ends (`sign` -1): they run at another rate from now on.
+    fn drift(&mut self, fault: &Fault, sign: i64) {
+        let Fault::ClockDrift { machines, ppm } = fault else { return };
+        for address in self.actors.on_machines(machines) {
+            let index = self.directory.index(address);
+            let process = &mut self.processes[index];
+            process.clock = process.clock.drifting(self.now, sign * ppm * 1000);
+            // What it waits for may come earlier now.
+            if process.state == State::Up {
+                self.arm(index);
+            }
         }
     }
 

@@ -6,6 +6,8 @@
 //! scenario ([`goal`] says whether it still fails in the same way), and of several that do the first in a fixed order is taken: the result
 //! is the same with any number of threads.
 //!
+//! Faults that are drawn at random are written out first, so that each can go alone.
+//!
 //! Invariant: the result fails as the scenario did; none of its faults, steps, sources of traffic and objects can be left out alone (unless
 //! the rounds ran out). Left out: instants and lengths of faults, and what is inside of manifests but for replicas.
 
@@ -59,7 +61,7 @@ pub struct Progress<'a> {
 pub fn minimize(source: &Source, sets: &[String], jobs: usize, watch: &(dyn Fn(Progress) + Sync)) -> Result<Minimal, Refused> {
     let loaded = scenario::load(source, sets).map_err(Refused::Input)?;
     let (name, seed) = (loaded.plan.name.to_string(), loaded.plan.seed);
-    let text = loaded.resolved.as_bytes();
+    let text = loaded.written_out.as_ref().unwrap_or(&loaded.resolved).as_bytes();
     let mut documents =
         manifest::parse(&source.file, text, Syntax::of("scenario.json", text)).map_err(|error| Refused::Input(vec![error]))?;
     let whole = documents.pop().expect("a scenario is one document");

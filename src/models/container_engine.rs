@@ -6,7 +6,7 @@
 //! What the daemon has accepted happens even if the asker is gone by then: the next one finds it by listing.
 //!
 //! A container stopped with SIGTERM ends with code 0 after its workload's `stops_after`, or with 137 when the grace is over before. Left
-//! out: the engine's own failures, memory limits, image garbage collection, network policies.
+//! out: the engine's own failures (but for a disk that is full or stands still), memory limits, image garbage collection, network policies.
 //! Invariant: one `Exited` for each start.
 
 use std::cmp::Reverse;
@@ -77,6 +77,13 @@ pub struct ContainerEngine {
     /// When each of the daemon's workers will be free.
     workers: BinaryHeap<Reverse<Time>>,
     frozen: Option<Time>,
+    /// Its disk stands still: what the daemon has to do, when it would be done, and since when that waits.
+    stalled: Option<Time>,
+    held: Vec<(Time, Time, Pending)>,
+    /// Nothing can be written.
+    full: bool,
+    /// Thousandths of the speed of the machine's cores.
+    speed_milli: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -90,6 +97,8 @@ struct Container {
     cause: Cause,
     process: Option<Process>,
     exit: Option<Exit>,
+    /// Its end, if it was killed, came for lack of memory.
+    oom_killed: bool,
 }
 
 struct Process {
@@ -161,6 +170,10 @@ impl ContainerEngine {
             sequence: 0,
             workers: (0..presets::DAEMON_PARALLELISM).map(|_| Reverse(Time::ZERO)).collect(),
             frozen: None,
+            stalled: None,
+            held: Vec::new(),
+            full: false,
+            speed_milli: 1000,
         }
     }
     /// Takes an operation of the kubelet's life `asked`.
@@ -168,35 +181,37 @@ impl ContainerEngine {
         let asker = Asker { incarnation: asked, cause };
         match op {
             ContainerOp::List => {
-                let at = now + self.times.probe.sample(&mut self.stream);
-                self.push(at, Pending::List(asker));
+                let takes = self.times.probe.sample(&mut self.stream);
+                let at = now + self.stretch(takes);
+                self.push(now, at, Pending::List(asker));
             }
             ContainerOp::Pull { image } => self.pull(now, asker, image, registry),
             ContainerOp::RunSandbox { pod, identity } => {
                 let at = self.queue(now, |times| &times.sandbox);
-                self.push(at, Pending::RunSandbox(asker, pod, identity));
+                self.push(now, at, Pending::RunSandbox(asker, pod, identity));
             }
             ContainerOp::Create { container, image, init } => {
                 let at = self.queue(now, |times| &times.create);
-                self.push(at, Pending::Create(asker, container, image, init));
+                self.push(now, at, Pending::Create(asker, container, image, init));
             }
             ContainerOp::Start { container } => {
                 let at = self.queue(now, |times| &times.start);
-                self.push(at, Pending::Start(asker, container));
+                self.push(now, at, Pending::Start(asker, container));
             }
             ContainerOp::Stop { container, grace } => self.stop(now, asker, container, grace),
             ContainerOp::Remove { container } => {
                 let at = self.queue(now, |times| &times.remove);
-                self.push(at, Pending::Remove(asker, container));
+                self.push(now, at, Pending::Remove(asker, container));
             }
             ContainerOp::StopSandbox { pod } => {
                 let at = self.queue(now, |times| &times.stop);
-                self.push(at, Pending::StopSandbox(asker, pod));
+                self.push(now, at, Pending::StopSandbox(asker, pod));
             }
             ContainerOp::Probe { container, probe, timeout } => {
                 // A healthy program answers in time: the promise that a result holds must not be broken by chance.
-                let takes = self.times.probe.sample(&mut self.stream).min(timeout);
-                self.push(now + takes, Pending::Probe(asker, container, probe));
+                let takes = self.times.probe.sample(&mut self.stream);
+                let takes = self.stretch(takes).min(timeout);
+                self.push(now, now + takes, Pending::Probe(asker, container, probe));
             }
         }
     }
@@ -214,6 +229,7 @@ impl ContainerEngine {
     }
     /// The registry is done with a pull of this machine.
     pub fn pulled(&mut self, image: &Name, result: Result<u64, RuntimeError>, answers: &mut Vec<Answer>) {
+        let result = result.and_then(|size| if self.full { Err(RuntimeError::Engine) } else { Ok(size) });
         if let Ok(size) = result {
             self.images.insert(image.clone(), size);
         }
@@ -221,12 +237,43 @@ impl ContainerEngine {
             answers.push(asker.answer(ContainerEvent::Pulled { image: image.clone(), result }));
         }
     }
-    /// A process of this container ends now with this code, if it runs. The exit comes at the next `wake`.
-    pub fn crash(&mut self, now: Time, cause: Cause, container: &ContainerId, code: i32) {
+    /// A process of this container ends now with this code, if it runs; `oom_killed`: for lack of memory. The exit comes at the next
+    /// `wake`.
+    pub fn crash(&mut self, now: Time, cause: Cause, container: &ContainerId, code: i32, oom_killed: bool) {
         if let Some(present) = self.containers.get_mut(container).filter(|container| container.runs()) {
             present.cause = cause;
+            present.oom_killed = oom_killed;
             self.end_at(container, self.frozen.unwrap_or(now), code);
         }
+    }
+    /// The machine's disk stands still: whatever the daemon has to do waits, and containers go on.
+    pub fn stall(&mut self, now: Time) {
+        if self.stalled.is_none() {
+            self.stalled = Some(now);
+            let (held, others) = std::mem::take(&mut self.pending).into_iter().partition(|(_, pending)| pending.is_written());
+            self.pending = others;
+            let held: BTreeMap<(Time, u64), Pending> = held;
+            self.held.extend(held.into_iter().map(|((at, _), pending)| (at, now, pending)));
+        }
+    }
+    /// It goes on: what waited takes the time that was left of it.
+    pub fn end_stall(&mut self, now: Time) {
+        if self.stalled.take().is_some() {
+            for (at, since, pending) in std::mem::take(&mut self.held) {
+                self.push(now, at + now.since(since), pending);
+            }
+        }
+    }
+    /// Whether the machine's disk is full: then no image is stored, and no sandbox and no container is made.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+    /// The speed of the machine's cores for what begins from now on; 1000: as it should be.
+    pub fn set_speed_milli(&mut self, speed_milli: u64) {
+        self.speed_milli = speed_milli.max(1);
+    }
+    fn stretch(&self, takes: Duration) -> Duration {
+        takes.scale(1000, self.speed_milli)
     }
     /// Power is lost: containers, sandboxes and all that was under way are gone without a word. Images stay.
     pub fn kill_all(&mut self) {
@@ -235,6 +282,7 @@ impl ContainerEngine {
         self.containers.clear();
         self.pulling.clear();
         self.pending.clear();
+        self.held.clear();
         self.workers = (0..presets::DAEMON_PARALLELISM).map(|_| Reverse(Time::ZERO)).collect();
         self.frozen = None;
     }
@@ -286,7 +334,7 @@ impl ContainerEngine {
         for (index, (image, init)) in containers.iter().enumerate() {
             let id = ContainerId { pod: pod.clone(), index: index as u16, attempt: 0 };
             self.images.entry(image.clone()).or_insert(0);
-            let mut container = Container { init: *init, cause: Cause::NONE, process: None, exit: None };
+            let mut container = Container { init: *init, cause: Cause::NONE, process: None, exit: None, oom_killed: false };
             if *init {
                 container.exit = Some(Exit { code: 0, oom_killed: false, at });
             }
@@ -311,22 +359,26 @@ impl ContainerEngine {
     /// When the daemon will have done what takes a draw of this distribution.
     fn queue(&mut self, now: Time, times: impl Fn(&RuntimeTimes) -> &Distribution) -> Time {
         let takes = times(&self.times).sample(&mut self.stream);
+        let takes = self.stretch(takes);
         let Reverse(free) = self.workers.pop().expect("a daemon has workers");
         let at = free.max(now) + takes;
         self.workers.push(Reverse(at));
         at
     }
-    fn push(&mut self, at: Time, pending: Pending) -> u64 {
+    fn push(&mut self, now: Time, at: Time, pending: Pending) {
+        if self.stalled.is_some() && pending.is_written() {
+            self.held.push((at, now, pending));
+            return;
+        }
         self.sequence += 1;
         self.pending.insert((at, self.sequence), pending);
-        self.sequence
     }
     fn pull(&mut self, now: Time, asker: Asker, image: Name, registry: &mut Registry) {
         if let Some(size) = self.images.get(&image).copied() {
             // The layers are here: only the digest is looked up, which needs the registry all the same.
             let result = if registry.is_down() { Err(RuntimeError::RegistryUnavailable) } else { Ok(size) };
             let at = now + registry.round_trips();
-            self.push(at, Pending::Resolved(asker, image, result));
+            self.push(now, at, Pending::Resolved(asker, image, result));
             return;
         }
         let askers = self.pulling.entry(image.clone()).or_default();
@@ -337,7 +389,7 @@ impl ContainerEngine {
     }
     fn stop(&mut self, now: Time, asker: Asker, id: ContainerId, grace: Duration) {
         let Some(container) = self.containers.get_mut(&id).filter(|container| container.runs()) else {
-            self.push(now, Pending::NotRunning(asker, id));
+            self.push(now, now, Pending::NotRunning(asker, id));
             return;
         };
         container.cause = asker.cause;
@@ -366,8 +418,13 @@ impl ContainerEngine {
     fn begin_process(&mut self, now: Time, id: &ContainerId, workloads: &mut Workloads) {
         let container = self.containers.get_mut(id).expect("what is started was created");
         let life = workloads.life(&self.sandboxes[&id.pod].identity, id.index, id.attempt, container.init);
-        container.process = Some(Process { started_at: now, ready_at: now + life.ready_after, stops_after: life.stops_after, end: None });
+        let init = container.init;
+        let (ready_after, stops_after) = (self.stretch(life.ready_after), self.stretch(life.stops_after));
+        let process = Process { started_at: now, ready_at: now + ready_after, stops_after, end: None };
+        self.containers.get_mut(id).expect("it is there").process = Some(process);
         if let Some((after, code)) = life.exits_after {
+            // An init container computes; when another program ends is its own affair.
+            let after = if init { self.stretch(after) } else { after };
             self.end_at(id, now + after, code);
         }
     }
@@ -378,7 +435,9 @@ impl ContainerEngine {
             Pending::Resolved(asker, image, result) => answers.push(asker.answer(ContainerEvent::Pulled { image, result })),
             Pending::RunSandbox(asker, pod, identity) => {
                 let present = self.sandboxes.get(&pod).map(|sandbox| sandbox.ip);
-                let result = present.or_else(|| self.addresses.take(&self.by_ip)).ok_or(RuntimeError::Engine);
+                let room = !self.full;
+                let fresh = || room.then(|| self.addresses.take(&self.by_ip)).flatten();
+                let result = present.or_else(fresh).ok_or(RuntimeError::Engine);
                 if let (None, Ok(ip)) = (present, result) {
                     self.add_sandbox(pod.clone(), identity, ip);
                 }
@@ -440,7 +499,7 @@ impl ContainerEngine {
     }
     /// Makes a container; the exited one of the attempt before goes, as the kubelet's garbage collection keeps one for each container.
     fn create(&mut self, asker: Asker, id: &ContainerId, image: &Name, init: bool) -> Result<(), RuntimeError> {
-        if !self.sandboxes.contains_key(&id.pod) || !self.images.contains_key(image) {
+        if self.full || !self.sandboxes.contains_key(&id.pod) || !self.images.contains_key(image) {
             return Err(RuntimeError::Engine);
         }
         let older = ContainerId { attempt: 0, ..id.clone() }..id.clone();
@@ -449,13 +508,13 @@ impl ContainerEngine {
         for id in dead {
             self.containers.remove(&id);
         }
-        let container = Container { init, cause: asker.cause, process: None, exit: None };
+        let container = Container { init, cause: asker.cause, process: None, exit: None, oom_killed: false };
         self.containers.insert(id.clone(), container);
         Ok(())
     }
     fn exit(&mut self, now: Time, id: ContainerId, code: i32, answers: &mut Vec<Answer>) {
         let container = self.containers.get_mut(&id).expect("what exits was created");
-        let exit = Exit { code, oom_killed: false, at: now };
+        let exit = Exit { code, oom_killed: container.oom_killed && code == KILLED, at: now };
         assert!(container.exit.is_none(), "{id:?} exits twice");
         container.exit = Some(exit);
         answers.push(Answer { asked: None, cause: container.cause, event: ContainerEvent::Exited { container: id, exit } });
@@ -478,6 +537,16 @@ impl ContainerEngine {
             sandboxes: self.sandboxes.values().cloned().collect(),
             containers: self.containers.iter().map(info).collect(),
             images: self.images.iter().map(|(image, size)| (image.clone(), *size)).collect(),
+        }
+    }
+}
+
+impl Pending {
+    /// The daemon writes to its disk before it answers.
+    fn is_written(&self) -> bool {
+        match self {
+            Pending::RunSandbox(..) | Pending::Create(..) | Pending::Start(..) | Pending::Remove(..) | Pending::StopSandbox(..) => true,
+            Pending::List(_) | Pending::Resolved(..) | Pending::Probe(..) | Pending::End(_) | Pending::NotRunning(..) => false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A machine's cores: how long [`Work`] takes, queueing included.
 //!
 //! Work is served first in first out by as many servers as there are cores, each piece by one core. As with the disk, the end of a
-//! request is known when it comes, so that [`Cores::request`] returns it. What containers compute is not modelled here.
+//! request is known when it comes, so that [`Cores::request`] returns it. What containers and the container engine do is
+//! stretched by the same speed ([`Cores::stretch`]), and does not queue here.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -71,9 +72,13 @@ impl Cores {
     /// When work that is asked for now will be done.
     pub fn request(&mut self, now: Time, work: Work) -> Time {
         let Reverse(free) = self.free_at.pop().expect("a machine has a core");
-        let ends = free.max(now) + self.times.of(work).scale(1000, self.speed_milli.max(1));
+        let ends = free.max(now) + self.stretch(self.times.of(work));
         self.free_at.push(Reverse(ends));
         ends
+    }
+    /// How long takes what would take so long at full speed.
+    pub fn stretch(&self, takes: Duration) -> Duration {
+        takes.scale(1000, self.speed_milli.max(1))
     }
     /// Changes the speed of work that is asked for from now on; 1000: as it should be.
     pub fn set_speed_milli(&mut self, speed_milli: u64) {

@@ -19,6 +19,9 @@ pub struct Disk {
     /// Added to each fsync by faults, by their numbers in the plan.
     extra: Vec<(u32, Distribution)>,
     stalls: Option<Stalls>,
+    /// The faults because of which nothing is synced, and because of which nothing can be written; by their numbers.
+    stalled: Vec<u32>,
+    full: Vec<u32>,
 }
 
 /// How disks stall, as scenarios write it.
@@ -38,7 +41,7 @@ struct Stalls {
 
 impl Disk {
     pub fn new(fsync: Distribution, stream: Stream) -> Disk {
-        Disk { fsync, stream, free_at: Time::ZERO, extra: Vec::new(), stalls: None }
+        Disk { fsync, stream, free_at: Time::ZERO, extra: Vec::new(), stalls: None, stalled: Vec::new(), full: Vec::new() }
     }
     /// With stalls from `start` on. `stream`: of their own, so that they leave other draws alone.
     pub fn with_stalls(mut self, pattern: StallPattern, start: Time, mut stream: Stream) -> Disk {
@@ -65,6 +68,26 @@ impl Disk {
     }
     pub fn end_extra(&mut self, fault: u32) {
         self.extra.retain(|(number, _)| *number != fault);
+    }
+    /// No sync ends before the last of such faults does; those that are asked for meanwhile, or under way, are the caller's to keep.
+    pub fn stall(&mut self, fault: u32) {
+        self.stalled.push(fault);
+    }
+    pub fn end_stall(&mut self, fault: u32) {
+        self.stalled.retain(|number| *number != fault);
+    }
+    pub fn is_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+    /// Nothing more can be written until the last of such faults ends.
+    pub fn fill(&mut self, fault: u32) {
+        self.full.push(fault);
+    }
+    pub fn end_fill(&mut self, fault: u32) {
+        self.full.retain(|number| *number != fault);
+    }
+    pub fn filled_by(&self) -> &[u32] {
+        &self.full
     }
     /// The machine lost power or was restarted: nobody waits any more.
     pub fn reset(&mut self, now: Time) {

@@ -31,6 +31,8 @@ pub struct Registry {
     catalog: ImageCatalog,
     /// Bytes per second of each machine's network interface, by machine number.
     interfaces: Vec<u64>,
+    /// Thousandths that slow interfaces give; the others are whole.
+    shares: BTreeMap<MachineId, u64>,
     bandwidth: u64,
     down: bool,
     stream: Stream,
@@ -80,6 +82,7 @@ impl Registry {
         Registry {
             catalog,
             interfaces,
+            shares: BTreeMap::new(),
             bandwidth,
             down: false,
             stream,
@@ -168,6 +171,17 @@ impl Registry {
         self.share();
         self.find_deadline();
     }
+    /// Changes what a machine's interface gives from now on, in thousandths of what was planned.
+    pub fn set_interface(&mut self, now: Time, machine: MachineId, share_milli: u64, results: &mut Vec<PullResult>) {
+        self.wake(now, results);
+        self.settle(now);
+        self.shares.insert(machine, share_milli.min(1000));
+        if self.by_machine.contains_key(&machine) {
+            self.recap(machine);
+        }
+        self.share();
+        self.find_deadline();
+    }
     /// Forgets the pulls of a machine that is gone; nobody is answered.
     pub fn abort(&mut self, now: Time, machine: MachineId) {
         self.settle(now);
@@ -243,6 +257,8 @@ impl Registry {
     /// What the interface gives each of a machine's transfers.
     fn cap(&self, machine: MachineId, transfers: u64) -> u64 {
         let interface = self.interfaces.get(machine.0 as usize).copied().unwrap_or(u64::MAX);
+        let share = self.shares.get(&machine).copied().unwrap_or(1000);
+        let interface = u64::try_from(u128::from(interface) * u128::from(share) / 1000).expect("a share is no more than the whole");
         (interface / transfers).max(1)
     }
     /// Moves a machine's transfers to the class that their number calls for.

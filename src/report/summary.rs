@@ -18,11 +18,23 @@ struct Summary<'r> {
     /// Seconds of virtual time.
     duration: f64,
     held: bool,
+    /// In order of their beginnings.
+    faults: Vec<Fault<'r>>,
     expectations: Vec<Expectation<'r>>,
     /// Broken invariants.
     violations: Vec<&'r str>,
     recovery: Vec<Recovery<'r>>,
     counts: Counts,
+}
+
+/// Seconds since the start; `until` is `null` for what lasts to the end or is an instant.
+#[derive(Serialize)]
+struct Fault<'r> {
+    description: &'r str,
+    kind: &'r str,
+    target: Vec<&'r str>,
+    at: f64,
+    until: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +115,17 @@ pub fn json(report: &Report) -> String {
         digest: record.digest.to_string(),
         duration: seconds(u128::from(duration(report).nanos())),
         held: record.violations.is_empty() && !record.expectations.iter().any(Verdict::failed),
+        faults: model
+            .faults()
+            .iter()
+            .map(|fault| Fault {
+                description: &fault.description,
+                kind: &fault.kind,
+                target: fault.targets.iter().map(|target| target.as_str()).collect(),
+                at: instant(fault.at),
+                until: fault.until.map(instant),
+            })
+            .collect(),
         expectations: record
             .expectations
             .iter()

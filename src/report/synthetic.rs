@@ -74,6 +74,7 @@ impl Story {
             targets: targets.iter().map(|target| Name::new(target)).collect(),
             at: at(millis),
             until: until.map(at),
+            drawn: None,
         });
         let place = Subject::Place(Name::new(targets[0]));
         if let Some(until) = until {

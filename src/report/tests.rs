@@ -275,6 +275,7 @@ fn the_terminal_tells_the_story_and_ends_with_the_digest() {
     let record = node_failure();
     let expected = "\
 node-failure  seed 1, 6 nodes, 15 min of virtual time
+  fault  120.0 s to the end  power loss of worker-3
 
         5.5 s  default/web has its 10 pods available
       120.0 s  fault: power loss of worker-3

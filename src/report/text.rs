@@ -3,7 +3,7 @@
 
 use super::model::{Bucket, Model, Traffic, path_name};
 use super::picture::{count, grouped};
-use super::{Report, summary};
+use super::{Report, summary, timeline};
 use crate::base::{Duration, Time};
 use crate::wire::fact::What;
 
@@ -29,6 +29,7 @@ pub fn summary(report: &Report, colours: bool) -> String {
         count(model.nodes.len(), "node"),
         span(summary::duration(report)),
     );
+    text.push_str(&paint.lines(YELLOW, &timeline::text(record, None)));
     text.push('\n');
     for line in story(report) {
         let words = if line.grave { paint.with(YELLOW, &line.text) } else { line.text };
@@ -70,6 +71,9 @@ pub fn summary(report: &Report, colours: bool) -> String {
 struct Paint(bool);
 
 impl Paint {
+    fn lines(&self, code: &str, text: &str) -> String {
+        text.lines().map(|line| format!("{}\n", self.with(code, line))).collect()
+    }
     fn with(&self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }

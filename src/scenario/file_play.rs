@@ -72,8 +72,16 @@ pub struct Places {
     pub regions: Vec<String>,
     /// Control-plane machines (`control-plane-1`) or `client`.
     pub machines: Vec<String>,
-    /// The machines on which these components run (`etcd-1`, `apiserver-2`, `controller-manager-1`, `scheduler-1`).
+    /// The machines on which these components run (`etcd-1`, `apiserver-2`, `controller-manager-1`, `scheduler-1`). In a fault also
+    /// those of who leads at that instant: `etcd-leader`, `controller-manager-leader`, `scheduler-leader`.
     pub components: Vec<String>,
+    /// In a fault: the nodes to which pods of these are bound at that instant. A Deployment, ReplicaSet or bare Pod by its name, with
+    /// its namespace before it unless that is "default" (`shop/web`).
+    pub nodes_of: Vec<String>,
+    /// Only so many of the worker nodes among them, chosen by the seed. With nothing else: of all worker nodes.
+    pub random_nodes: Option<u64>,
+    /// Only this share of the worker nodes among them, rounded up, chosen by the seed. With nothing else: of all worker nodes.
+    pub random_share: Option<Probability>,
 }
 
 /// What an operator does at an instant: exactly one of the actions.
@@ -166,6 +174,12 @@ pub struct Fault {
     /// When it is undone, counted from the start.
     #[serde(default)]
     pub until: Option<Span>,
+    /// Again and again at random between `at` and `until` (default the end of the run), instead of once at `at`.
+    #[serde(default)]
+    pub every: Option<Every>,
+    /// Each machine is hit at its own time within so long after `at`, drawn from the seed: a bad roll-out that reaches one after another.
+    #[serde(default)]
+    pub spread_over: Option<Span>,
     /// For people. Default: made from the fields.
     #[serde(default)]
     pub description: Option<String>,
@@ -201,9 +215,82 @@ pub struct Fault {
     /// fsync takes longer.
     #[serde(default)]
     pub slow_disk: Option<SlowDisk>,
+    /// No fsync ends before the fault does. On worker nodes the container engine waits with it; containers go on.
+    #[serde(default)]
+    pub disk_stall: Option<Places>,
+    /// Nothing more can be written: a member of etcd ends, and starts again when the fault ends; on worker nodes no image can be pulled and
+    /// no container be made (the kubelet's evictions for DiskPressure are not modelled).
+    #[serde(default)]
+    pub disk_full: Option<Places>,
+    /// Gray machines: all that they do takes longer, and nothing fails.
+    #[serde(default)]
+    pub slow_machine: Option<SlowMachine>,
+    /// The kubelets of nodes are killed, and their containers go on. They start again when the fault ends.
+    #[serde(default)]
+    pub kubelet_down: Option<Places>,
+    /// Clocks that run fast or slow. What they are off by when the fault ends stays.
+    #[serde(default)]
+    pub clock_drift: Option<ClockDrift>,
     /// Containers of a workload exit.
     #[serde(default)]
     pub container_crash: Option<ContainerCrash>,
+}
+
+/// How often a random fault comes, and how long it lasts. The times are drawn from the run's seed, for each machine or named process by
+/// itself; a fault of something else (a partition, a link, the registry) comes as a whole.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Every {
+    /// Published figures, for `mtbf` and `repair`.
+    #[serde(default)]
+    pub preset: Option<FaultPreset>,
+    /// The mean time from the end of one to the next, exponentially distributed.
+    #[serde(default)]
+    pub mtbf: Option<Span>,
+    /// The time from the end of one to the next, of any distribution: instead of `mtbf`.
+    #[serde(default)]
+    pub up: Option<Distribution>,
+    /// How long each lasts.
+    #[serde(default)]
+    pub repair: Option<Distribution>,
+    /// What fails by itself. Default machine, or what the preset is about.
+    #[serde(default)]
+    pub each: Option<Each>,
+    /// Unless each machine fails by itself: the share of the machines that is hit, chosen anew each time. Default 100%.
+    #[serde(default)]
+    pub share: Option<Probability>,
+}
+
+/// What fails by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Each {
+    /// Each machine or process.
+    Machine,
+    /// All machines of a rack at once.
+    Rack,
+    /// All machines of a zone at once.
+    Zone,
+    /// All machines of a region at once.
+    Region,
+    /// All machines at once, as by a common cause.
+    All,
+}
+
+/// How often machines crash, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultPreset {
+    /// A virtual machine of a cloud: once a year, replaced within 60 to 120 s.
+    CloudVm,
+    /// A zone of a cloud: once in two years, for 2 to 10 hours.
+    CloudZone,
+    /// A machine of a warehouse: every 180 days, for minutes (90 %), hours (9 %) or days (1 %).
+    Warehouse,
+    /// A rack of a warehouse: once in ten years, for 1 to 6 hours.
+    WarehouseRack,
+    /// Once a day, for 60 to 120 s: to test with.
+    Stress,
 }
 
 /// Two sets of machines between which nothing passes.
@@ -247,6 +334,31 @@ pub struct SlowDisk {
     pub latency: Distribution,
 }
 
+/// Machines that are slow and do not fail.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlowMachine {
+    /// The machines.
+    pub on: Places,
+    /// The share of its speed that a core still has: for the control plane's work, the container engine's, and what containers do.
+    #[serde(default)]
+    pub cpu: Option<Probability>,
+    /// The share of its bandwidth that the network interface still has: for pulls of images, and messages of 1,500 bytes each.
+    #[serde(default)]
+    pub network: Option<Probability>,
+}
+
+/// Machines whose clocks do not keep time.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClockDrift {
+    /// The machines.
+    pub on: Places,
+    /// Parts per million by which the clock runs fast; negative: slow. 10000 is 1 %, a millisecond in 100.
+    #[schemars(range(min = -500_000, max = 500_000))]
+    pub ppm: i64,
+}
+
 /// Containers that exit.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -263,6 +375,9 @@ pub struct ContainerCrash {
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
     pub exit_code: Option<i32>,
+    /// The kernel kills them for lack of memory: exit code 137, reason OOMKilled. Default false.
+    #[serde(default)]
+    pub oom_killed: bool,
 }
 
 /// Something that must hold: exactly one of `by`, `within`, `always`, `never`, `eventually`, `atEnd`, and exactly one thing that is observed.

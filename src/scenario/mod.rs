@@ -42,6 +42,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// `scenario.json` as resolved: settings applied, files of manifests inside. Loading it again gives the same plan.
     pub resolved: String,
+    /// The same with each fault that was drawn at random written out, if there are any: it plays the same run.
+    pub written_out: Option<String>,
 }
 
 /// The scenario that a user names: a file, or a shipped one.

@@ -27,9 +27,12 @@ pub struct Verdict {
 /// A row of `recovery.csv`; instants are microseconds after the fault.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// In the order in which they began, from 0.
+    /// In the order in which they began, from 0; those that were drawn at random not counted (theirs is 0).
     pub fault: usize,
     pub description: String,
+    /// Of several faults that were drawn at random, all that belong together: their number differs from seed to seed, so that what they
+    /// cost is added up, and nothing else is told of them.
+    pub drawn: bool,
     pub workload: Option<String>,
     pub detected: Option<u64>,
     pub evicted: Option<u64>,
@@ -47,9 +50,12 @@ impl Outcome {
         let micros = |nanos: u128| u64::try_from(nanos / 1_000).unwrap_or(u64::MAX);
         let row = |row: &crate::report::Recovery| {
             let after = |at: Option<crate::base::Time>| at.map(|at| micros(u128::from(at.since(row.at).nanos())));
+            let faults = report.model.faults();
+            let drawn = faults[row.fault].drawn.as_ref();
             Row {
-                fault: row.fault,
-                description: report.model.faults()[row.fault].description.to_string(),
+                fault: if drawn.is_some() { 0 } else { faults[..row.fault].iter().filter(|fault| fault.drawn.is_none()).count() },
+                description: drawn.unwrap_or(&faults[row.fault].description).to_string(),
+                drawn: drawn.is_some(),
                 workload: row.workload.map(|workload| report.model.workload_name(workload)),
                 detected: after(row.detected),
                 evicted: after(row.evicted),
@@ -69,7 +75,7 @@ impl Outcome {
             digest: record.digest.to_string(),
             violations: record.violations.iter().map(|violation| violation.to_string()).collect(),
             expectations: record.expectations.iter().map(verdict).collect(),
-            recovery: report.recovery.iter().map(row).collect(),
+            recovery: added_up(report.recovery.iter().map(row)),
         }
     }
     /// A run in which the simulator gave up.
@@ -83,9 +89,30 @@ impl Outcome {
     }
 }
 
+/// Rows of faults that were drawn together are one for each workload.
+fn added_up(rows: impl Iterator<Item = Row>) -> Vec<Row> {
+    let mut all: Vec<Row> = Vec::new();
+    for row in rows {
+        let same = |other: &&mut Row| other.drawn && other.description == row.description && other.workload == row.workload;
+        match all.iter_mut().find(same).filter(|_| row.drawn) {
+            Some(sum) => {
+                sum.unavailable += row.unavailable;
+                sum.down += row.down;
+            }
+            None if row.drawn => {
+                all.push(Row { detected: None, evicted: None, evicted_last: None, replaced: None, ready_again: None, ..row })
+            }
+            None => all.push(row),
+        }
+    }
+    all
+}
+
 /// A recovery figure: one number of a run, or none where it never happened.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Figure {
+    /// What was written, if it is of faults that were drawn at random.
+    pub drawn: Option<String>,
     pub fault: usize,
     /// `None` for what is the fault's whatever it hit.
     pub workload: Option<String>,
@@ -138,11 +165,20 @@ impl Figure {
     /// `fault1.default/web.ready_again_after`.
     pub fn name(&self) -> String {
         let workload = self.workload.as_ref().map_or_else(String::new, |workload| format!("{workload}."));
-        format!("fault{}.{workload}{}", self.fault + 1, self.what.name())
+        match &self.drawn {
+            None => format!("fault{}.{workload}{}", self.fault + 1, self.what.name()),
+            Some(drawn) => format!("{drawn}.{workload}{}", self.what.name()),
+        }
+    }
+    fn is_of(&self, row: &Row) -> bool {
+        match &self.drawn {
+            None => !row.drawn && row.fault == self.fault,
+            Some(drawn) => row.drawn && row.description == *drawn,
+        }
     }
     /// The figure of a run. A workload that the fault did not hurt in this run, but in another, lost nothing: zero, not nothing.
     pub fn of(&self, outcome: &Outcome) -> Option<u64> {
-        let mut rows = outcome.recovery.iter().filter(|row| row.fault == self.fault);
+        let mut rows = outcome.recovery.iter().filter(|row| self.is_of(row));
         if self.what == What::Detected {
             return rows.next().and_then(|row| row.detected);
         }
@@ -166,16 +202,24 @@ impl Figure {
 pub fn figures(outcomes: &[Outcome]) -> Vec<Figure> {
     let mut figures = std::collections::BTreeSet::new();
     for row in outcomes.iter().flat_map(|outcome| &outcome.recovery) {
-        figures.insert(Figure { fault: row.fault, workload: None, what: What::Detected });
+        let drawn = row.drawn.then(|| row.description.clone());
+        let figure = |workload: Option<String>, what| Figure { drawn: drawn.clone(), fault: row.fault, workload, what };
+        if row.drawn {
+            if row.workload.is_some() {
+                figures.extend([What::Unavailable, What::Down].map(|what| figure(row.workload.clone(), what)));
+            }
+            continue;
+        }
+        figures.insert(figure(None, What::Detected));
         if row.workload.is_some() {
-            figures.extend(OF_WORKLOADS.map(|what| Figure { fault: row.fault, workload: row.workload.clone(), what }));
+            figures.extend(OF_WORKLOADS.map(|what| figure(row.workload.clone(), what)));
         }
     }
     figures.into_iter().collect()
 }
 
-/// How a fault is called in the first run that has it.
-pub fn fault_words(outcomes: &[Outcome], fault: usize) -> &str {
+/// How a figure's fault is called in the first run that has it.
+pub fn fault_words<'o>(outcomes: &'o [Outcome], figure: &Figure) -> &'o str {
     let mut rows = outcomes.iter().flat_map(|outcome| &outcome.recovery);
-    rows.find(|row| row.fault == fault).map_or("", |row| &row.description)
+    rows.find(|row| figure.is_of(row)).map_or("", |row| &row.description)
 }

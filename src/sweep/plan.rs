@@ -131,6 +131,8 @@ pub struct Sweep {
     /// In the order of the values as given; the last varied field changes first.
     pub variations: Vec<Variation>,
     pub warnings: Vec<Warning>,
+    /// The dear checks too.
+    pub check_full: bool,
 }
 
 impl Sweep {
@@ -163,6 +165,7 @@ impl Sweep {
             variations: variations(&source, &varied, sets)?,
             vary: varied,
             warnings: loaded.warnings,
+            check_full: false,
         })
     }
     /// How many runs there are.

@@ -134,12 +134,16 @@ impl Desk<'_> {
 fn outcome(sweep: &Sweep, number: usize) -> Result<Outcome, Vec<InputError>> {
     let (variation, seed) = sweep.run(number);
     let plan = sweep.variations[variation].plan(seed)?;
-    Ok(play(plan).map_or_else(|words| Outcome::gave_up(&words), |record| Outcome::of(&record)))
+    Ok(play_with(plan, Options { check_full: sweep.check_full, ..Options::default() })
+        .map_or_else(|words| Outcome::gave_up(&words), |record| Outcome::of(&record)))
 }
 
 /// Plays a run. An assertion of the simulator that fails is a finding, not the end of the program: the error has its words.
 pub fn play(plan: Plan) -> Result<Record, String> {
-    catch_unwind(AssertUnwindSafe(|| sim::run(plan, Options::default(), &mut |_| {}))).map_err(|words| last_words(&*words).to_owned())
+    play_with(plan, Options::default())
+}
+fn play_with(plan: Plan, options: Options) -> Result<Record, String> {
+    catch_unwind(AssertUnwindSafe(|| sim::run(plan, options, &mut |_| {}))).map_err(|words| last_words(&*words).to_owned())
 }
 
 fn last_words(words: &(dyn Any + Send)) -> &str {

@@ -156,7 +156,7 @@ fn statistics(figure: &Figure, outcomes: &[Outcome], all: &[Outcome]) -> Statist
     let count = distribution.as_ref().map_or(0, |distribution| distribution.values.len());
     Statistics {
         figure: figure.name(),
-        fault: fault_words(all, figure.fault).to_owned(),
+        fault: fault_words(all, figure).to_owned(),
         workload: figure.workload.clone(),
         unit: figure.what.unit(),
         count,

@@ -266,6 +266,8 @@ impl Setting {
             until: until.map(ms),
             description: "a fault".into(),
             fault: fault.clone(),
+            found: None,
+            drawn: None,
         };
         let faults: Vec<FaultPlan> = self.faults.iter().map(fault).collect();
         let plan = Plan {

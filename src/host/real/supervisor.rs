@@ -1,6 +1,8 @@
 //! The supervisor of a run: starts a process for each actor of the plan, owns the container runtime, plays the faults, and gathers the
 //! record. When it ends, however it ends, all that it started ends.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -22,12 +24,11 @@ use super::process::ProcessRuntime;
 use super::runtime::{Answer, Notice, Runtime};
 use super::{frame, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
-use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Targets};
+use crate::engine::plan::{FaultPlan, Initial, Plan, Whose};
 use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
-use crate::engine::recorder::describe;
 use crate::host::sim::run::node_info;
 use crate::wire::fact::{Fact, Subject, What};
-use crate::wire::{Address, MachineId, NodeId};
+use crate::wire::{Address, MachineId};
 
 /// How a run is played.
 #[derive(Clone, Debug)]
@@ -78,11 +79,10 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
         why.push(format!("{actors} processes: a run's block of addresses has room for {ACTORS_MAX}"));
     }
     for fault in &plan.faults {
-        match fault.fault {
-            Fault::SlowLink { .. } | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::SlowDisk { .. } => {
-                why.push(format!("\"{}\" can only be simulated so far", fault.description));
-            }
-            _ => {}
+        let of_pods = |whose: &Whose| matches!(whose, Whose::Pods(_));
+        let found = fault.found.as_ref().is_some_and(|found| found.choose.is_some() || found.whose.iter().any(of_pods));
+        if found || faults::simulated_only(&fault.fault) {
+            why.push(format!("\"{}\" can only be simulated so far", fault.description));
         }
     }
     why
@@ -313,11 +313,7 @@ impl Run {
         let mut due: Vec<(Time, usize, bool)> = Vec::new();
         for (number, fault) in self.plan.faults.iter().enumerate() {
             due.push((fault.at, number, true));
-            let until = match fault.fault {
-                Fault::Reboot { takes, .. } => Some(fault.at + takes),
-                _ => fault.until,
-            };
-            due.extend(until.map(|until| (until, number, false)));
+            due.extend(fault.ends().map(|until| (until, number, false)));
         }
         due.sort();
         let mut due = due.into_iter().peekable();
@@ -435,163 +431,6 @@ impl Run {
         Cause::fact(id)
     }
 
-    fn begin_fault(&mut self, number: usize) {
-        let plan = self.resolved(number);
-        let what = What::FaultInjected { fault: number as u32, description: plan.description.clone() };
-        let cause = self.tell(Cause::NONE, Subject::Place(plan.description.clone()), what);
-        self.fault_facts[number] = cause;
-        let names: Vec<_> = self.plan.machines.iter().map(|machine| machine.name.clone()).collect();
-        let (kind, targets) = describe(&plan.fault, &names);
-        let info = FaultInfo { description: plan.description.clone(), kind: kind.into(), targets, at: self.clock.now(), until: plan.until };
-        self.fault_infos.push(info);
-        match &plan.fault {
-            Fault::Kill(targets) => {
-                for address in listed(targets) {
-                    self.hold_down(number, address, cause);
-                }
-            }
-            Fault::Pause(targets) => {
-                for address in listed(targets) {
-                    self.hold_still(number, address);
-                }
-            }
-            Fault::PowerLoss(machines) | Fault::Reboot { machines, .. } => {
-                let in_order = matches!(plan.fault, Fault::Reboot { .. });
-                for machine in machines {
-                    if !in_order {
-                        self.isolate(number, *machine);
-                    }
-                }
-                self.tell_links();
-                // So that peers know of the silence before their kernels tell of the end.
-                threads::pause(CUT_HEARD);
-                for machine in machines {
-                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.lose(node));
-                    for address in self.processes_on(*machine) {
-                        self.hold_down(number, address, cause);
-                    }
-                    let boot = self.machine_boots.entry(*machine).or_insert(Incarnation(1));
-                    *boot = boot.next();
-                }
-            }
-            Fault::Freeze(machines) => {
-                for machine in machines {
-                    self.isolate(number, *machine);
-                }
-                self.tell_links();
-                for machine in machines {
-                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, true));
-                    for address in self.processes_on(*machine) {
-                        self.hold_still(number, address);
-                    }
-                }
-            }
-            Fault::Partition { from, to, one_way } => {
-                for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
-                    self.cuts.push((number, from, to));
-                    if !one_way {
-                        self.cuts.push((number, to, from));
-                    }
-                }
-                self.tell_links();
-            }
-            Fault::ContainerCrash { namespace, workload, count, exit_code } => {
-                self.runtime.crash(namespace, workload, *count, *exit_code, cause);
-            }
-            Fault::SlowLink { .. } | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::SlowDisk { .. } => {
-                self.troubles.push(format!("{} was not refused", plan.description));
-            }
-        }
-        self.played[number] = Some(plan);
-    }
-
-    fn end_fault(&mut self, number: usize) {
-        let Some(plan) = self.played[number].take() else { return };
-        let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
-        let cause = self.tell(self.fault_facts[number], Subject::Place(plan.description.clone()), what);
-        self.cuts.retain(|(fault, ..)| *fault != number);
-        self.tell_links();
-        if let Fault::Freeze(machines) = &plan.fault {
-            for machine in machines {
-                self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, false));
-            }
-        }
-        for process in 0..self.processes.len() {
-            let one = &mut self.processes[process];
-            let (was_still, was_down) = (one.still.contains(&number), one.down.contains(&number));
-            one.still.retain(|fault| *fault != number);
-            one.down.retain(|fault| *fault != number);
-            if was_still && one.still.is_empty() {
-                one.signal(Signal::SIGCONT);
-            }
-            one.started_by = cause;
-            if was_down
-                && one.down.is_empty()
-                && let Err(error) = self.spawn(process)
-            {
-                self.troubles.push(format!("{} could not be started again: {error}", self.processes[process].address));
-            }
-        }
-    }
-
-    fn hold_down(&mut self, number: usize, address: Address, cause: Cause) {
-        let process = &mut self.processes[self.addresses.number(address)];
-        let first = process.down.is_empty();
-        process.down.push(number);
-        if first {
-            process.kill();
-            self.leading.retain(|leader| *leader != address);
-            self.tell(cause, Subject::Actor(address), What::Stopped);
-        }
-    }
-    fn hold_still(&mut self, number: usize, address: Address) {
-        let process = &mut self.processes[self.addresses.number(address)];
-        process.still.push(number);
-        process.signal(Signal::SIGSTOP);
-    }
-    /// Nothing passes between this machine and any other.
-    fn isolate(&mut self, number: usize, machine: MachineId) {
-        // One more than the plan has: whoever uses the cluster sits outside.
-        for other in (0..=self.plan.machines.len() as u32).map(MachineId).filter(|other| *other != machine) {
-            self.cuts.push((number, machine, other));
-            self.cuts.push((number, other, machine));
-        }
-    }
-    fn tell_links(&mut self) {
-        let mut cuts: Vec<_> = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
-        cuts.sort();
-        cuts.dedup();
-        for process in &mut self.processes {
-            process.say(&ToChild::Links(cuts.clone()));
-        }
-    }
-    fn processes_on(&self, machine: MachineId) -> Vec<Address> {
-        self.processes.iter().filter(|process| process.machine == machine).map(|process| process.address).collect()
-    }
-    fn nodes_on(&self, machine: MachineId) -> Vec<NodeId> {
-        let nodes = self.plan.nodes.iter().enumerate().filter(|(_, node)| node.machine == machine);
-        nodes.map(|(number, _)| NodeId(number as u32)).collect()
-    }
-    /// With roles replaced by who has them now.
-    fn resolved(&self, number: usize) -> FaultPlan {
-        let plan = self.plan.faults[number].clone();
-        let whom = |targets: Targets| {
-            let leads = |role: fn(&Address) -> bool| self.leading.iter().copied().filter(role).collect();
-            match targets {
-                Targets::Addresses(_) => targets,
-                Targets::EtcdLeader => Targets::Addresses(self.etcd_leader.iter().map(|(_, address)| *address).collect()),
-                Targets::ManagerLeader => Targets::Addresses(leads(|address| matches!(address, Address::Manager(_)))),
-                Targets::SchedulerLeader => Targets::Addresses(leads(|address| matches!(address, Address::Scheduler(_)))),
-            }
-        };
-        let fault = match plan.fault {
-            Fault::Kill(targets) => Fault::Kill(whom(targets)),
-            Fault::Pause(targets) => Fault::Pause(whom(targets)),
-            other => other,
-        };
-        FaultPlan { fault, ..plan }
-    }
-
     /// Ends all processes: those that live are asked, and killed when they take too long.
     fn end(&mut self) {
         let mut asked = 0;
@@ -642,13 +481,6 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.processes.iter_mut().for_each(Process::kill);
-    }
-}
-
-fn listed(targets: &Targets) -> Vec<Address> {
-    match targets {
-        Targets::Addresses(addresses) => addresses.clone(),
-        Targets::EtcdLeader | Targets::ManagerLeader | Targets::SchedulerLeader => unreachable!("resolved before"),
     }
 }
 

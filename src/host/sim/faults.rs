@@ -7,6 +7,11 @@
 //! | power loss | a prefix survives | silent | gone |
 //! | reboot | kept (files are synced) | reset | gone |
 //! | freeze | kept | silent, then go on | stand still |
+//! | full disk | the member of etcd that writes ends | reset | go on; none can be made |
+//! | disk stall | wait | go on | go on; none can be made before it ends |
+//!
+//! A slow machine does the same later: what its cores compute, what its container engine and its containers do, and what its network
+//! interface carries. Clocks are the engine's.
 //!
 //! Faults may overlap: what holds a target is kept in [`super::holds`], links, disks and the registry by the faults' numbers, and the
 //! target is free when the last of them has ended. A machine that stands still can neither end a process nor start one: it does when it
@@ -14,11 +19,15 @@
 
 use super::holds::Hold;
 use super::{SimHost, what};
-use crate::base::{Cause, Incarnation, Time};
+use crate::base::{Cause, Duration, Incarnation, Time};
 use crate::engine::Queue;
 use crate::engine::event::Life;
 use crate::engine::plan::{Fault, Targets};
+use crate::models::distribution::Distribution;
 use crate::wire::{Address, MachineId};
+
+/// What a message counts as on a slow interface (our choice): most are objects of 1 to 3 kB, or heartbeats of less.
+const MESSAGE_BYTES: u64 = 1_500;
 
 impl SimHost {
     pub(super) fn begin_fault(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue) {
@@ -101,7 +110,33 @@ impl SimHost {
             Fault::SlowDisk { machines, latency } => {
                 self.each(machines, |host, machine| host.machine(machine).disk.add_extra(number, latency.clone()));
             }
-            Fault::ContainerCrash { namespace, workload, count, exit_code } => {
+            Fault::DiskStall(machines) => self.each(machines, |host, machine| {
+                host.machine(machine).disk.stall(number);
+                if let Some(engine) = host.engines.get_mut(&machine) {
+                    engine.stall(now);
+                }
+            }),
+            Fault::DiskFull(machines) => {
+                self.full_disks.insert(number, cause);
+                self.each(machines, |host, machine| {
+                    host.machine(machine).disk.fill(number);
+                    if let Some(engine) = host.engines.get_mut(&machine) {
+                        engine.set_full(true);
+                    }
+                });
+            }
+            Fault::SlowMachine { machines, cpu_milli, network_milli } => {
+                self.each(machines, |host, machine| {
+                    host.machine(machine).slowed.push((number, *cpu_milli, *network_milli));
+                    host.set_speeds(now, machine, queue);
+                });
+                if *network_milli < 1000 {
+                    self.slow_interfaces(number, machines, *network_milli);
+                }
+            }
+            // The engine does it.
+            Fault::ClockDrift { .. } => {}
+            Fault::ContainerCrash { namespace, workload, count, exit_code, oom_killed } => {
                 let mut victims = Vec::new();
                 for (machine, engine) in &self.engines {
                     for (identity, container) in engine.running(namespace, workload) {
@@ -111,7 +146,7 @@ impl SimHost {
                 victims.sort();
                 for (_, machine, container) in victims.into_iter().take(count.unwrap_or(u64::MAX) as usize) {
                     if let Some(engine) = self.engines.get_mut(&machine) {
-                        engine.crash(now, cause, &container, *exit_code);
+                        engine.crash(now, cause, &container, *exit_code, *oom_killed);
                     }
                     self.arm_engine(machine, queue);
                 }
@@ -148,6 +183,32 @@ impl SimHost {
             Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.end_down(now, number, machine, cause, queue)),
             // It ended by itself.
             Fault::Reboot { .. } | Fault::ContainerCrash { .. } => {}
+            // The engine does it.
+            Fault::ClockDrift { .. } => {}
+            Fault::DiskStall(machines) => self.each(machines, |host, id| host.end_stall(now, number, id, queue)),
+            Fault::DiskFull(machines) => {
+                self.full_disks.remove(&number);
+                self.each(machines, |host, id| {
+                    let disk = &mut host.machine(id).disk;
+                    disk.end_fill(number);
+                    let full = !disk.filled_by().is_empty();
+                    if let Some(engine) = host.engines.get_mut(&id) {
+                        engine.set_full(full);
+                    }
+                    for address in host.processes_on(id) {
+                        if host.process(address).holds.end(now, number, Hold::Down) {
+                            host.start(now, address, cause, queue);
+                        }
+                    }
+                });
+            }
+            Fault::SlowMachine { machines, .. } => {
+                self.links.end(number);
+                self.each(machines, |host, machine| {
+                    host.machine(machine).slowed.retain(|(fault, ..)| *fault != number);
+                    host.set_speeds(now, machine, queue);
+                });
+            }
             Fault::Freeze(machines) => {
                 let mut thawed = machines.clone();
                 thawed.retain(|machine| self.machine(*machine).holds.end(now, number, Hold::Still));
@@ -218,6 +279,7 @@ impl SimHost {
         machine.frozen = None;
         machine.holds.end_all(now, Hold::Still);
         machine.disk.reset(now);
+        machine.waiting.clear();
         machine.cores.reset();
         self.unanswered.retain(|answer| answer.machine != id);
         self.note_hearing(now);
@@ -309,6 +371,67 @@ impl SimHost {
         }
     }
 
+    /// A process cannot write, and ends: etcd gives up when its log cannot be written (`server/storage/wal`, every caller's
+    /// `lg.Fatal`). A supervisor would start it in vain until there is space.
+    pub(super) fn end_for_lack_of_space(&mut self, now: Time, address: Address, queue: &mut Queue) {
+        let machine = self.process(address).machine;
+        let faults: Vec<u32> = self.machine(machine).disk.filled_by().to_vec();
+        let mut first = Cause::NONE;
+        for fault in faults {
+            let cause = self.full_disks.get(&fault).copied().unwrap_or_default();
+            first = first.or(cause);
+            let holds = &mut self.process(address).holds;
+            if !holds.is_held_by(fault, Hold::Down) {
+                holds.begin(fault, Hold::Down, cause);
+            }
+        }
+        SimHost::push_life(queue, now, address, Life::Stop, first);
+    }
+
+    /// One of the faults that keep a disk from going on ends: if it was the last, what waited is done, in its order.
+    fn end_stall(&mut self, now: Time, number: u32, id: MachineId, queue: &mut Queue) {
+        let machine = self.machine(id);
+        machine.disk.end_stall(number);
+        if machine.disk.is_stalled() {
+            return;
+        }
+        for (sync, cause) in std::mem::take(&mut machine.waiting) {
+            let done = self.machine(id).disk.sync(now);
+            self.push_host(queue, done, super::what::SYNCED, sync, cause);
+        }
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.end_stall(now);
+        }
+        self.arm_engine(id, queue);
+    }
+
+    /// A machine is as slow as the worst of its faults says.
+    fn set_speeds(&mut self, now: Time, id: MachineId, queue: &mut Queue) {
+        let machine = self.machine(id);
+        let cpu = machine.slowed.iter().map(|(_, cpu, _)| *cpu).min().unwrap_or(1000);
+        let network = machine.slowed.iter().map(|(.., network)| *network).min().unwrap_or(1000);
+        machine.cores.set_speed_milli(cpu);
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.set_speed_milli(cpu);
+        }
+        let mut pulls = Vec::new();
+        self.registry.set_interface(now, id, network, &mut pulls);
+        self.hand_out_pulls(now, pulls, queue);
+        self.arm_registry(queue);
+    }
+
+    /// Each message to or from such a machine takes as long as its slow interface needs for it.
+    fn slow_interfaces(&mut self, number: u32, machines: &[MachineId], network_milli: u64) {
+        let all: Vec<MachineId> = (0..self.machines.len() as u32).map(MachineId).collect();
+        for machine in machines {
+            let rate = (u128::from(self.plan.machines[machine.0 as usize].bandwidth) * u128::from(network_milli) / 1000).max(1);
+            let takes = u128::from(MESSAGE_BYTES) * 1_000_000_000 / rate;
+            let takes = Distribution::Constant(Duration::from_nanos(u64::try_from(takes).unwrap_or(u64::MAX)));
+            let others: Vec<MachineId> = all.iter().copied().filter(|other| other != machine).collect();
+            self.links.add_slow(number, &[*machine], &others, takes, 0.0);
+        }
+    }
+
     /// The registry is down as long as a fault wants it so, and as slow as the worst of them says.
     fn set_registry(&mut self, now: Time, queue: &mut Queue) {
         let down = self.registry_faults.values().any(Option::is_none);
@@ -325,6 +448,6 @@ impl SimHost {
 fn addresses(targets: &Targets) -> Vec<Address> {
     match targets {
         Targets::Addresses(addresses) => addresses.clone(),
-        Targets::EtcdLeader | Targets::ManagerLeader | Targets::SchedulerLeader => Vec::new(),
+        Targets::EtcdLeader | Targets::ManagerLeader | Targets::SchedulerLeader | Targets::KubeletsOn(_) => Vec::new(),
     }
 }

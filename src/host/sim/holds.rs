@@ -49,6 +49,9 @@ impl Holds {
         self.ended = last.map(|cause| (cause, now)).or(self.ended);
         last.is_some()
     }
+    pub fn is_held_by(&self, fault: u32, hold: Hold) -> bool {
+        self.active.iter().any(|(number, other, _)| *number == fault && *other == hold)
+    }
     pub fn any(&self, hold: Hold) -> bool {
         self.active.iter().any(|(_, other, _)| *other == hold)
     }

@@ -2,7 +2,7 @@
 
 use super::holds::Holds;
 use crate::base::random::Seed;
-use crate::base::{Incarnation, Time};
+use crate::base::{Cause, Incarnation, Time};
 use crate::engine::plan;
 use crate::models::cores::{Cores, WorkTimes};
 use crate::models::disk::Disk;
@@ -18,6 +18,10 @@ pub struct Machine {
     pub boot: Incarnation,
     pub disk: Disk,
     pub cores: Cores,
+    /// Syncs that wait until the disk goes on, in their order: their numbers, and why they were asked for.
+    pub waiting: Vec<(u64, Cause)>,
+    /// What faults leave of it, by their numbers: thousandths of its cores' speed, and of its network interface's bandwidth.
+    pub slowed: Vec<(u32, u64, u64)>,
     /// The kubelet on it, if it is a node.
     pub kubelet: Option<Address>,
     /// The faults on it.
@@ -41,6 +45,8 @@ impl Machine {
             boot: Incarnation(1),
             disk,
             cores: Cores::new(machine.cores, WorkTimes::default()),
+            waiting: Vec::new(),
+            slowed: Vec::new(),
             kubelet: None,
             holds: Holds::default(),
             hears_until: None,

@@ -97,6 +97,8 @@ pub struct SimHost {
     tables: Map<MachineId, (NodeTable, Duration)>,
     stream: Stream,
     served: Stream,
+    /// Why disks are full, by the faults' numbers.
+    full_disks: BTreeMap<u32, Cause>,
     /// What lasting faults do to the registry, by their numbers: `None` down, else its bytes per second.
     registry_faults: BTreeMap<u32, Option<u64>>,
     /// Requests that pods were to have answered while their machines stood still, and how long after the beginning of that.
@@ -150,6 +152,7 @@ impl SimHost {
             tables: Map::default(),
             stream: seed.stream("host"),
             served: seed.stream("requests served"),
+            full_disks: BTreeMap::new(),
             registry_faults: BTreeMap::new(),
             unanswered: Vec::new(),
             next_server: 0,
@@ -258,13 +261,25 @@ impl Host for SimHost {
     fn perform(&mut self, now: Time, from: Address, cause: Cause, effect: Effect, queue: &mut Queue) {
         match effect {
             Effect::Net(op) => self.net(now, from, cause, op, queue),
-            Effect::Disk(DiskOp::Write(record)) => self.storage.write(from, record),
+            Effect::Disk(DiskOp::Write(record)) => {
+                let machine = self.processes[&from].machine;
+                if self.machine(machine).disk.filled_by().is_empty() {
+                    self.storage.write(from, record);
+                } else {
+                    self.end_for_lack_of_space(now, from, queue);
+                }
+            }
             Effect::Disk(DiskOp::Sync(id)) => {
                 let process = &self.processes[&from];
                 let (machine, incarnation) = (process.machine, process.incarnation);
-                let done = self.machines[machine.0 as usize].disk.sync(now);
                 let number = self.storage.sync(from, incarnation, id);
-                self.push_host(queue, done, what::SYNCED, number, cause);
+                let machine = self.machine(machine);
+                if machine.disk.is_stalled() {
+                    machine.waiting.push((number, cause));
+                } else {
+                    let done = machine.disk.sync(now);
+                    self.push_host(queue, done, what::SYNCED, number, cause);
+                }
             }
             Effect::Container(op) => {
                 let (machine, incarnation) = (self.processes[&from].machine, self.processes[&from].incarnation);
@@ -303,6 +318,14 @@ impl Host for SimHost {
                 self.wake_registry(now, queue);
             }
             what::SYNCED => {
+                if let Some(asker) = self.storage.syncing(event.which) {
+                    let machine = self.processes[&asker].machine;
+                    let machine = self.machine(machine);
+                    if machine.disk.is_stalled() {
+                        machine.waiting.push((event.which, cause));
+                        return;
+                    }
+                }
                 if let Some((address, incarnation, id)) = self.storage.synced(event.which) {
                     push(queue, now, Event::input(address, Input::Synced(id)), incarnation, cause);
                 }

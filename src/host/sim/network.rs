@@ -207,6 +207,7 @@ impl SimHost {
         if let Address::Pod(ip) = to {
             let workload = self.engines[&there].serving(ip, now).map(|identity| identity.workload.clone());
             let takes = workload.map(|workload| self.workloads.service_time(&workload, &mut self.served)).unwrap_or_default();
+            let takes = self.machines[there.0 as usize].cores.stretch(takes);
             self.push_host(queue, at + takes, what::SERVED, conn.0, cause);
         } else {
             let incarnation = self.processes[&to].incarnation;

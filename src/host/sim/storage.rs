@@ -45,6 +45,10 @@ impl Storage {
         self.syncs.insert(number, Sync { address, incarnation, id, mark });
         number
     }
+    /// Who asked for a sync that is under way.
+    pub fn syncing(&self, number: u64) -> Option<Address> {
+        self.syncs.get(&number).map(|sync| sync.address)
+    }
     /// A sync is done: whom to tell. `None` if power was lost meanwhile.
     pub fn synced(&mut self, number: u64) -> Option<(Address, Incarnation, SyncId)> {
         let sync = self.syncs.remove(&number)?;

@@ -111,7 +111,7 @@ fn fault_labels(report: &Report, panel: &Panel, canvas: &mut Canvas) -> Stagger 
 /// Bands in which faults last, over the height of a panel.
 fn fault_bands(report: &Report, panel: &Panel, canvas: &mut Canvas) {
     for fault in report.model.faults().iter().filter(|fault| fault.at <= report.model.end) {
-        let (from, until) = (panel.x(fault.at), panel.x(fault.until.unwrap_or(report.model.end)));
+        let (from, until) = (panel.x(fault.at), panel.x(fault.end(report.model.end)));
         canvas.rect(from, panel.top, until.max(from + 1.0), panel.bottom, palette::FAULT_BAND);
     }
 }

@@ -113,7 +113,7 @@ fn bars(report: &Report, lanes: &[Lane]) -> Canvas {
         for (fault, hit) in model.faults().iter().zip(&hit).filter(|(fault, _)| fault.at <= model.end) {
             // A fault of nodes shades their lanes, any other all.
             if hit.is_empty() || lane.node.is_some_and(|node| hit.binary_search(&node).is_ok()) {
-                let (from, until) = (panel.x(fault.at), panel.x(fault.until.unwrap_or(model.end)));
+                let (from, until) = (panel.x(fault.at), panel.x(fault.end(model.end)));
                 canvas.rect(from, top, until.max(from + 1.0), bottom, palette::FAULT_LANE);
             }
         }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{FactId, Time};
 use crate::engine::record::{Entry, Record};
+use crate::report::timeline;
 use crate::wire::fact::{Subject, What};
 use facts::Line;
 use object::Hero;
@@ -119,7 +120,11 @@ impl Explanation<'_> {
                 text.push('\n');
             }
             let when = self.at.map_or_else(String::new, |at| format!(", at {} s", words::tenths(at.since(scenario.start))));
-            text.push_str(&format!("{}  ({}, seed {}{when})\n\n", story.title, scenario.name, scenario.seed));
+            text.push_str(&format!("{}  ({}, seed {}{when})\n", story.title, scenario.name, scenario.seed));
+            if number == 0 {
+                text.push_str(&timeline::text(self.record, self.at));
+            }
+            text.push('\n');
             let mut told = Told::new(story, self.at.is_some());
             if self.at.is_some() {
                 if story.state.is_empty() {

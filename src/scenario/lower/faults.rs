@@ -2,12 +2,13 @@
 
 use super::{Lowering, at};
 use crate::base::{Duration, Name, Time};
-use crate::engine::plan::{Fault, FaultPlan, Targets};
+use crate::engine::plan::{Fault, FaultPlan, Found, Targets};
+use crate::models::container_engine::KILLED;
 use crate::models::distribution::Distribution;
 use crate::scenario::file;
 use crate::scenario::lower::topology::Component;
 use crate::scenario::lower::workload::WORKLOADS;
-use crate::scenario::units::format_duration;
+use crate::scenario::units::{Probability, format_duration};
 use crate::wire::address::MachineId;
 
 impl Lowering<'_> {
@@ -17,11 +18,21 @@ impl Lowering<'_> {
         let mut first = Vec::new();
         for (index, fault) in written.iter().enumerate() {
             first.push(faults.len());
-            self.fault(fault, &format!("faults[{index}]"), &mut faults);
+            let path = format!("faults[{index}]");
+            match &fault.every {
+                None => {
+                    let mut once = Vec::new();
+                    self.fault(fault, &path, &mut once);
+                    self.spread_over(fault, &path, &mut once);
+                    faults.append(&mut once);
+                }
+                Some(every) => self.random_faults(fault, every, &path, &mut faults),
+            }
         }
         (faults, first)
     }
-    fn fault(&mut self, written: &file::Fault, path: &str, faults: &mut Vec<FaultPlan>) {
+    /// A fault that comes once.
+    pub(super) fn fault(&mut self, written: &file::Fault, path: &str, faults: &mut Vec<FaultPlan>) {
         let (begin, end) = self.span_of(written, path);
         let given = [
             ("kill", written.kill.is_some()),
@@ -34,70 +45,117 @@ impl Lowering<'_> {
             ("registryDown", written.registry_down.is_some()),
             ("registrySlow", written.registry_slow.is_some()),
             ("slowDisk", written.slow_disk.is_some()),
+            ("diskStall", written.disk_stall.is_some()),
+            ("diskFull", written.disk_full.is_some()),
+            ("slowMachine", written.slow_machine.is_some()),
+            ("kubeletDown", written.kubelet_down.is_some()),
+            ("clockDrift", written.clock_drift.is_some()),
             ("containerCrash", written.container_crash.is_some()),
         ];
         if !self.exactly_one(&given, "a fault is", path) {
             return;
         }
-        let mut add = |made: String, fault: Fault, until: Option<Time>| {
+        let mut add = |made: String, fault: Fault, until: Option<Time>, found: Option<Found>| {
             let description = written.description.as_deref().map_or_else(|| Name::from(made), Name::new);
-            faults.push(FaultPlan { at: begin, until, description, fault });
+            faults.push(FaultPlan { at: begin, until, description, fault, found, drawn: None });
         };
         for (field, names) in [("kill", &written.kill), ("pause", &written.pause)] {
             let Some(names) = names else { continue };
             for (targets, shown) in self.targets(names, &at(path, field)) {
                 let fault = if field == "kill" { Fault::Kill(targets) } else { Fault::Pause(targets) };
-                add(format!("{field} of {shown}"), fault, end);
+                add(format!("{field} of {shown}"), fault, end, None);
             }
         }
         if let Some(places) = &written.power_loss {
-            let machines = self.places(places, &at(path, "powerLoss"));
-            add(format!("power loss of {}", self.shown(places, &machines)), Fault::PowerLoss(machines), end);
+            let (machines, found) = self.hit(places, &at(path, "powerLoss"));
+            add(format!("power loss of {}", self.shown(places, &machines)), Fault::PowerLoss(machines), end, found);
         }
         if let Some(places) = &written.freeze {
-            let machines = self.places(places, &at(path, "freeze"));
-            add(format!("freeze of {}", self.shown(places, &machines)), Fault::Freeze(machines), end);
+            let (machines, found) = self.hit(places, &at(path, "freeze"));
+            add(format!("freeze of {}", self.shown(places, &machines)), Fault::Freeze(machines), end, found);
         }
         if let Some(places) = &written.reboot {
-            let machines = self.places(places, &at(path, "reboot"));
+            let (machines, found) = self.hit(places, &at(path, "reboot"));
             // 1 min (our choice): firmware and kernel of a common virtual machine.
             let takes = end.map_or(Duration::from_secs(60), |end| end.since(begin));
-            add(format!("reboot of {}", self.shown(places, &machines)), Fault::Reboot { machines, takes }, None);
+            add(format!("reboot of {}", self.shown(places, &machines)), Fault::Reboot { machines, takes }, None, found);
         }
         if let Some(partition) = &written.partition {
             let path = at(path, "partition");
-            let from = self.places(&partition.from, &at(&path, "from"));
+            let (from, found) = self.hit(&partition.from, &at(&path, "from"));
             let to = self.other_side(&from, &partition.to, &path);
             let whom = self.shown(&partition.from, &from);
             let rest = partition.to.as_ref().map_or("the rest".to_owned(), |places| self.shown(places, &to));
             let arrow = if partition.one_way { "to" } else { "from" };
-            add(format!("partition of {whom} {arrow} {rest}"), Fault::Partition { from, to, one_way: partition.one_way }, end);
+            let fault = Fault::Partition { from, to, one_way: partition.one_way };
+            add(format!("partition of {whom} {arrow} {rest}"), fault, end, found);
         }
         if let Some(link) = &written.slow_link {
             let path = at(path, "slowLink");
-            let from = self.places(&link.from, &at(&path, "from"));
+            let (from, found) = self.hit(&link.from, &at(&path, "from"));
             let to = self.other_side(&from, &link.to, &path);
             let whom = self.shown(&link.from, &from);
             if link.latency.is_none() && link.loss.is_none() {
                 self.error(&path, "the link is as good as before".to_owned(), |error| error.expecting("latency, loss or both"));
             }
             let latency = self.distribution_or(&link.latency, &at(&path, "latency"), Distribution::Constant(Duration::ZERO));
-            add(format!("slow link of {whom}"), Fault::SlowLink { from, to, latency, loss: link.loss.map_or(0.0, |loss| loss.0) }, end);
+            let loss = link.loss.map_or(0.0, |loss| loss.0);
+            add(format!("slow link of {whom}"), Fault::SlowLink { from, to, latency, loss }, end, found);
         }
         if let Some(down) = written.registry_down {
             if !down {
                 self.error(&at(path, "registryDown"), "false is no fault".to_owned(), |error| error.expecting("true"));
             }
-            add("registry down".to_owned(), Fault::RegistryDown, end);
+            add("registry down".to_owned(), Fault::RegistryDown, end, None);
         }
         if let Some(bandwidth) = written.registry_slow {
-            add(format!("registry slow: {} bytes/s", bandwidth.0), Fault::RegistrySlow { bandwidth: bandwidth.0 }, end);
+            add(format!("registry slow: {} bytes/s", bandwidth.0), Fault::RegistrySlow { bandwidth: bandwidth.0 }, end, None);
         }
         if let Some(slow) = &written.slow_disk {
             let path = at(path, "slowDisk");
-            let machines = self.places(&slow.on, &at(&path, "on"));
+            let (machines, found) = self.hit(&slow.on, &at(&path, "on"));
             let latency = self.distribution(&slow.latency, &at(&path, "latency"));
-            add(format!("slow disk of {}", self.shown(&slow.on, &machines)), Fault::SlowDisk { machines, latency }, end);
+            add(format!("slow disk of {}", self.shown(&slow.on, &machines)), Fault::SlowDisk { machines, latency }, end, found);
+        }
+        if let Some(places) = &written.disk_stall {
+            let (machines, found) = self.hit(places, &at(path, "diskStall"));
+            add(format!("disk stall of {}", self.shown(places, &machines)), Fault::DiskStall(machines), end, found);
+        }
+        if let Some(places) = &written.disk_full {
+            let (machines, found) = self.hit(places, &at(path, "diskFull"));
+            add(format!("full disk of {}", self.shown(places, &machines)), Fault::DiskFull(machines), end, found);
+        }
+        if let Some(slow) = &written.slow_machine {
+            let path = at(path, "slowMachine");
+            let (machines, found) = self.hit(&slow.on, &at(&path, "on"));
+            if slow.cpu.is_none() && slow.network.is_none() {
+                self.error(&path, "the machine is as fast as before".to_owned(), |error| error.expecting("cpu, network or both"));
+            }
+            let cpu_milli = self.share_left(slow.cpu, &at(&path, "cpu"));
+            let network_milli = self.share_left(slow.network, &at(&path, "network"));
+            let fault = Fault::SlowMachine { machines, cpu_milli, network_milli };
+            let whom = self.shown(&slow.on, fault.machines().expect("it is one of machines"));
+            add(format!("slow machine: {whom}"), fault, end, found);
+        }
+        if let Some(places) = &written.kubelet_down {
+            let path = at(path, "kubeletDown");
+            let (mut machines, found) = self.hit(places, &path);
+            machines.retain(|machine| self.topology.nodes.iter().any(|node| node.machine == *machine));
+            let whom = self.shown(places, &machines);
+            if machines.is_empty() && found.is_none() {
+                self.error(&path, format!("{whom} runs no kubelet"), |error| error.expecting("worker nodes"));
+            }
+            add(format!("kubelet down on {whom}"), Fault::Kill(Targets::KubeletsOn(machines)), end, found);
+        }
+        if let Some(drift) = &written.clock_drift {
+            let path = at(path, "clockDrift");
+            let (machines, found) = self.hit(&drift.on, &at(&path, "on"));
+            if drift.ppm == 0 {
+                self.error(&at(&path, "ppm"), "the clock would keep time".to_owned(), |error| error.expecting("500 or -500, say"));
+            }
+            let whom = self.shown(&drift.on, &machines);
+            let fault = Fault::ClockDrift { machines, ppm: drift.ppm };
+            add(format!("clock drift of {whom}"), fault, end, found);
         }
         if let Some(crash) = &written.container_crash {
             let path = at(path, "containerCrash");
@@ -108,16 +166,31 @@ impl Lowering<'_> {
             if crash.count == Some(0) {
                 self.error(&at(&path, "count"), "no container would crash".to_owned(), |error| error.expecting("1 or more"));
             }
+            if crash.oom_killed && crash.exit_code.is_some() {
+                let message = "what is killed for lack of memory exits with 137".to_owned();
+                self.error(&at(&path, "exitCode"), message, |error| error.expecting("exitCode or oomKilled"));
+            }
             if let Some(key) = self.workload_key(&crash.workload, &crash.namespace, &at(&path, "workload"), &WORKLOADS) {
                 let fault = Fault::ContainerCrash {
                     namespace: Name::new(key.namespace()),
                     workload: Name::new(key.name()),
                     count: crash.count,
-                    exit_code: crash.exit_code.unwrap_or(1),
+                    exit_code: crash.exit_code.unwrap_or(if crash.oom_killed { KILLED } else { 1 }),
+                    oom_killed: crash.oom_killed,
                 };
-                add(format!("containers of {} crash", crash.workload), fault, None);
+                let how = if crash.oom_killed { "are killed for lack of memory" } else { "crash" };
+                add(format!("containers of {} {how}", crash.workload), fault, None, None);
             }
         }
+    }
+    /// What is left of the whole, in thousandths.
+    fn share_left(&mut self, share: Option<Probability>, path: &str) -> u64 {
+        let Some(share) = share else { return 1000 };
+        let milli = (share.0 * 1000.0).round() as u64;
+        if milli == 0 {
+            self.error(path, "nothing would be left".to_owned(), |error| error.expecting("0.1% or more"));
+        }
+        milli.clamp(1, 1000)
     }
     fn span_of(&mut self, written: &file::Fault, path: &str) -> (Time, Option<Time>) {
         let begin = self.instant(written.at, &at(path, "at"));
@@ -177,6 +250,10 @@ impl Lowering<'_> {
     }
     /// `worker-3`, `zone b`, `12 machines`.
     fn shown(&self, places: &file::Places, machines: &[MachineId]) -> String {
+        let random = places.random_nodes.is_some() || places.random_share.is_some();
+        if random && places.nodes_of.is_empty() && places.components.is_empty() {
+            return self.machine_names(machines);
+        }
         let words = [
             ("", &places.nodes),
             ("group ", &places.groups),
@@ -185,7 +262,11 @@ impl Lowering<'_> {
             ("region ", &places.regions),
             ("", &places.machines),
             ("the machine of ", &places.components),
+            ("a node of ", &places.nodes_of),
         ];
+        if machines.is_empty() && places.nodes_of.len() == 1 && !random {
+            return format!("the nodes of {}", places.nodes_of[0]);
+        }
         let names: Vec<String> = words.iter().flat_map(|(word, names)| names.iter().map(move |name| format!("{word}{name}"))).collect();
         if names.len() <= 4 { names.join(", ") } else { format!("{} machines", machines.len()) }
     }

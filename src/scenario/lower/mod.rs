@@ -4,9 +4,11 @@
 mod cluster;
 mod expectations;
 mod faults;
+mod random_faults;
 mod steps;
 mod topology;
 mod workload;
+mod written_out;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,10 +46,14 @@ pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded,
         topology: Topology::default(),
         objects: BTreeMap::new(),
         pods: 0,
+        seed: scenario.seed,
+        random_streams: BTreeMap::new(),
+        written_out: None,
     };
     let plan = lowering.scenario(scenario);
-    let Lowering { errors, warnings, resolved, .. } = lowering;
-    if errors.is_empty() { Ok(Loaded { plan, warnings, resolved: resolved.to_json_text() }) } else { Err(errors) }
+    let Lowering { errors, warnings, resolved, written_out, .. } = lowering;
+    let written_out = written_out.map(|root| root.to_json_text());
+    if errors.is_empty() { Ok(Loaded { plan, warnings, resolved: resolved.to_json_text(), written_out }) } else { Err(errors) }
 }
 
 struct Lowering<'a> {
@@ -65,6 +71,11 @@ struct Lowering<'a> {
     objects: BTreeMap<Key, Arc<Object>>,
     /// Pods that the workload asks for.
     pods: u64,
+    seed: u64,
+    /// How many random streams of a name were handed out.
+    random_streams: BTreeMap<String, u32>,
+    /// `resolved` with random faults written out, if there are any.
+    written_out: Option<Node>,
 }
 
 impl Lowering<'_> {
@@ -77,6 +88,8 @@ impl Lowering<'_> {
         let behaviours = self.behaviours(&scenario.behaviours);
         let traffic = self.traffic(&scenario.traffic);
         let (faults, first) = self.faults(&scenario.faults);
+        self.no_limit_after_random_faults(scenario);
+        self.written_out = self.written_out(&scenario.faults, &faults, &first);
         let expectations = self.expectations(&scenario.expectations, &first, &traffic);
         let initial = match scenario.initial {
             file::Initial::Empty => plan::Initial::Empty,
@@ -120,6 +133,19 @@ impl Lowering<'_> {
             steps,
             faults,
             expectations,
+        }
+    }
+    /// A fault that comes many times or never has no one beginning.
+    fn no_limit_after_random_faults(&mut self, scenario: &Scenario) {
+        for (index, expectation) in scenario.expectations.iter().enumerate() {
+            let Some(within) = &expectation.within else { continue };
+            let fault = usize::try_from(within.fault).ok().and_then(|fault| scenario.faults.get(fault));
+            if fault.is_some_and(|fault| fault.every.is_some()) {
+                let message = format!("faults[{}] comes at random", within.fault);
+                self.error(&format!("expectations[{index}].within.fault"), message, |error| {
+                    error.expecting("a fault that comes once, or always, never, eventually, atEnd instead of within")
+                });
+            }
         }
     }
     fn frame(&mut self, scenario: &Scenario) {

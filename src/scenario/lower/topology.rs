@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::workload::WORKLOADS;
 use super::{Lowering, at, short};
 use crate::base::Name;
-use crate::engine::plan::{Machine, NodePlan};
+use crate::engine::plan::{Choice, Found, Machine, NodePlan, Whose};
 use crate::scenario::file::Places;
 use crate::wire::address::{Address, MachineId, Member, NodeId, Replica, Server};
 
@@ -85,9 +86,19 @@ impl Topology {
 }
 
 impl Lowering<'_> {
-    /// The machines that are meant, sorted, each once. Naming none is an error, as is naming what is not there.
+    /// The machines that are meant, sorted, each once. Naming none is an error, as is naming what is not there, or what only the run knows.
     pub fn places(&mut self, places: &Places, path: &str) -> Vec<MachineId> {
-        let mut found = Vec::new();
+        let (machines, found) = self.hit(places, path);
+        if found.is_some() {
+            let named = places.nodes_of.iter().map(|_| "nodesOf").chain(std::iter::once("components")).next().expect("one at least");
+            let message = "which machines these are is known only when the run is on its way".to_owned();
+            self.error(&format!("{path}.{named}"), message, |error| error.expecting("machines by name or place"));
+        }
+        machines
+    }
+    /// The machines that a fault hits: those that are known, and how to find the others when it begins.
+    pub fn hit(&mut self, places: &Places, path: &str) -> (Vec<MachineId>, Option<Found>) {
+        let (mut found, mut whose) = (Vec::new(), Vec::new());
         for (index, name) in places.nodes.iter().enumerate() {
             if let Some(id) = self.node(name, &format!("{path}.nodes[{index}]")) {
                 found.push(self.topology.nodes[id.0 as usize].machine);
@@ -123,21 +134,66 @@ impl Lowering<'_> {
             match self.component(name, &path) {
                 None => {}
                 Some(Component::One(address)) => found.extend(self.topology.machine_of(address)),
-                Some(_) => {
-                    let message = format!("where \"{name}\" runs is known only when the run is on its way");
-                    self.error(&path, message, |error| error.expecting("a numbered component, such as \"etcd-1\""));
-                }
+                Some(Component::EtcdLeader) => whose.push(Whose::EtcdLeader),
+                Some(Component::ManagerLeader) => whose.push(Whose::ManagerLeader),
+                Some(Component::SchedulerLeader) => whose.push(Whose::SchedulerLeader),
             }
         }
-        let named = [&places.nodes, &places.groups, &places.racks, &places.zones, &places.regions, &places.machines, &places.components];
-        if named.iter().all(|names| names.is_empty()) {
+        for (index, name) in places.nodes_of.iter().enumerate() {
+            let (namespace, workload) = name.split_once('/').map_or((None, &**name), |(namespace, name)| (Some(namespace), name));
+            let path = format!("{path}.nodesOf[{index}]");
+            whose.extend(self.workload_key(workload, &namespace.map(str::to_owned), &path, &WORKLOADS).map(Whose::Pods));
+        }
+        let choice = self.choice(places, path);
+        let named = [
+            &places.nodes,
+            &places.groups,
+            &places.racks,
+            &places.zones,
+            &places.regions,
+            &places.machines,
+            &places.components,
+            &places.nodes_of,
+        ];
+        let nobody = named.iter().all(|names| names.is_empty());
+        if nobody && (choice.is_some() || places.random_nodes.is_some()) {
+            found.extend(self.topology.nodes.iter().map(|node| node.machine));
+        } else if nobody {
             self.error(path, "no machines are named".to_owned(), |error| {
-                error.expecting("nodes, groups, racks, zones, regions, machines or components")
+                error.expecting("nodes, groups, racks, zones, regions, machines, components, nodesOf, randomNodes or randomShare")
             });
         }
         found.sort_unstable();
         found.dedup();
-        found
+        if !whose.is_empty() {
+            return (found, Some(Found { whose, choose: choice }));
+        }
+        if let Some(choice) = choice {
+            found = self.choose_nodes(&found, choice, path);
+        }
+        (found, None)
+    }
+    fn choice(&mut self, places: &Places, path: &str) -> Option<Choice> {
+        match (places.random_nodes, places.random_share) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                let message = "both randomNodes and randomShare are given".to_owned();
+                self.error(path, message, |error| error.expecting("one of them"));
+                None
+            }
+            (Some(count), None) => {
+                if count == 0 {
+                    self.error(&at(path, "randomNodes"), "no node would be hit".to_owned(), |error| error.expecting("1 or more"));
+                }
+                Some(Choice::Count(count))
+            }
+            (None, Some(share)) => {
+                if share.0 <= 0.0 {
+                    self.error(&at(path, "randomShare"), "no node would be hit".to_owned(), |error| error.expecting("more than 0%"));
+                }
+                Some(Choice::Share(share.0))
+            }
+        }
     }
     /// The other side of a partition: what is named, or everything else.
     pub fn other_side(&mut self, from: &[MachineId], to: &Option<Places>, path: &str) -> Vec<MachineId> {

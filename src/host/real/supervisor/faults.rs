@@ -1,0 +1,221 @@
+//! Faults for real: signals, cut links, and what the runtime does to containers. Names of roles are replaced by who has them at that instant.
+
+use nix::sys::signal::Signal;
+
+use super::{CUT_HEARD, Run};
+use crate::base::{Cause, Incarnation};
+use crate::engine::plan::{Fault, FaultPlan, Targets, Whose};
+use crate::engine::record::FaultInfo;
+use crate::engine::recorder::describe;
+use crate::host::real::control::ToChild;
+use crate::host::real::threads;
+use crate::wire::fact::{Subject, What};
+use crate::wire::{Address, MachineId, NodeId};
+
+/// Whether a fault is beyond what a real run can do so far.
+pub(super) fn simulated_only(fault: &Fault) -> bool {
+    match fault {
+        Fault::SlowLink { .. }
+        | Fault::RegistryDown
+        | Fault::RegistrySlow { .. }
+        | Fault::SlowDisk { .. }
+        | Fault::DiskStall(_)
+        | Fault::DiskFull(_)
+        | Fault::SlowMachine { .. }
+        | Fault::ClockDrift { .. } => true,
+        Fault::ContainerCrash { oom_killed, .. } => *oom_killed,
+        _ => false,
+    }
+}
+
+impl Run {
+    pub(super) fn begin_fault(&mut self, number: usize) {
+        let plan = self.resolved(number);
+        let what = What::FaultInjected { fault: number as u32, description: plan.description.clone() };
+        let cause = self.tell(Cause::NONE, Subject::Place(plan.description.clone()), what);
+        self.fault_facts[number] = cause;
+        let names: Vec<_> = self.plan.machines.iter().map(|machine| machine.name.clone()).collect();
+        let (kind, targets) = describe(&plan.fault, &names);
+        let (description, drawn) = (plan.description.clone(), plan.drawn.clone());
+        let info = FaultInfo { description, kind: kind.into(), targets, at: self.clock.now(), until: plan.ends(), drawn };
+        self.fault_infos.push(info);
+        match &plan.fault {
+            Fault::Kill(targets) => {
+                for address in listed(targets) {
+                    self.hold_down(number, address, cause);
+                }
+            }
+            Fault::Pause(targets) => {
+                for address in listed(targets) {
+                    self.hold_still(number, address);
+                }
+            }
+            Fault::PowerLoss(machines) | Fault::Reboot { machines, .. } => {
+                let in_order = matches!(plan.fault, Fault::Reboot { .. });
+                for machine in machines {
+                    if !in_order {
+                        self.isolate(number, *machine);
+                    }
+                }
+                self.tell_links();
+                // So that peers know of the silence before their kernels tell of the end.
+                threads::pause(CUT_HEARD);
+                for machine in machines {
+                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.lose(node));
+                    for address in self.processes_on(*machine) {
+                        self.hold_down(number, address, cause);
+                    }
+                    let boot = self.machine_boots.entry(*machine).or_insert(Incarnation(1));
+                    *boot = boot.next();
+                }
+            }
+            Fault::Freeze(machines) => {
+                for machine in machines {
+                    self.isolate(number, *machine);
+                }
+                self.tell_links();
+                for machine in machines {
+                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, true));
+                    for address in self.processes_on(*machine) {
+                        self.hold_still(number, address);
+                    }
+                }
+            }
+            Fault::Partition { from, to, one_way } => {
+                for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
+                    self.cuts.push((number, from, to));
+                    if !one_way {
+                        self.cuts.push((number, to, from));
+                    }
+                }
+                self.tell_links();
+            }
+            Fault::ContainerCrash { namespace, workload, count, exit_code, .. } => {
+                self.runtime.crash(namespace, workload, *count, *exit_code, cause);
+            }
+            Fault::SlowLink { .. }
+            | Fault::RegistryDown
+            | Fault::RegistrySlow { .. }
+            | Fault::SlowDisk { .. }
+            | Fault::DiskStall(_)
+            | Fault::DiskFull(_)
+            | Fault::SlowMachine { .. }
+            | Fault::ClockDrift { .. } => {
+                self.troubles.push(format!("{} was not refused", plan.description));
+            }
+        }
+        self.played[number] = Some(plan);
+    }
+
+    pub(super) fn end_fault(&mut self, number: usize) {
+        let Some(plan) = self.played[number].take() else { return };
+        let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
+        let cause = self.tell(self.fault_facts[number], Subject::Place(plan.description.clone()), what);
+        self.cuts.retain(|(fault, ..)| *fault != number);
+        self.tell_links();
+        if let Fault::Freeze(machines) = &plan.fault {
+            for machine in machines {
+                self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, false));
+            }
+        }
+        for process in 0..self.processes.len() {
+            let one = &mut self.processes[process];
+            let (was_still, was_down) = (one.still.contains(&number), one.down.contains(&number));
+            one.still.retain(|fault| *fault != number);
+            one.down.retain(|fault| *fault != number);
+            if was_still && one.still.is_empty() {
+                one.signal(Signal::SIGCONT);
+            }
+            one.started_by = cause;
+            if was_down
+                && one.down.is_empty()
+                && let Err(error) = self.spawn(process)
+            {
+                self.troubles.push(format!("{} could not be started again: {error}", self.processes[process].address));
+            }
+        }
+    }
+
+    fn hold_down(&mut self, number: usize, address: Address, cause: Cause) {
+        let process = &mut self.processes[self.addresses.number(address)];
+        let first = process.down.is_empty();
+        process.down.push(number);
+        if first {
+            process.kill();
+            self.leading.retain(|leader| *leader != address);
+            self.tell(cause, Subject::Actor(address), What::Stopped);
+        }
+    }
+    fn hold_still(&mut self, number: usize, address: Address) {
+        let process = &mut self.processes[self.addresses.number(address)];
+        process.still.push(number);
+        process.signal(Signal::SIGSTOP);
+    }
+    /// Nothing passes between this machine and any other.
+    fn isolate(&mut self, number: usize, machine: MachineId) {
+        // One more than the plan has: whoever uses the cluster sits outside.
+        for other in (0..=self.plan.machines.len() as u32).map(MachineId).filter(|other| *other != machine) {
+            self.cuts.push((number, machine, other));
+            self.cuts.push((number, other, machine));
+        }
+    }
+    fn tell_links(&mut self) {
+        let mut cuts: Vec<_> = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
+        cuts.sort();
+        cuts.dedup();
+        for process in &mut self.processes {
+            process.say(&ToChild::Links(cuts.clone()));
+        }
+    }
+    fn processes_on(&self, machine: MachineId) -> Vec<Address> {
+        self.processes.iter().filter(|process| process.machine == machine).map(|process| process.address).collect()
+    }
+    fn nodes_on(&self, machine: MachineId) -> Vec<NodeId> {
+        let nodes = self.plan.nodes.iter().enumerate().filter(|(_, node)| node.machine == machine);
+        nodes.map(|(number, _)| NodeId(number as u32)).collect()
+    }
+    /// With roles replaced by who has them now.
+    fn resolved(&self, number: usize) -> FaultPlan {
+        let plan = self.plan.faults[number].clone();
+        let leads = |role: fn(&Address) -> bool| -> Vec<Address> { self.leading.iter().copied().filter(role).collect() };
+        let etcd_leader = || self.etcd_leader.iter().map(|(_, address)| *address).collect::<Vec<_>>();
+        let is_manager: fn(&Address) -> bool = |address| matches!(address, Address::Manager(_));
+        let is_scheduler: fn(&Address) -> bool = |address| matches!(address, Address::Scheduler(_));
+        let mut machines = plan.fault.machines().cloned().unwrap_or_default();
+        for whose in plan.found.iter().flat_map(|found| &found.whose) {
+            let addresses = match whose {
+                Whose::EtcdLeader => etcd_leader(),
+                Whose::ManagerLeader => leads(is_manager),
+                Whose::SchedulerLeader => leads(is_scheduler),
+                // Such a plan is refused.
+                Whose::Pods(_) => Vec::new(),
+            };
+            machines.extend(addresses.into_iter().filter_map(|address| self.plan.machine_of(address)));
+        }
+        machines.sort_unstable();
+        machines.dedup();
+        let names: Vec<_> = self.plan.machines.iter().map(|machine| machine.name.clone()).collect();
+        let mut plan = plan.with_machines(machines, &names);
+        if let Fault::Kill(targets) | Fault::Pause(targets) = &mut plan.fault {
+            let addresses = match targets {
+                Targets::Addresses(addresses) => std::mem::take(addresses),
+                Targets::EtcdLeader => etcd_leader(),
+                Targets::ManagerLeader => leads(is_manager),
+                Targets::SchedulerLeader => leads(is_scheduler),
+                Targets::KubeletsOn(machines) => {
+                    let nodes = machines.iter().flat_map(|machine| self.nodes_on(*machine));
+                    nodes.map(Address::Kubelet).collect()
+                }
+            };
+            *targets = Targets::Addresses(addresses);
+        }
+        plan
+    }
+}
+
+fn listed(targets: &Targets) -> Vec<Address> {
+    match targets {
+        Targets::Addresses(addresses) => addresses.clone(),
+        Targets::EtcdLeader | Targets::ManagerLeader | Targets::SchedulerLeader | Targets::KubeletsOn(_) => unreachable!("resolved before"),
+    }
+}
