@@ -289,6 +289,7 @@ fn a_roll_out_reaches_a_share_of_the_nodes_one_after_another() {
     let mut times: Vec<Time> = faults.iter().map(|fault| fault.at).collect();
     times.dedup();
     assert_eq!(times.len(), 3, "each at its own time");
+    assert!(faults.iter().all(|fault| fault.drawn.as_deref() == Some("freeze of 50 % of the nodes")), "{faults:?}");
 }
 
 #[test]

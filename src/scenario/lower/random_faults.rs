@@ -88,6 +88,7 @@ impl Lowering<'_> {
             // Who is found only when it begins fails together.
             let each = if template.found.is_some() { file::Each::All } else { law.each };
             let kind = self.kind(&template, written);
+            let group = group(&template, &kind, written);
             for unit in self.units(&template.fault, each) {
                 let mut stream = self.random_stream(&format!("random {kind} {}", unit.name));
                 let mut now = begin + law.up.sample(&mut stream);
@@ -108,7 +109,7 @@ impl Lowering<'_> {
                         None => Name::from(format!("{kind} {}", self.whom(&fault))),
                     };
                     let until = (!ends_by_itself).then_some(now + lasts);
-                    let (group, found) = (Some(template.description.clone()), template.found.clone());
+                    let (group, found) = (Some(group.clone()), template.found.clone());
                     drawn.push(FaultPlan { at: now, until, description, fault, found, drawn: group });
                     now = now + lasts + law.up.sample(&mut stream).max(MOMENT);
                 }
@@ -249,6 +250,7 @@ impl Lowering<'_> {
         let mut spread = Vec::new();
         for fault in std::mem::take(faults) {
             let kind = self.kind(&fault, written);
+            let group = group(&fault, &kind, written);
             for unit in self.units(&fault.fault, file::Each::Machine) {
                 let mut stream = self.random_stream(&format!("spread {kind} {}", unit.name));
                 let late = stream.duration_between(Duration::ZERO, over.0);
@@ -263,7 +265,7 @@ impl Lowering<'_> {
                     description,
                     fault: unit.fault,
                     found: None,
-                    drawn: Some(fault.description.clone()),
+                    drawn: Some(group.clone()),
                 });
             }
         }
@@ -296,6 +298,32 @@ impl Lowering<'_> {
         nodes.sort_unstable();
         nodes
     }
+}
+
+/// What all that is drawn of one written fault is called, whatever the seed.
+fn group(template: &FaultPlan, kind: &str, written: &file::Fault) -> Name {
+    let random = places(written).and_then(|places| match (places.random_nodes, places.random_share) {
+        (Some(1), _) => Some("a random node".to_owned()),
+        (Some(count), _) => Some(format!("{count} random nodes")),
+        (None, Some(share)) => Some(format!("{} % of the nodes", share.0 * 100.0)),
+        (None, None) => None,
+    });
+    match random {
+        Some(random) if written.description.is_none() && template.found.is_none() => Name::from(format!("{kind} {random}")),
+        _ => template.description.clone(),
+    }
+}
+
+/// Where a fault names its machines.
+fn places(written: &file::Fault) -> Option<&file::Places> {
+    let plain = [&written.power_loss, &written.freeze, &written.reboot, &written.disk_stall, &written.disk_full, &written.kubelet_down];
+    let plain = plain.into_iter().find_map(Option::as_ref);
+    plain
+        .or(written.slow_disk.as_ref().map(|slow| &slow.on))
+        .or(written.slow_machine.as_ref().map(|slow| &slow.on))
+        .or(written.clock_drift.as_ref().map(|drift| &drift.on))
+        .or(written.partition.as_ref().map(|partition| &partition.from))
+        .or(written.slow_link.as_ref().map(|link| &link.from))
 }
 
 /// No two occurrences at one instant.
