@@ -328,3 +328,20 @@ fn the_same_scenario_with_its_random_faults_written_out_plays_the_same_run() {
     let digest = |plan| sim::run(plan, Options::default(), &mut |_| {}).digest;
     assert_eq!(digest(again.plan), digest(loaded.plan));
 }
+
+/// A kubelet that came back had listed its containers, and forgot the exits that came before it had heard of its pods.
+#[test]
+fn a_container_that_exits_while_its_kubelet_comes_back_is_restarted() {
+    for millis in (500..15_000).step_by(500) {
+        let faults = format!(
+            r#"faults=[
+                {{ "at": "2m", "for": "1s", "kubeletDown": {{ "groups": ["worker"] }} }},
+                {{ "at": "{}ms", "containerCrash": {{ "workload": "web" }} }}
+            ]"#,
+            121_000 + millis
+        );
+        let end = r#"expectations=[{ "atEnd": true, "pods": { "workload": "web", "atLeast": 10 } }]"#;
+        let record = runs::play("node-failure", 1, &[&faults, end, "duration=4m"], Options::default());
+        assert!(record.expectations[0].held, "{millis} ms after: {}", record.expectations[0].seen);
+    }
+}

@@ -226,6 +226,11 @@ impl Pods {
                 return new;
             }
             ContainerEvent::Exited { container, exit } => {
+                // Its pod is not looked at yet: what was found running is not any more.
+                let found = self.found.iter_mut().flat_map(|(_, containers)| containers);
+                for info in found.filter(|info| info.container == container) {
+                    info.exit = Some(exit);
+                }
                 if let Some(running) = self.orphans.get_mut(&container.pod) {
                     running.remove(&container);
                     if running.is_empty() {

@@ -24,7 +24,10 @@ pub fn text(record: &Record, at: Option<Time>) -> String {
     let shown = if faults.len() > MOST { MOST - 1 } else { faults.len() };
     let rows: Vec<(String, &str)> = faults[..shown].iter().map(|fault| (when(fault), fault.description.as_str())).collect();
     let width = rows.iter().map(|(when, _)| when.len()).max().unwrap_or(0);
-    let mut text: String = rows.iter().map(|(when, what)| format!("  fault  {when:<width$}  {what}\n")).collect();
+    // As the pictures number them.
+    let number = |index: usize| if faults.len() > 1 { format!(" {:<2}", index + 1) } else { String::new() };
+    let line = |(index, (when, what)): (usize, &(String, &str))| format!("  fault{}  {when:<width$}  {what}\n", number(index));
+    let mut text: String = rows.iter().enumerate().map(line).collect();
     if shown < faults.len() {
         text.push_str(&format!("  ... {} more faults, see summary.json\n", grouped((faults.len() - shown) as u64)));
     }
