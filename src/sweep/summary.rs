@@ -7,7 +7,10 @@ use serde::Serialize;
 use super::outcome::{Figure, fault_words, figures};
 use super::statistics::{Distribution, Share};
 use super::{Outcome, Results, table};
+use crate::base::Time;
 use crate::base::digest::Digester;
+use crate::engine::plan::Plan;
+use crate::scenario::units::format_duration;
 
 /// Everything that is told of a sweep.
 #[derive(Serialize)]
@@ -16,6 +19,8 @@ pub struct Summary {
     pub name: String,
     pub first_seed: u64,
     pub last_seed: u64,
+    /// The faults of the first seed, in order of time; of those that are drawn at random, what was written.
+    pub faults: Vec<String>,
     /// What is varied, with the values.
     pub vary: Vec<Varied>,
     /// Runs in which all expectations and invariants held.
@@ -119,6 +124,7 @@ impl Summary {
             name: sweep.name.clone(),
             first_seed: sweep.seeds.first,
             last_seed: sweep.seeds.last(),
+            faults: sweep.variations[0].plan(sweep.seeds.first).map(|plan| timeline(&plan)).unwrap_or_default(),
             vary: sweep.vary.iter().map(|vary| Varied { path: vary.path.clone(), values: vary.values.clone() }).collect(),
             held: held(&results.outcomes),
             variations: (0..sweep.variations.len()).map(part).collect(),
@@ -132,6 +138,26 @@ impl Summary {
         text.push('\n');
         text
     }
+}
+
+/// A line for each fault, but one for all that were drawn of one.
+fn timeline(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<(Option<Time>, String)> = Vec::new();
+    for fault in &plan.faults {
+        let line = match &fault.drawn {
+            Some(drawn) => (None, format!("at random: {drawn}")),
+            None => {
+                let seconds = |at: Time| format_duration(at.since(plan.start));
+                let until = fault.ends().map_or_else(String::new, |until| format!(" to {}", seconds(until)));
+                (Some(fault.at), format!("{}{until}: {}", seconds(fault.at), fault.description))
+            }
+        };
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.sort_by_key(|(at, _)| at.unwrap_or(Time::NEVER));
+    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 fn held(outcomes: &[Outcome]) -> Share {

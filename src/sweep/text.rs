@@ -6,10 +6,19 @@ use crate::report::picture::{grouped, shorten};
 /// Failing seeds that are shown; summary.json has all.
 const MOST_FAILING: usize = 20;
 
+/// Faults that are shown.
+const MOST_FAULTS: usize = 12;
+
 /// The whole summary, ending in `digest <32 hex>` and a newline.
 pub fn summary(summary: &Summary) -> String {
     let runs = grouped(summary.held.runs as u64);
     let mut text = format!("{}  seeds {} to {}, {runs} runs\n", summary.name, summary.first_seed, summary.last_seed);
+    for fault in summary.faults.iter().take(MOST_FAULTS) {
+        text.push_str(&format!("  fault  {fault}\n"));
+    }
+    if summary.faults.len() > MOST_FAULTS {
+        text.push_str(&format!("  ... {} more faults, see summary.json\n", grouped((summary.faults.len() - MOST_FAULTS) as u64)));
+    }
     for part in &summary.variations {
         text.push('\n');
         if !part.values.is_empty() {
