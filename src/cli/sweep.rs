@@ -140,8 +140,8 @@ fn show(bar: &ProgressBar, finished: Finished) {
     bar.set_message(format!("{} failed", finished.failed));
 }
 
-/// Tells this build from others: its version, and the digest of the program. Runs of another build are not gone on with.
-/// Nor are those that were checked less.
+/// Tells this build from others: its version, and the digest of the program. Runs of another build, and
+/// runs that were checked less, are not gone on with.
 fn build(check: &str) -> String {
     let mut digest = Digester::default();
     if let Ok(program) = std::env::current_exe().and_then(std::fs::read) {

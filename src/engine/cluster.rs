@@ -350,7 +350,11 @@ impl Actors for Cluster {
         let leader = |targets: &Targets| -> Targets {
             let address = match targets {
                 Targets::Addresses(_) => return targets.clone(),
-                Targets::KubeletsOn(machines) => return Targets::Addresses(self.kubelets_on(machines)),
+                Targets::KubeletsOn(machines) => {
+                    let mut kubelets = self.on_machines(machines);
+                    kubelets.retain(|address| matches!(address, Address::Kubelet(_)));
+                    return Targets::Addresses(kubelets);
+                }
                 Targets::EtcdLeader => self.etcd_leader(),
                 Targets::ManagerLeader => self.manager_leader(),
                 Targets::SchedulerLeader => self.scheduler_leader(),
@@ -380,9 +384,10 @@ impl Cluster {
         let leads = self.schedulers.iter().position(|one| one.as_ref().is_some_and(|scheduler| scheduler.is_leading()));
         leads.map(|index| Address::Scheduler(Replica(index as u16 + 1)))
     }
-    fn kubelets_on(&self, machines: &[MachineId]) -> Vec<Address> {
-        let nodes = self.plan.nodes.iter().enumerate().filter(|(_, node)| machines.contains(&node.machine));
-        nodes.map(|(number, _)| Address::Kubelet(NodeId(number as u32))).collect()
+    /// Where a process runs; those outside of the cluster have no machine of the plan.
+    fn machine_of(&self, process: Option<Address>) -> Option<MachineId> {
+        let places = self.places(MachineId(u32::MAX));
+        places.into_iter().find(|(address, _)| Some(*address) == process).map(|(_, machine)| machine)
     }
     /// The machines that a fault hits, with those that are known only now; sorted, each once.
     fn find(&self, fault: &FaultPlan) -> Vec<MachineId> {
@@ -390,9 +395,9 @@ impl Cluster {
         let Some(found) = &fault.found else { return machines };
         for whose in &found.whose {
             match whose {
-                Whose::EtcdLeader => machines.extend(self.plan.machine_of(self.etcd_leader())),
-                Whose::ManagerLeader => machines.extend(self.plan.machine_of(self.manager_leader())),
-                Whose::SchedulerLeader => machines.extend(self.plan.machine_of(self.scheduler_leader())),
+                Whose::EtcdLeader => machines.extend(self.machine_of(self.etcd_leader())),
+                Whose::ManagerLeader => machines.extend(self.machine_of(self.manager_leader())),
+                Whose::SchedulerLeader => machines.extend(self.machine_of(self.scheduler_leader())),
                 Whose::Pods(key) => {
                     let one = self.observer.get(key).and_then(|stored| stored.object.as_pod());
                     let bound = one.into_iter().chain(self.observer.pods(key)).filter(|pod| !pod.status.phase.is_terminal());

@@ -67,18 +67,6 @@ pub struct Machine {
 }
 
 impl Plan {
-    /// The machine of a process of the control plane, or of a kubelet.
-    pub fn machine_of(&self, address: impl Into<Option<Address>>) -> Option<MachineId> {
-        let number = |number: u16| usize::from(number) - 1;
-        match address.into()? {
-            Address::Etcd(member) => self.etcd.get(number(member.0)).copied(),
-            Address::Api(server) => self.api_servers.get(number(server.0)).copied(),
-            Address::Manager(replica) => self.managers.get(number(replica.0)).copied(),
-            Address::Scheduler(replica) => self.schedulers.get(number(replica.0)).copied(),
-            Address::Kubelet(node) => self.nodes.get(node.0 as usize).map(|node| node.machine),
-            _ => None,
-        }
-    }
     /// How long it is played.
     pub fn length(&self) -> Duration {
         self.stop_after.map_or(self.duration, |stop| stop.min(self.duration))
@@ -201,39 +189,33 @@ impl Choice {
     }
 }
 
+/// The machines of a fault, by reference or by mutable reference.
+macro_rules! machines_of {
+    ($fault:expr) => {
+        match $fault {
+            Fault::PowerLoss(machines)
+            | Fault::Freeze(machines)
+            | Fault::DiskStall(machines)
+            | Fault::DiskFull(machines)
+            | Fault::Kill(Targets::KubeletsOn(machines))
+            | Fault::Reboot { machines, .. }
+            | Fault::SlowDisk { machines, .. }
+            | Fault::SlowMachine { machines, .. }
+            | Fault::ClockDrift { machines, .. }
+            | Fault::Partition { from: machines, .. }
+            | Fault::SlowLink { from: machines, .. } => Some(machines),
+            Fault::Kill(_) | Fault::Pause(_) | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::ContainerCrash { .. } => None,
+        }
+    };
+}
+
 impl Fault {
     /// The machines that it hits, if it is a fault of machines: of a link, those at its first end.
     pub fn machines(&self) -> Option<&Vec<MachineId>> {
-        match self {
-            Fault::PowerLoss(machines)
-            | Fault::Freeze(machines)
-            | Fault::DiskStall(machines)
-            | Fault::DiskFull(machines)
-            | Fault::Kill(Targets::KubeletsOn(machines))
-            | Fault::Reboot { machines, .. }
-            | Fault::SlowDisk { machines, .. }
-            | Fault::SlowMachine { machines, .. }
-            | Fault::ClockDrift { machines, .. }
-            | Fault::Partition { from: machines, .. }
-            | Fault::SlowLink { from: machines, .. } => Some(machines),
-            Fault::Kill(_) | Fault::Pause(_) | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::ContainerCrash { .. } => None,
-        }
+        machines_of!(self)
     }
     pub fn machines_mut(&mut self) -> Option<&mut Vec<MachineId>> {
-        match self {
-            Fault::PowerLoss(machines)
-            | Fault::Freeze(machines)
-            | Fault::DiskStall(machines)
-            | Fault::DiskFull(machines)
-            | Fault::Kill(Targets::KubeletsOn(machines))
-            | Fault::Reboot { machines, .. }
-            | Fault::SlowDisk { machines, .. }
-            | Fault::SlowMachine { machines, .. }
-            | Fault::ClockDrift { machines, .. }
-            | Fault::Partition { from: machines, .. }
-            | Fault::SlowLink { from: machines, .. } => Some(machines),
-            Fault::Kill(_) | Fault::Pause(_) | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::ContainerCrash { .. } => None,
-        }
+        machines_of!(self)
     }
 }
 

@@ -3,9 +3,8 @@
 //!
 //! [`write_all`] writes the files of the contract into a folder. Every file is written whole or not at all ([`files`]), holds no wall
 //! time, host name or path, and is the same, byte for byte, for the same record. Times are seconds since the start of the run, cut to
-//! microseconds by integer arithmetic. [`text`] is what a terminal shows; [`timeline`]
-//! heads it; [`saved`] keeps the record itself;
-//! [`story`] tells of one object, with causes.
+//! microseconds by integer arithmetic. [`text`] is what a terminal shows; [`timeline`] heads it; [`saved`] keeps the record
+//! itself; [`story`] tells of one object, with causes.
 //!
 //! Inside: [`model`] makes timelines of the facts in one pass, [`recovery`] the rows of `recovery.csv`; [`tables`], [`summary`] and
 //! [`picture`] only write down what these two say. A new file is an [`Exporter`] and a line in [`exporters`].

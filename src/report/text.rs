@@ -257,7 +257,7 @@ fn clip(text: &str, length: usize) -> String {
 }
 
 /// `48.3`: cut to tenths of a second.
-fn tenths(duration: Duration) -> String {
+pub(super) fn tenths(duration: Duration) -> String {
     tenths_of(u128::from(duration.nanos()))
 }
 fn tenths_of(nanos: u128) -> String {

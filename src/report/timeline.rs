@@ -1,5 +1,6 @@
 //! The faults of a run in order of time, as every report begins: when, for how long, what.
 
+use super::text;
 use crate::base::Time;
 use crate::engine::record::{FaultInfo, Record};
 use crate::report::picture::grouped;
@@ -12,10 +13,7 @@ pub fn text(record: &Record, at: Option<Time>) -> String {
     let faults: Vec<&FaultInfo> = record.scenario.faults.iter().filter(|fault| at.is_none_or(|at| fault.at <= at)).collect();
     let start = record.scenario.start;
     let end = record.scenario.end;
-    let tenths = |at: Time| {
-        let tenths = at.since(start).nanos() / 100_000_000;
-        format!("{}.{} s", tenths / 10, tenths % 10)
-    };
+    let tenths = |at: Time| format!("{} s", text::tenths(at.since(start)));
     let when = |fault: &FaultInfo| match fault.end(end) {
         until if until == fault.at => tenths(fault.at),
         until if until >= end => format!("{} to the end", tenths(fault.at)),

@@ -93,14 +93,8 @@ impl Run {
             Fault::ContainerCrash { namespace, workload, count, exit_code, .. } => {
                 self.runtime.crash(namespace, workload, *count, *exit_code, cause);
             }
-            Fault::SlowLink { .. }
-            | Fault::RegistryDown
-            | Fault::RegistrySlow { .. }
-            | Fault::SlowDisk { .. }
-            | Fault::DiskStall(_)
-            | Fault::DiskFull(_)
-            | Fault::SlowMachine { .. }
-            | Fault::ClockDrift { .. } => {
+            // Of those that a plan is refused for.
+            _ => {
                 self.troubles.push(format!("{} was not refused", plan.description));
             }
         }
@@ -190,7 +184,7 @@ impl Run {
                 // Such a plan is refused.
                 Whose::Pods(_) => Vec::new(),
             };
-            machines.extend(addresses.into_iter().filter_map(|address| self.plan.machine_of(address)));
+            machines.extend(addresses.into_iter().map(|address| self.processes[self.addresses.number(address)].machine));
         }
         machines.sort_unstable();
         machines.dedup();
@@ -203,8 +197,8 @@ impl Run {
                 Targets::ManagerLeader => leads(is_manager),
                 Targets::SchedulerLeader => leads(is_scheduler),
                 Targets::KubeletsOn(machines) => {
-                    let nodes = machines.iter().flat_map(|machine| self.nodes_on(*machine));
-                    nodes.map(Address::Kubelet).collect()
+                    let all = machines.iter().flat_map(|machine| self.processes_on(*machine));
+                    all.filter(|address| matches!(address, Address::Kubelet(_))).collect()
                 }
             };
             *targets = Targets::Addresses(addresses);
