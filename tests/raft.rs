@@ -52,7 +52,7 @@ fn transcripts() {
 const MEMBERS: u16 = 5;
 
 fn raft(me: u16, terms: &[u64], term: u64, now: Time) -> Raft {
-    let entry = |(at, &term): (usize, &u64)| Arc::new(Entry { term: Term(term), index: Index(at as u64 + 1), command: None });
+    let entry = |(at, &term): (usize, &u64)| Arc::new(Entry { term: Term(term), index: Index(at as u64 + 1), command: None, change: None });
     let entries = terms.iter().enumerate().map(entry).collect();
     let state = HardState { term: Term(term), vote: None, commit: Index(1) };
     let config = Config {

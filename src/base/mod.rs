@@ -8,6 +8,7 @@ pub mod digest;
 pub mod ids;
 pub mod maths;
 pub mod name;
+pub mod planted;
 pub mod queue;
 pub mod random;
 pub mod time;

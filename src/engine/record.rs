@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Digest, Duration, FactId, Name, Time};
 use crate::objects::Key;
 use crate::wire::fact::Fact;
+use crate::wire::history::HistoryEvent;
 
 /// A run's record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct Record {
     pub scenario: ScenarioInfo,
     /// In order of time; `FactId` of `facts[i]` is in `Entry::id` and rises.
     pub facts: Vec<Entry>,
+    /// What clients of etcd did and saw, in true order.
+    pub history: Vec<(Time, HistoryEvent)>,
     /// Sampled once a second of virtual time (thinned in long runs).
     pub samples: Vec<Sample>,
     pub expectations: Vec<Verdict>,

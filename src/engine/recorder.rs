@@ -9,6 +9,7 @@ use super::record::{Checkpoint, Entry, FaultInfo, Record, Sample};
 use crate::base::digest::Digester;
 use crate::base::{Cause, Digest, Duration, FactId, Map, Name, Revision, Term, Time};
 use crate::wire::fact::{Fact, Subject, What};
+use crate::wire::history::HistoryEvent;
 use crate::wire::{Address, MachineId};
 
 /// Beyond this many checkpoints every other one is dropped.
@@ -27,6 +28,7 @@ pub struct Recorder {
     /// By `MachineId`.
     machines: Vec<Name>,
     fault_facts: Vec<Cause>,
+    history: Vec<(Time, HistoryEvent)>,
     faults: Vec<FaultInfo>,
     pub samples: Vec<Sample>,
     checkpoints: Vec<Checkpoint>,
@@ -83,6 +85,10 @@ impl Recorder {
         self.buffer = postcard::to_extend(&entry, std::mem::take(&mut self.buffer)).expect("a fact can be written");
         self.outcome.bytes(&self.buffer);
         self.facts.push(entry);
+    }
+    /// What a client of etcd did or saw, in order.
+    pub fn history(&mut self, at: Time, event: HistoryEvent) {
+        self.history.push((at, event));
     }
     fn count(&mut self, fact: &Fact) {
         match (&fact.what, &fact.subject) {
@@ -168,6 +174,7 @@ impl Recorder {
     pub fn finish(self, record: &mut Record) {
         record.digest = self.outcome.digest();
         record.facts = self.facts;
+        record.history = self.history;
         record.samples = self.samples;
         record.checkpoints = self.checkpoints;
         record.scenario.faults = self.faults;

@@ -424,6 +424,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.recorder.record(self.now, id, cause, fact);
                 }
                 Effect::Applied(what) => applied.push(*what),
+                Effect::History(event) => self.recorder.history(self.now, *event),
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;
                     let (history, violations) = (self.history.as_ref(), &mut self.recorder.violations);

@@ -19,7 +19,7 @@ use super::watch::{Notice, Watchers};
 use crate::base::{Cause, Duration, Index, Revision, Stream, Term, Time};
 use crate::wire::actor::{Boot, DiskRecord};
 use crate::wire::etcd::StoreSnapshot;
-use crate::wire::raft::{self as raft_wire, HardState, Snapshot};
+use crate::wire::raft::{self as raft_wire, Configuration, HardState, Snapshot};
 use crate::wire::{Actor, Address, Conn, EtcdMessage, Fact, Input, Member, Outbox, What, fact::Subject};
 use apply::Leases;
 use peers::Link;
@@ -126,7 +126,7 @@ impl EtcdMember {
         // At least one entry made each revision.
         let index = Index(state.revision.0.max(1));
         vec![
-            DiskRecord::Snapshot(Arc::new(Snapshot { index, term, members: Vec::new(), state: Arc::new(state) })),
+            DiskRecord::Snapshot(Arc::new(Snapshot { index, term, configuration: Configuration::default(), state: Arc::new(state) })),
             DiskRecord::HardState(HardState { term, vote: None, commit: index }),
         ]
     }

@@ -9,6 +9,7 @@ mod watch;
 pub use member::{EtcdMember, MemberStatus};
 
 use crate::base::Duration;
+use crate::base::planted::Planted;
 
 /// A member's settings; defaults are etcd 3.6's.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,7 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// 1.5 MiB
     pub max_request_bytes: usize,
+    pub planted: Planted,
 }
 
 impl Default for Config {
@@ -33,6 +35,7 @@ impl Default for Config {
             max_inflight: 512,
             max_message_bytes: 1 << 20,
             max_request_bytes: 1_572_864,
+            planted: Planted::default(),
         }
     }
 }

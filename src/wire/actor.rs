@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::container::{ContainerEvent, ContainerOp};
 use super::fact::Fact;
+use super::history::HistoryEvent;
 use super::{Message, etcd, raft};
 use crate::base::{Cause, Duration, FactId, Incarnation, Time};
 use crate::objects::pod::PodIp;
@@ -128,6 +129,10 @@ pub enum Effect {
     /// From an etcd member: it has applied an entry that made a revision. The engine's observer takes the first of each revision, and
     /// checks that all members agree.
     Applied(Box<etcd::Applied>),
+    /// From a client of etcd: what it did and saw. For the record and the checks of consistency.
+    History(Box<HistoryEvent>),
+    /// From an operator's hands: this process is stopped if it runs, its disk holds these records instead of its own, and it is started.
+    Provision(Box<Provision>),
     /// From the proxy's watcher: what every node's proxy will know after its own delay.
     Endpoints(Box<EndpointChange>),
 }
@@ -159,6 +164,13 @@ pub enum DiskRecord {
     Entries(Vec<Arc<raft::Entry>>),
     /// The whole state at an index: what stands before it may be dropped.
     Snapshot(Arc<raft::Snapshot>),
+}
+
+/// A new disk for a process.
+#[derive(Clone, Debug)]
+pub struct Provision {
+    pub process: Address,
+    pub disk: Vec<DiskRecord>,
 }
 
 /// Work that takes time on the actor's machine, once. The host knows how long.
@@ -267,6 +279,13 @@ impl Outbox {
     /// Tells the observer of a revision that this member has applied.
     pub fn applied(&mut self, applied: etcd::Applied) {
         self.push(Effect::Applied(Box::new(applied)));
+    }
+    /// Tells what a client of etcd did or saw.
+    pub fn history(&mut self, event: HistoryEvent) {
+        self.push(Effect::History(Box::new(event)));
+    }
+    pub fn provision(&mut self, process: Address, disk: Vec<DiskRecord>) {
+        self.push(Effect::Provision(Box::new(Provision { process, disk })));
     }
     pub fn endpoints(&mut self, change: EndpointChange) {
         self.push(Effect::Endpoints(Box::new(change)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::address::Member;
+use super::raft::{Configuration, ConfigurationChange};
 use crate::base::{Cause, Duration, Index, Revision, Term, stable_hash};
 use crate::objects::Object;
 
@@ -82,6 +83,31 @@ pub enum Operation {
         revision: Revision,
     },
     Status,
+    // Maintenance and membership (etcdctl).
+    /// Joins a process that has been started with an empty data directory.
+    MemberAdd {
+        member: Member,
+        learner: bool,
+    },
+    /// A learner that has caught up becomes a voter.
+    MemberPromote {
+        member: Member,
+    },
+    MemberRemove {
+        member: Member,
+    },
+    /// One member in another's place, by joint consensus: beyond etcdctl, which takes single steps.
+    MemberReplace {
+        leaves: Member,
+        joins: Member,
+    },
+    MemberList,
+    /// Asks the leader to hand its lead to this member.
+    MoveLeader {
+        to: Member,
+    },
+    /// The whole store as this member has applied it: `etcdctl snapshot save`.
+    Snapshot,
 }
 
 /// A lease's id, chosen by the client. 0 means none.
@@ -265,6 +291,10 @@ pub enum Answer {
     LeaseRevoked,
     Compacted,
     Status(Status),
+    /// The membership, after a change too.
+    Members(Configuration),
+    LeaderMoved,
+    Snapshot(Arc<StoreSnapshot>),
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -312,8 +342,22 @@ pub enum EtcdError {
     LeaseExists,
     DuplicateKey,
     TooLarge,
-    /// The member is not ready (just started, a learner).
+    /// The member is not ready (just started).
     Unavailable,
+    /// A learner serves serializable reads and its status only (ErrNotSupportedForLearner).
+    Learner,
+    MemberNotFound,
+    MemberExists,
+    MemberNotLearner,
+    /// It has less than 90 % of the leader's log (ErrLearnerNotReady).
+    LearnerNotReady,
+    TooManyLearners,
+    /// A change would leave too few started members for a quorum (StrictReconfigCheck), or another one is under way.
+    UnhealthyCluster,
+    /// Only the leader can do it.
+    NotLeader,
+    /// The member's data is damaged (CORRUPT alarm).
+    Corrupt,
 }
 
 /// What a Raft entry of etcd holds: a mutation, and to whom its outcome matters.
@@ -329,9 +373,18 @@ pub struct Command {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Mutation {
     Txn(Txn),
-    LeaseGrant { id: LeaseId, ttl: Duration },
-    LeaseRevoke { id: LeaseId },
-    Compact { revision: Revision },
+    LeaseGrant {
+        id: LeaseId,
+        ttl: Duration,
+    },
+    LeaseRevoke {
+        id: LeaseId,
+    },
+    Compact {
+        revision: Revision,
+    },
+    /// The entry bears the change itself; here stands what was asked for, for the member that answers.
+    Membership(Arc<ConfigurationChange>),
 }
 
 impl Command {

@@ -11,10 +11,12 @@ pub mod codec;
 pub mod container;
 pub mod etcd;
 pub mod fact;
+pub mod history;
 pub mod raft;
 
 pub use actor::{
-    Actor, Boot, CloseReason, Conn, DiskOp, DiskRecord, Effect, EndpointChange, Input, KeepAlive, NetOp, Outbox, SyncId, Work, WorkId,
+    Actor, Boot, CloseReason, Conn, DiskOp, DiskRecord, Effect, EndpointChange, Input, KeepAlive, NetOp, Outbox, Provision, SyncId, Work,
+    WorkId,
 };
 pub use address::{Address, MachineId, Member, NodeId, Replica, Server};
 pub use api::{ApiError, ApiRequest, ApiResponse};

@@ -8,18 +8,51 @@ use super::address::Member;
 use super::etcd::{Command, StoreSnapshot};
 use crate::base::{Index, Term};
 
-/// A log entry. `None` is the empty entry that a new leader appends.
+/// A log entry. Neither a command nor a change: the empty entry that a new leader appends, or a change that was not to be.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Entry {
     pub term: Term,
     pub index: Index,
     pub command: Option<Arc<Command>>,
+    /// It changes the group's membership when it is applied. The only part of an entry that Raft looks into.
+    pub change: Option<Arc<ConfigurationChange>>,
+}
+
+/// Who belongs to a group, and how. While `outgoing` is not empty the configuration is *joint*: decisions need a quorum of `voters` and
+/// one of `outgoing` (thesis, section 4.3). All lists are sorted.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Configuration {
+    pub voters: Vec<Member>,
+    /// The voters of the configuration that is being left.
+    pub outgoing: Vec<Member>,
+    /// They get the log, and have no vote.
+    pub learners: Vec<Member>,
+    /// Voters of `outgoing` that will be learners when it is left.
+    pub learners_next: Vec<Member>,
+}
+
+/// One step of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum MemberChange {
+    /// Votes from now on; promotes a learner.
+    AddVoter(Member),
+    /// Learns from now on; demotes a voter.
+    AddLearner(Member),
+    Remove(Member),
+}
+
+/// A change of the configuration (etcd-io/raft `ConfChangeV2`). Several steps at once go through a joint configuration, which its leader
+/// leaves by itself with an empty change.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ConfigurationChange {
+    /// Empty: leave the joint configuration.
+    pub steps: Vec<MemberChange>,
 }
 
 impl Entry {
     /// Bytes, for message sizes and the write-ahead log.
     pub fn size(&self) -> usize {
-        32 + self.command.as_ref().map_or(0, |command| command.size())
+        32 + self.command.as_ref().map_or(0, |command| command.size()) + self.change.as_ref().map_or(0, |change| 8 * change.steps.len())
     }
 }
 
@@ -36,8 +69,38 @@ pub struct HardState {
 pub struct Snapshot {
     pub index: Index,
     pub term: Term,
-    pub members: Vec<Member>,
+    /// The membership at that index.
+    pub configuration: Configuration,
     pub state: Arc<StoreSnapshot>,
+}
+
+impl Configuration {
+    /// These members, all voting.
+    pub fn of(members: impl IntoIterator<Item = Member>) -> Configuration {
+        let mut voters: Vec<Member> = members.into_iter().collect();
+        voters.sort_unstable();
+        Configuration { voters, ..Configuration::default() }
+    }
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+    /// Has a vote, in one half of a joint configuration at least.
+    pub fn votes(&self, member: Member) -> bool {
+        self.voters.binary_search(&member).is_ok() || self.outgoing.binary_search(&member).is_ok()
+    }
+    pub fn learns(&self, member: Member) -> bool {
+        self.learners.binary_search(&member).is_ok()
+    }
+    pub fn contains(&self, member: Member) -> bool {
+        self.votes(member) || self.learns(member)
+    }
+    /// Everybody, sorted, each once.
+    pub fn members(&self) -> Vec<Member> {
+        let mut all: Vec<Member> = self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 /// A message between members, under the sender's term.

@@ -162,6 +162,7 @@ impl Life {
                     Answer::LeaseRevoked
                 })
             }
+            Mutation::Membership(_) => Err(EtcdError::UnhealthyCluster),
             Mutation::Compact { revision } => self.compact(*revision).map(|()| Answer::Compacted),
         };
         if !events.is_empty() {
@@ -182,7 +183,7 @@ impl Life {
         let leases = self.leases.at(index, self.store.leases());
         let state = Arc::new(self.store.snapshot_at_compaction(leases));
         let term = self.raft.entry_term(index).expect("what was applied since the last compaction is in the log");
-        self.raft.compact(Arc::new(Snapshot { index, term, members: self.members.clone(), state }));
+        self.raft.compact(Arc::new(Snapshot { index, term, configuration: self.raft.configuration().clone(), state }));
         Ok(())
     }
     /// How long an entry took from the leader's append to its commit.

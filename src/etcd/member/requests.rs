@@ -137,6 +137,13 @@ impl Life {
                     self.respond(conn, watch, Ok(Answer::WatchProgress), out);
                 }
             }
+            Operation::MemberAdd { .. }
+            | Operation::MemberPromote { .. }
+            | Operation::MemberRemove { .. }
+            | Operation::MemberReplace { .. }
+            | Operation::MemberList
+            | Operation::MoveLeader { .. }
+            | Operation::Snapshot => self.respond(conn, id, Err(EtcdError::Unavailable), out),
             Operation::Status => {
                 let status = Status { leader: self.raft.leader(), applied: self.applied, db_bytes: self.store.db_bytes() };
                 self.respond(conn, id, Ok(Answer::Status(status)), out);

@@ -28,7 +28,7 @@ use crate::base::{Cause, Duration, Index, Stream, Term, Time};
 use crate::wire::Member;
 use crate::wire::actor::DiskRecord;
 use crate::wire::etcd::Command;
-use crate::wire::raft::{Body, Entry, HardState, Message, Snapshot};
+use crate::wire::raft::{Body, Configuration, Entry, HardState, Message, Snapshot};
 use log::Log;
 use progress::Progress;
 use replication::Reads;
@@ -106,6 +106,7 @@ pub struct NoLeader;
 /// See the module.
 pub struct Raft {
     config: Config,
+    configuration: Configuration,
     role: Role,
     term: Term,
     vote: Option<Member>,
@@ -202,6 +203,7 @@ impl Raft {
             held: Vec::new(),
             changes: Vec::new(),
             confirmed_reads: Vec::new(),
+            configuration: Configuration::of(config.members.iter().copied()),
             config,
         };
         raft.draw_election_timeout();
@@ -213,6 +215,9 @@ impl Raft {
     }
     pub fn role(&self) -> Role {
         self.role
+    }
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
     pub fn term(&self) -> Term {
         self.term

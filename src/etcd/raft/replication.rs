@@ -49,7 +49,7 @@ impl Raft {
     /// A leader's new entry. It leaves with the next `Ready`, together with others that come until then.
     pub(super) fn append(&mut self, command: Option<Arc<Command>>) {
         let index = self.log.last_index().next();
-        self.log.append(Arc::new(Entry { term: self.term, index, command }));
+        self.log.append(Arc::new(Entry { term: self.term, index, command, change: None }));
         self.append_due = true;
     }
 

@@ -117,7 +117,9 @@ mod tests {
     use std::sync::Arc;
 
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
-        DiskRecord::Entries(range.map(|index| Arc::new(Entry { term: Term(1), index: Index(index), command: None })).collect())
+        DiskRecord::Entries(
+            range.map(|index| Arc::new(Entry { term: Term(1), index: Index(index), command: None, change: None })).collect(),
+        )
     }
     fn state(term: u64) -> DiskRecord {
         DiskRecord::HardState(HardState { term: Term(term), vote: None, commit: Index(0) })
@@ -151,8 +153,8 @@ mod tests {
     fn a_snapshot_takes_the_place_of_what_stands_before_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("wal");
-        let members = Vec::new();
-        let snapshot = DiskRecord::Snapshot(Arc::new(Snapshot { index: Index(3), term: Term(1), members, state: Arc::default() }));
+        let configuration = Configuration::default();
+        let snapshot = DiskRecord::Snapshot(Arc::new(Snapshot { index: Index(3), term: Term(1), configuration, state: Arc::default() }));
         write(&path, vec![state(1), entries(1..=5), snapshot.clone(), entries(6..=6)]);
         let (_, records) = Log::open(&path).expect("a log");
         assert_eq!(records, [snapshot, state(1), entries(4..=5), entries(6..=6)]);

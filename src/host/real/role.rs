@@ -214,6 +214,7 @@ impl<W: Write> Backend for World<W> {
             Effect::Container(op) => self.tell(&FromChild::Container(cause, *op)),
             Effect::Endpoints(change) => self.tell(&FromChild::Endpoints(cause, *change)),
             Effect::Compute(..) => {}
+            Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
             Effect::Record(..) | Effect::Applied(_) => unreachable!("facts do not reach the host"),
         }
     }

@@ -255,7 +255,7 @@ impl SimHost {
     }
 
     /// Starts a process, unless it is held down or its machine does not run: then it starts when that ends.
-    fn start(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
+    pub(super) fn start(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
         let process = self.process(address);
         let (held, machine) = (process.holds.any(Hold::Down), process.machine);
         if !held && self.runs(machine) {

@@ -27,7 +27,7 @@ use crate::models::network::{Links, Place};
 use crate::models::registry::{PullResult, Registry};
 use crate::models::workload::Workloads;
 use crate::proxy::{EndpointLog, NodeTable};
-use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId, Member, Server};
+use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId, Member, Provision, Server};
 
 use connections::{Connections, EndState};
 use holds::{Hold, Holds};
@@ -294,8 +294,14 @@ impl Host for SimHost {
                 self.push_input(queue, done, from, Input::Done(id), cause);
             }
             Effect::Endpoints(change) => self.log.append(now, cause, *change),
+            Effect::Provision(provision) => {
+                let Provision { process, disk } = *provision;
+                self.storage.provision(process, disk);
+                SimHost::push_life(queue, now, process, Life::Stop, cause);
+                self.start(now, process, cause, queue);
+            }
             // The engine keeps these to itself.
-            Effect::Record(..) | Effect::Applied(_) => unreachable!("facts do not reach the host"),
+            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) => unreachable!("facts do not reach the host"),
         }
     }
 

@@ -22,6 +22,8 @@ struct Sync {
 pub struct Storage {
     logs: Map<Address, Log>,
     syncs: Map<u64, Sync>,
+    /// What disks will hold instead of what was written, from their process's next start on.
+    provisions: Map<Address, Vec<DiskRecord>>,
     next: u64,
     /// How much of what was not synced a power loss leaves.
     stream: Stream,
@@ -29,7 +31,7 @@ pub struct Storage {
 
 impl Storage {
     pub fn new(stream: Stream) -> Storage {
-        Storage { logs: Map::default(), syncs: Map::default(), next: 1, stream }
+        Storage { logs: Map::default(), syncs: Map::default(), provisions: Map::default(), next: 1, stream }
     }
     pub fn preload(&mut self, address: Address, records: Vec<DiskRecord>) {
         self.logs.entry(address).or_default().durable = records;
@@ -64,8 +66,15 @@ impl Storage {
         log.append(survivors);
         self.syncs.retain(|_, sync| sync.address != address);
     }
+    /// From its next start on the process finds these records, and nothing else.
+    pub fn provision(&mut self, address: Address, records: Vec<DiskRecord>) {
+        self.provisions.insert(address, records);
+    }
     /// What a new life finds.
     pub fn read(&mut self, address: Address) -> Vec<DiskRecord> {
+        if let Some(durable) = self.provisions.remove(&address) {
+            self.logs.insert(address, Log { durable, unsynced: Unsynced::default() });
+        }
         self.logs.get(&address).map(|log| log.durable.clone()).unwrap_or_default()
     }
 }

@@ -1,0 +1,101 @@
+//! What clients of etcd did and saw: the history that checks of consistency read (`engine/checks`). A client tells each operation when it
+//! begins and when it ends; the engine stamps both with true time and order.
+//!
+//! Keys and values are numbers here, as the load generator makes them: each write has a value of its own, so that a read tells which
+//! write it saw.
+
+use serde::{Deserialize, Serialize};
+
+use super::address::Member;
+use super::etcd::{LeaseId, WatchEvent};
+use crate::base::{Duration, Revision};
+
+/// A key of the load's key space, by its number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Key(pub u32);
+
+/// A value, never written twice in a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Written(pub u64);
+
+/// An operation's name: unique in a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct OperationId {
+    pub client: u32,
+    pub number: u32,
+}
+
+/// A transaction; a plain read or write is one without comparisons.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Operation {
+    /// All must hold: the key has this value, or is absent. (The client may have compared mod revisions that it had read with it.)
+    pub compares: Vec<(Key, Option<Written>)>,
+    pub then: Vec<Step>,
+    pub otherwise: Vec<Step>,
+    /// A local read, maybe stale: not part of the linearizable history, but it too must be what the store was at its revision.
+    pub serializable: bool,
+}
+
+/// One step of a branch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Step {
+    Read(Key),
+    Write(Key, Written),
+    Delete(Key),
+}
+
+/// How an operation ended, as its client knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    Done {
+        /// The comparisons held; true without any.
+        succeeded: bool,
+        /// What the reads of the branch that ran saw, in their order.
+        reads: Vec<Option<Written>>,
+        /// Of the response's header.
+        revision: Revision,
+        member: Member,
+    },
+    /// Certainly not done.
+    Failed,
+    /// Maybe done, maybe later, maybe never.
+    Unknown,
+}
+
+/// What a client tells.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum HistoryEvent {
+    Called(OperationId, Operation),
+    Returned(OperationId, Outcome),
+    /// A watch of all keys of the load, from this revision on.
+    Watching {
+        client: u32,
+        watch: u32,
+        from: Revision,
+    },
+    /// Whole revisions, as the client hands them to its user.
+    Watched {
+        client: u32,
+        watch: u32,
+        events: Vec<WatchEvent>,
+    },
+    /// All up to this revision has been seen.
+    Bookmark {
+        client: u32,
+        watch: u32,
+        revision: Revision,
+    },
+    /// Its history was compacted away: the watch is over.
+    WatchCompacted {
+        client: u32,
+        watch: u32,
+        compact_revision: Revision,
+    },
+    /// The lease was granted, or kept alive, by a request that was sent at `asked` true time ago: it may not end within `ttl` of that.
+    LeaseAlive {
+        client: u32,
+        lease: LeaseId,
+        ttl: Duration,
+        asked: Duration,
+    },
+}
