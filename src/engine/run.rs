@@ -25,6 +25,8 @@ pub trait Actors {
     /// Drops it.
     fn retire(&mut self, address: Address);
     fn step(&mut self, now: Time, event: Event, out: &mut Outbox);
+    /// A process will find another disk at its next start: nothing of what it had is left.
+    fn provisioned(&mut self, _address: Address) {}
     fn deadline(&self, address: Address) -> Time;
     /// A store's member applied a revision: invariants across members, facts about objects.
     fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
@@ -424,6 +426,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.recorder.record(self.now, id, cause, fact);
                 }
                 Effect::Applied(what) => applied.push(*what),
+                Effect::Exit => push(&mut self.queue, self.now, Event::Life(address, Life::Stop), Incarnation(0), cause),
                 Effect::History(event) => self.recorder.history(self.now, *event),
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;
@@ -449,8 +452,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.host.perform(self.now, address, cause, Effect::Net(NetOp::Write(conn, message)), &mut self.queue);
                 }
                 effect => {
-                    if let Effect::Net(NetOp::Close(conn)) = effect {
-                        self.streams.closed(conn);
+                    match &effect {
+                        Effect::Net(NetOp::Close(conn)) => self.streams.closed(*conn),
+                        Effect::Provision(provision) => self.actors.provisioned(provision.process),
+                        _ => {}
                     }
                     self.host.perform(self.now, address, cause, effect, &mut self.queue);
                 }
