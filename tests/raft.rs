@@ -1,19 +1,15 @@
-//! Raft as members run it: transcripts of whole groups, a figure of the paper by hand, and safety under random faults.
+//! Raft as members run it: transcripts of whole groups, and safety under random faults.
 
 mod etcd_world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::Arc;
 
-use clustersim::base::planted::Planted;
+use clustersim::base::Duration;
 use clustersim::base::random::Seed;
-use clustersim::base::{Cause, Duration, Index, Term, Time};
-use clustersim::etcd::raft::{Config, Raft, Ready, Role};
 use clustersim::wire::Member;
-use clustersim::wire::actor::DiskRecord;
 use clustersim::wire::etcd::{Answer, LeaseId, Op, Operation, Txn, Value};
-use clustersim::wire::raft::{Body, Configuration, Entry, HardState, Message};
+use clustersim::wire::raft::Configuration;
 use etcd_world::{World, member, play_directory, world_command};
 
 fn put(key: &str, value: &str) -> Operation {
@@ -82,87 +78,6 @@ fn shown(configuration: &Configuration) -> String {
 #[test]
 fn transcripts() {
     play_directory("raft", run);
-}
-
-const MEMBERS: u16 = 5;
-
-fn raft(me: u16, terms: &[u64], term: u64, now: Time) -> Raft {
-    let entry = |(at, &term): (usize, &u64)| Arc::new(Entry { term: Term(term), index: Index(at as u64 + 1), command: None, change: None });
-    let entries = terms.iter().enumerate().map(entry).collect();
-    let state = HardState { term: Term(term), vote: None, commit: Index(1) };
-    let config = Config {
-        me: Member(me),
-        members: (1..=MEMBERS).map(Member).collect(),
-        tick: Duration::from_millis(100),
-        election_ticks: 10,
-        max_in_flight: 512,
-        max_message_bytes: 1 << 20,
-        lease_reads: false,
-        planted: Planted::default(),
-    };
-    Raft::new(config, &[DiskRecord::HardState(state), DiskRecord::Entries(entries)], None, now, Seed(1).stream("paper"))
-}
-
-/// Takes what is ready, as if every write were durable at once; gives the messages.
-fn take(raft: &mut Raft, now: Time) -> Vec<Message> {
-    let (mut ready, mut messages) = (Ready::default(), Vec::new());
-    while raft.ready(&mut ready) {
-        messages.extend(ready.messages.drain(..).map(|(_, message)| message));
-        if ready.persist.is_some() {
-            raft.synced(now, Cause::NONE);
-        }
-    }
-    messages
-}
-
-/// Delivers messages among these members until there are no more.
-fn settle(group: &mut [Raft], mut messages: Vec<Message>, now: Time) {
-    while !messages.is_empty() {
-        let mut next = Vec::new();
-        for message in messages {
-            if let Some(to) = group.iter_mut().find(|raft| raft.me() == message.to) {
-                to.step(now, Cause::NONE, message);
-                next.extend(take(to, now));
-            }
-        }
-        messages = next;
-    }
-}
-
-/// Paper, section 5.4.2 and figure 8: an entry of an older term that a majority has is not committed by that count, since a later leader
-/// may still replace it; it is committed together with the first entry of the leader's own term.
-#[test]
-fn an_older_terms_entry_is_committed_only_by_one_of_the_leaders_term() {
-    // S1 was leader in term 2 and is elected again; S2 and S3 have its entry. In term 3, S5 led and appended to itself alone.
-    let mut group: Vec<Raft> = (1..=3).map(|me| raft(me, &[1, 2], 3, Time::ZERO)).collect();
-    group.iter_mut().for_each(|raft| drop(take(raft, Time::ZERO)));
-    let now = group[0].deadline();
-    group[0].tick(now);
-    let first = take(&mut group[0], now);
-    // S1 asks; S2 and S3 answer. Its appends are held back for now.
-    let mut messages = first;
-    let mut appends = Vec::new();
-    while group[0].role() != Role::Leader {
-        let mut next = Vec::new();
-        for message in messages.into_iter().filter(|message| message.to.0 <= 3) {
-            let to = usize::from(message.to.0) - 1;
-            group[to].step(now, Cause::NONE, message);
-            next.extend(take(&mut group[to], now));
-        }
-        messages = next;
-    }
-    assert_eq!((group[0].term(), group[0].last_index()), (Term(4), Index(3)));
-    appends.extend(messages.into_iter().filter(|message| matches!(message.body, Body::Append { .. })));
-    // S2 and S3 say that they have entry 2, of term 2: with S1 a majority. It is not committed.
-    for from in [2, 3] {
-        let body = Body::AppendResponse { index: Index(2), rejected: None };
-        group[0].step(now, Cause::NONE, Message { from: Member(from), to: Member(1), term: Term(4), body });
-    }
-    assert_eq!(group[0].commit(), Index(1), "entry 2 is on three of five, but of an older term");
-    // The entry of term 4 reaches them: both are committed.
-    appends.extend(take(&mut group[0], now));
-    settle(&mut group, appends, now);
-    assert_eq!(group.iter().map(Raft::commit).collect::<Vec<Index>>(), [Index(3); 3]);
 }
 
 /// Kills, power losses, partitions, stalled disks and writes, at random; at every step no two leaders of a term, no committed entry lost or
