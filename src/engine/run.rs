@@ -118,7 +118,7 @@ struct Process {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     /// Where each role begins, in the order of `role`.
-    bases: [usize; 8],
+    bases: [usize; 10],
 }
 
 impl Directory {
@@ -131,13 +131,15 @@ impl Directory {
             Address::Manager(replica) => (4, usize::from(replica.0) - 1),
             Address::Scheduler(replica) => (5, usize::from(replica.0) - 1),
             Address::Traffic(client) => (6, client as usize),
-            Address::Kubelet(node) => (7, node.0 as usize),
+            Address::EtcdClient(client) => (7, client as usize),
+            Address::Etcdctl => (8, 0),
+            Address::Kubelet(node) => (9, node.0 as usize),
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => panic!("{address} is no process"),
         }
     }
     /// `addresses` in the order of roles above, each role without gaps.
     pub fn new(addresses: &[Address]) -> Directory {
-        let mut bases = [usize::MAX; 8];
+        let mut bases = [usize::MAX; 10];
         for (index, address) in addresses.iter().enumerate() {
             let (role, number) = Directory::role(*address);
             if bases[role] == usize::MAX {
