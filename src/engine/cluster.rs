@@ -368,6 +368,13 @@ impl Actors for Cluster {
         }
     }
 
+    fn provisioned(&mut self, process: Address, recorder: &mut Recorder) {
+        if let Address::Etcd(_) = process {
+            self.checks.restored();
+            recorder.etcd_restored();
+        }
+    }
+
     fn preload(&mut self, now: Time, stored: &[crate::objects::Stored], recorder: &mut Recorder, out: &mut Outbox) {
         self.observer.preload(now, stored, recorder, out);
     }

@@ -95,6 +95,10 @@ impl Recorder {
         self.clients.told(at, &event);
         self.history.push((at, event));
     }
+    /// Terms begin again: etcd is another cluster now.
+    pub fn etcd_restored(&mut self) {
+        self.etcd_leaders.clear();
+    }
     fn count(&mut self, fact: &Fact) {
         match (&fact.what, &fact.subject) {
             (What::BecameLeader { term }, Subject::Actor(address)) => {

@@ -30,6 +30,8 @@ pub trait Actors {
     fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
     /// The store's contents at the start, where there are any.
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
+    /// A process gets a new disk: what it held before binds it no more.
+    fn provisioned(&mut self, _process: Address, _recorder: &mut Recorder) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// A second of virtual time is over in a run with the dear checks.
@@ -451,8 +453,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.host.perform(self.now, address, cause, Effect::Net(NetOp::Write(conn, message)), &mut self.queue);
                 }
                 effect => {
-                    if let Effect::Net(NetOp::Close(conn)) = effect {
-                        self.streams.closed(conn);
+                    match &effect {
+                        Effect::Net(NetOp::Close(conn)) => self.streams.closed(*conn),
+                        Effect::Provision(provision) => self.actors.provisioned(provision.process, &mut self.recorder),
+                        _ => {}
                     }
                     self.host.perform(self.now, address, cause, effect, &mut self.queue);
                 }
