@@ -3,6 +3,7 @@
 //! `SIM_SEEDS=100 cargo test --release --test fidelity` plays every scenario with 100 seeds; without it `node-failure` has 100 and the
 //! others 10, but for the week of `random-failures`, which has 2.
 
+mod etcd_failover;
 mod runs;
 
 use clustersim::base::{Duration, Time};

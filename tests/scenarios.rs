@@ -28,12 +28,14 @@ fn each_shipped_scenario_is_valid_and_fully_modelled() {
 #[test]
 fn the_resolved_form_gives_the_same_plan() {
     for shipped in scenario::shipped() {
-        let loaded = load(shipped.name, &["seed=7", "cluster.nodes[0].count=12"]);
+        let has_nodes = !load(shipped.name, &[]).plan.nodes.is_empty();
+        let sets: &[&str] = if has_nodes { &["seed=7", "cluster.nodes[0].count=12"] } else { &["seed=7"] };
+        let loaded = load(shipped.name, sets);
         let source = scenario::Source { file: "scenario.json".into(), text: loaded.resolved.clone().into_bytes(), folder: None };
         let again = scenario::load(&source, &[]).unwrap();
         assert_eq!(format!("{:?}", again.plan), format!("{:?}", loaded.plan));
         assert_eq!(again.resolved, loaded.resolved);
-        assert_eq!((loaded.plan.seed, loaded.plan.nodes.len()), (7, 12));
+        assert_eq!((loaded.plan.seed, loaded.plan.nodes.len()), (7, if has_nodes { 12 } else { 0 }));
     }
 }
 

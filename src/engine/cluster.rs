@@ -23,16 +23,24 @@ use crate::etcd::{self, EtcdMember};
 use crate::kubelet::Kubelet;
 use crate::objects::pod::PodIp;
 use crate::operator::Operator;
+use crate::operator::etcdctl::Etcdctl;
 use crate::proxy::Watcher;
 use crate::scheduler::Scheduler;
 use crate::traffic;
-use crate::wire::etcd::Applied;
+use crate::wire::etcd::{Applied, StoreKey};
+use crate::wire::history as history_wire;
 use crate::wire::{Actor, Address, MachineId, Member, NodeId, Outbox, Replica, Server};
 
 /// A traffic client of the plan: one for each machine that a source sends from.
 struct ClientPlan {
     machine: MachineId,
     config: traffic::Config,
+}
+
+/// A client of etcd, and where it runs.
+struct EtcdClientPlan {
+    machine: MachineId,
+    config: traffic::etcd::Config,
 }
 
 /// See the module.
@@ -52,6 +60,9 @@ pub struct Cluster {
     operator: Option<Operator>,
     clients: Vec<Option<traffic::Client>>,
     client_plans: Vec<ClientPlan>,
+    etcd_clients: Vec<Option<Box<traffic::etcd::Client>>>,
+    etcd_client_plans: Vec<EtcdClientPlan>,
+    etcdctl: Option<Box<Etcdctl>>,
     pub observer: Observer,
     /// What pods request on each node, as it was last sampled.
     requested: Arc<[(u32, i64, i64)]>,
@@ -82,6 +93,7 @@ impl Cluster {
             }
             ranges.push(first..client_plans.len() as u32);
         }
+        let etcd_client_plans = etcd_clients(&plan);
         let seconds = plan.duration.as_secs().max(1);
         let every = (plan.nodes.len() as u64 * seconds).div_ceil(NODE_SAMPLES_MAX).max(1);
         let none = |count: usize| (0..count).map(|_| None).collect::<Vec<_>>();
@@ -98,6 +110,9 @@ impl Cluster {
             operator: None,
             clients: none(client_plans.len()),
             client_plans,
+            etcd_clients: (0..etcd_client_plans.len()).map(|_| None).collect(),
+            etcd_client_plans,
+            etcdctl: None,
             observer: Observer::default(),
             requested: Arc::default(),
             expectations: Expectations::new(&plan, ranges),
@@ -116,7 +131,10 @@ impl Cluster {
     /// the proxies' watcher) lives on `outside`.
     pub fn places(&self, outside: MachineId) -> Vec<(Address, MachineId)> {
         let plan = &self.plan;
-        let mut places = vec![(Address::Operator, outside), (Address::Proxy, outside)];
+        let mut places = Vec::new();
+        if !plan.is_etcd_only() {
+            places.extend([(Address::Operator, outside), (Address::Proxy, outside)]);
+        }
         let mut numbered = |machines: &[MachineId], address: &dyn Fn(u16) -> Address| {
             places.extend(machines.iter().enumerate().map(|(index, machine)| (address(index as u16 + 1), *machine)));
         };
@@ -125,6 +143,11 @@ impl Cluster {
         numbered(&plan.managers, &|n| Address::Manager(Replica(n)));
         numbered(&plan.schedulers, &|n| Address::Scheduler(Replica(n)));
         places.extend(self.client_plans.iter().enumerate().map(|(n, client)| (Address::Traffic(n as u32), client.machine)));
+        let etcd_clients = self.etcd_client_plans.iter().enumerate();
+        places.extend(etcd_clients.map(|(n, client)| (Address::EtcdClient(n as u32), client.machine)));
+        if !plan.etcd_steps.is_empty() {
+            places.push((Address::Etcdctl, outside));
+        }
         places.extend(plan.nodes.iter().enumerate().map(|(n, node)| (Address::Kubelet(NodeId(n as u32)), node.machine)));
         places
     }
@@ -207,6 +230,33 @@ impl Cluster {
     }
 }
 
+/// The clients of all groups, in the plan's order.
+fn etcd_clients(plan: &Plan) -> Vec<EtcdClientPlan> {
+    let all = plan.first_members();
+    let mut clients = Vec::new();
+    for load in &plan.etcd_load {
+        let keys: Arc<[StoreKey]> = (0..load.keys).map(|key| history_wire::Key(key).store_key()).collect();
+        for nth in 0..load.count as usize {
+            let endpoints = if load.one_endpoint { vec![all[nth % all.len()]] } else { all.clone() };
+            let config = traffic::etcd::Config {
+                endpoints,
+                pace: load.pace.clone(),
+                mix: load.mix,
+                keys: keys.clone(),
+                value_size: load.value_size,
+                timeout: load.timeout,
+                begin: load.start.max(plan.start),
+                until: load.until,
+                lease: load.lease,
+                watch: load.watch,
+                records: load.records,
+            };
+            clients.push(EtcdClientPlan { machine: load.from[nth % load.from.len()], config });
+        }
+    }
+    clients
+}
+
 fn slot<T>(actors: &mut [Option<T>], number: u16) -> &mut Option<T> {
     &mut actors[usize::from(number) - 1]
 }
@@ -219,16 +269,14 @@ impl Actors for Cluster {
         match address {
             Address::Etcd(member) => {
                 self.checks.began(address);
-                let members = (1..=self.plan.etcd.len() as u16).map(Member).collect();
-                let mut actor = EtcdMember::new(timings.etcd.clone(), member, members, stream("raft"));
+                let mut actor = EtcdMember::new(timings.etcd.clone(), member, self.plan.first_members(), stream("raft"));
                 if let Some(databases) = &mut self.databases {
                     actor = actor.with_database(databases[usize::from(member.0) - 1].take());
                 }
                 *slot(&mut self.etcd, member.0) = Some(Box::new(actor));
             }
             Address::Api(number) => {
-                let members = (1..=self.plan.etcd.len() as u16).map(Member).collect();
-                let actor = ApiServer::new(timings.apiserver.clone(), number, members, stream("server"));
+                let actor = ApiServer::new(timings.apiserver.clone(), number, self.plan.first_members(), stream("server"));
                 *slot(&mut self.servers, number.0) = Some(Box::new(actor));
             }
             Address::Manager(replica) => {
@@ -258,6 +306,16 @@ impl Actors for Cluster {
                 let config = self.client_plans[client as usize].config.clone();
                 self.clients[client as usize] = Some(traffic::Client::new(client, config, stream("client")));
             }
+            Address::EtcdClient(client) => {
+                let config = self.etcd_client_plans[client as usize].config.clone();
+                let actor = traffic::etcd::Client::new(client, config, incarnation, stream("network"), stream("client"));
+                self.etcd_clients[client as usize] = Some(Box::new(actor));
+            }
+            Address::Etcdctl => {
+                let (first, steps) = (self.plan.steps.len() as u32, self.plan.etcd_steps.clone());
+                let all = (1..=self.plan.etcd.len() as u16).map(Member).collect();
+                self.etcdctl = Some(Box::new(Etcdctl::new(all, first, steps, stream("etcdctl"))));
+            }
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => unreachable!("{address} is no actor"),
         }
     }
@@ -277,16 +335,9 @@ impl Actors for Cluster {
             Address::Proxy => self.proxy = None,
             Address::Operator => self.operator = None,
             Address::Traffic(client) => self.clients[client as usize] = None,
+            Address::EtcdClient(client) => self.etcd_clients[client as usize] = None,
+            Address::Etcdctl => self.etcdctl = None,
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => {}
-        }
-    }
-
-    fn provisioned(&mut self, address: Address) {
-        if let (Address::Etcd(member), Some(databases)) = (address, &mut self.databases) {
-            databases[usize::from(member.0) - 1] = None;
-            if slot(&mut self.etcd, member.0).is_some() {
-                self.provisioned.insert(member);
-            }
         }
     }
 
@@ -301,6 +352,8 @@ impl Actors for Cluster {
             Event::Proxy(input) => self.proxy.as_mut().expect(LIVES).step(now, input, out),
             Event::Operator(input) => self.operator.as_mut().expect(LIVES).step(now, input, out),
             Event::Traffic(client, input) => self.clients[client as usize].as_mut().expect(LIVES).step(now, input, out),
+            Event::EtcdClient(client, input) => self.etcd_clients[client as usize].as_mut().expect(LIVES).step(now, input, out),
+            Event::Etcdctl(input) => self.etcdctl.as_mut().expect(LIVES).step(now, input, out),
             Event::Life(..) | Event::Host(_) | Event::Fault { .. } | Event::Second => unreachable!("{event:?} is for no actor"),
         }
     }
@@ -318,6 +371,8 @@ impl Actors for Cluster {
             Address::Proxy => of(self.proxy.as_ref()),
             Address::Operator => of(self.operator.as_ref()),
             Address::Traffic(client) => of(self.clients[client as usize].as_ref()),
+            Address::EtcdClient(client) => of(self.etcd_clients[client as usize].as_deref()),
+            Address::Etcdctl => of(self.etcdctl.as_deref()),
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => Time::NEVER,
         }
     }
@@ -331,11 +386,24 @@ impl Actors for Cluster {
         }
     }
 
+    fn provisioned(&mut self, process: Address, recorder: &mut Recorder) {
+        let Address::Etcd(member) = process else { return };
+        self.checks.restored();
+        recorder.etcd_restored();
+        if let Some(databases) = &mut self.databases {
+            databases[usize::from(member.0) - 1] = None;
+            if slot(&mut self.etcd, member.0).is_some() {
+                self.provisioned.insert(member);
+            }
+        }
+    }
+
     fn preload(&mut self, now: Time, stored: &[crate::objects::Stored], recorder: &mut Recorder, out: &mut Outbox) {
         self.observer.preload(now, stored, recorder, out);
     }
 
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder) {
+        recorder.etcd_leader = self.etcd_leader().filter(|leader| up(*leader));
         self.expectations.advance(now, &self.observer, recorder);
         if now >= self.next_sample {
             self.next_sample = now + self.sample_every;

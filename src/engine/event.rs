@@ -16,6 +16,8 @@ pub enum Event {
     Proxy(Input<ClientMessage>),
     Operator(Input<ClientMessage>),
     Traffic(u32, Input<HttpResponse>),
+    EtcdClient(u32, Input<ServerMessage>),
+    Etcdctl(Input<ServerMessage>),
     /// An actor is started, stopped, frozen or thawed.
     Life(Address, Life),
     /// Something beneath the actors is due: the host knows what.
@@ -73,6 +75,8 @@ impl Event {
             Address::Proxy => Event::Proxy(retype(input)),
             Address::Operator => Event::Operator(retype(input)),
             Address::Traffic(client) => Event::Traffic(client, retype(input)),
+            Address::EtcdClient(client) => Event::EtcdClient(client, retype(input)),
+            Address::Etcdctl => Event::Etcdctl(retype(input)),
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => panic!("{to} is no actor and got {input:?}"),
         }
     }
@@ -88,6 +92,10 @@ impl Event {
             (Address::Kubelet(node), Message::ApiResponse(response)) => Event::Kubelet(node, Input::Data(conn, response)),
             (Address::Proxy, Message::ApiResponse(response)) => Event::Proxy(Input::Data(conn, response)),
             (Address::Operator, Message::ApiResponse(response)) => Event::Operator(Input::Data(conn, response)),
+            (Address::EtcdClient(client), Message::EtcdResponse(response)) => {
+                Event::EtcdClient(client, Input::Data(conn, ServerMessage::Etcd(response)))
+            }
+            (Address::Etcdctl, Message::EtcdResponse(response)) => Event::Etcdctl(Input::Data(conn, ServerMessage::Etcd(response))),
             (Address::Traffic(client), Message::HttpResponse) => Event::Traffic(client, Input::Data(conn, HttpResponse)),
             (to, message) => panic!("{to} cannot receive {message:?}"),
         }
@@ -103,6 +111,8 @@ impl Event {
             Event::Proxy(_) => Address::Proxy,
             Event::Operator(_) => Address::Operator,
             Event::Traffic(client, _) => Address::Traffic(*client),
+            Event::EtcdClient(client, _) => Address::EtcdClient(*client),
+            Event::Etcdctl(_) => Address::Etcdctl,
             Event::Life(..) | Event::Host(_) | Event::Fault { .. } | Event::Second => return None,
         })
     }
@@ -110,7 +120,7 @@ impl Event {
     pub fn shape(&self) -> Shape {
         match self {
             Event::Etcd(_, input) => Shape::of(input),
-            Event::Api(_, input) => Shape::of(input),
+            Event::Api(_, input) | Event::EtcdClient(_, input) | Event::Etcdctl(input) => Shape::of(input),
             Event::Manager(_, input) | Event::Scheduler(_, input) | Event::Kubelet(_, input) => Shape::of(input),
             Event::Proxy(input) | Event::Operator(input) => Shape::of(input),
             Event::Traffic(_, input) => Shape::of(input),

@@ -163,6 +163,21 @@ impl Expectations {
                 }
                 (failed * 1000 <= at_most * sent, format!("{failed} of {sent} requests failed"))
             }
+            Predicate::EtcdLeader { present } => {
+                let seen = recorder.etcd_leader.map_or("no leader".to_owned(), |leader| format!("{leader} leads"));
+                (recorder.etcd_leader.is_some() == *present, seen)
+            }
+            Predicate::ClientOperations { at_most_failed, at_least_ok } => {
+                let clients = &recorder.clients;
+                let held = at_most_failed.is_none_or(|most| clients.lost * 1000 <= most * clients.sent)
+                    && at_least_ok.is_none_or(|least| clients.ok >= least);
+                (held, format!("{} of {} operations answered, {} failed or unknown", clients.ok, clients.sent, clients.lost))
+            }
+            Predicate::LongestWriteGap { at_most, at_least } => {
+                let gap = recorder.clients.gap_until(now);
+                let held = at_most.is_none_or(|most| gap <= most) && at_least.is_none_or(|least| gap >= least);
+                (held, format!("{} without an acknowledged write", crate::base::Duration::from_millis(gap.as_millis())))
+            }
         }
     }
 }

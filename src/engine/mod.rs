@@ -2,6 +2,7 @@
 //! invariants.
 
 pub mod checks;
+pub mod clients;
 pub mod cluster;
 pub mod event;
 pub mod expectations;

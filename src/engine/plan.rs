@@ -8,8 +8,9 @@ use crate::models::disk::StallPattern;
 use crate::models::distribution::Distribution;
 pub use crate::models::network::Network;
 use crate::objects::{Key, Object, Phase};
-pub use crate::operator::{Action, Step};
-use crate::wire::{Address, MachineId, NodeId};
+pub use crate::operator::{Action, Step, etcdctl};
+pub use crate::traffic::etcd::{Mix, Pace};
+use crate::wire::{Address, MachineId, Member, NodeId};
 use crate::{apiserver, controllers, etcd, kubelet, proxy, scheduler};
 
 pub use crate::models::container_engine::RuntimeTimes as Runtime;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub machines: Vec<Machine>,
     /// The machine of each etcd member, API server, manager and scheduler (their numbers begin at 1).
     pub etcd: Vec<MachineId>,
+    /// The first so many members of etcd make up the cluster at the start; the others are empty until a step adds them.
+    pub etcd_initial: usize,
     pub api_servers: Vec<MachineId>,
     pub managers: Vec<MachineId>,
     pub schedulers: Vec<MachineId>,
@@ -45,7 +48,11 @@ pub struct Plan {
     /// By workload name (a Deployment's, ReplicaSet's or bare pod's), else `Behaviour::default()`.
     pub behaviours: BTreeMap<Name, Behaviour>,
     pub traffic: Vec<Traffic>,
+    /// Load on etcd itself.
+    pub etcd_load: Vec<EtcdLoad>,
     pub steps: Vec<Step>,
+    /// What etcdctl does. Numbered after `steps`.
+    pub etcd_steps: Vec<etcdctl::Step>,
     pub faults: Vec<FaultPlan>,
     pub expectations: Vec<Expectation>,
 }
@@ -67,6 +74,14 @@ pub struct Machine {
 }
 
 impl Plan {
+    /// There is no Kubernetes around etcd.
+    pub fn is_etcd_only(&self) -> bool {
+        self.api_servers.is_empty()
+    }
+    /// The members that make up etcd at the start.
+    pub fn first_members(&self) -> Vec<Member> {
+        (1..=self.etcd_initial as u16).map(Member).collect()
+    }
     /// How long it is played.
     pub fn length(&self) -> Duration {
         self.stop_after.map_or(self.duration, |stop| stop.min(self.duration))
@@ -112,6 +127,28 @@ pub struct Traffic {
     /// When the load begins.
     pub start: Time,
     /// The machines that the requests come from, in turn.
+    pub from: Vec<MachineId>,
+}
+
+/// A group of equal clients of etcd.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EtcdLoad {
+    pub count: u32,
+    pub pace: Pace,
+    pub mix: Mix,
+    /// How many keys there are, the same for all groups.
+    pub keys: u32,
+    pub value_size: u32,
+    pub timeout: Duration,
+    pub start: Time,
+    pub until: Time,
+    pub lease: Option<Duration>,
+    pub watch: bool,
+    /// Whether the record keeps their history.
+    pub records: bool,
+    /// Each client has one endpoint, in turn, instead of all.
+    pub one_endpoint: bool,
+    /// The machines that they run on, in turn.
     pub from: Vec<MachineId>,
 }
 
@@ -334,6 +371,12 @@ pub enum Predicate {
     EtcdLeaderChanges { at_least: Option<u64>, at_most: Option<u64> },
     /// Requests of the n-th traffic source since the start that failed, per mille of those sent.
     FailedRequestsPerMille { traffic: usize, at_most: u64 },
+    /// Whether etcd has a leader, as of the last second.
+    EtcdLeader { present: bool },
+    /// Operations of etcd's clients since the start: per mille of those that ended that failed or may have, and how many were answered.
+    ClientOperations { at_most_failed: Option<u64>, at_least_ok: Option<u64> },
+    /// The longest time between two successive acknowledged writes of clients whose history is kept.
+    LongestWriteGap { at_most: Option<Duration>, at_least: Option<Duration> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

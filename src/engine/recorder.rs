@@ -3,6 +3,7 @@
 //! A cause that is a revision becomes the fact that the observer made of that revision, or what caused that write where it made none. A
 //! [`What::Silent`] fact gets the fault behind the silence as its cause: nobody inside the cluster can know it, but the host does.
 
+use super::clients::Clients;
 use super::host::Host;
 use super::plan::{Fault, FaultPlan, Targets};
 use super::record::{Checkpoint, Entry, FaultInfo, Record, Sample};
@@ -40,6 +41,9 @@ pub struct Recorder {
     etcd_leaders: Map<Term, Address>,
     /// (sent, failed) of each traffic client.
     pub traffic: Map<u32, (u64, u64)>,
+    pub clients: Clients,
+    /// Who leads etcd, as it was last looked at.
+    pub etcd_leader: Option<Address>,
     /// Broken invariants: the run stops at the first.
     pub violations: Vec<String>,
     outcome: Digester,
@@ -88,7 +92,12 @@ impl Recorder {
     }
     /// What a client of etcd did or saw, in order.
     pub fn history(&mut self, at: Time, event: HistoryEvent) {
+        self.clients.told(at, &event);
         self.history.push((at, event));
+    }
+    /// Terms begin again: etcd is another cluster now.
+    pub fn etcd_restored(&mut self) {
+        self.etcd_leaders.clear();
     }
     fn count(&mut self, fact: &Fact) {
         match (&fact.what, &fact.subject) {
@@ -104,6 +113,7 @@ impl Recorder {
                 total.0 += u64::from(*sent);
                 total.1 += u64::from(sent - ok);
             }
+            (what @ What::EtcdOperations { .. }, _) => self.clients.counted(what),
             _ => {}
         }
     }

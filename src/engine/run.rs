@@ -25,13 +25,13 @@ pub trait Actors {
     /// Drops it.
     fn retire(&mut self, address: Address);
     fn step(&mut self, now: Time, event: Event, out: &mut Outbox);
-    /// A process will find another disk at its next start: nothing of what it had is left.
-    fn provisioned(&mut self, _address: Address) {}
     fn deadline(&self, address: Address) -> Time;
     /// A store's member applied a revision: invariants across members, facts about objects.
     fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
     /// The store's contents at the start, where there are any.
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
+    /// A process will find another disk at its next start: nothing of what it had is left, and what it held before binds it no more.
+    fn provisioned(&mut self, _process: Address, _recorder: &mut Recorder) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// A second of virtual time is over in a run with the dear checks.
@@ -120,7 +120,7 @@ struct Process {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     /// Where each role begins, in the order of `role`.
-    bases: [usize; 8],
+    bases: [usize; 10],
 }
 
 impl Directory {
@@ -133,13 +133,15 @@ impl Directory {
             Address::Manager(replica) => (4, usize::from(replica.0) - 1),
             Address::Scheduler(replica) => (5, usize::from(replica.0) - 1),
             Address::Traffic(client) => (6, client as usize),
-            Address::Kubelet(node) => (7, node.0 as usize),
+            Address::EtcdClient(client) => (7, client as usize),
+            Address::Etcdctl => (8, 0),
+            Address::Kubelet(node) => (9, node.0 as usize),
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => panic!("{address} is no process"),
         }
     }
     /// `addresses` in the order of roles above, each role without gaps.
     pub fn new(addresses: &[Address]) -> Directory {
-        let mut bases = [usize::MAX; 8];
+        let mut bases = [usize::MAX; 10];
         for (index, address) in addresses.iter().enumerate() {
             let (role, number) = Directory::role(*address);
             if bases[role] == usize::MAX {
@@ -454,7 +456,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 effect => {
                     match &effect {
                         Effect::Net(NetOp::Close(conn)) => self.streams.closed(*conn),
-                        Effect::Provision(provision) => self.actors.provisioned(provision.process),
+                        Effect::Provision(provision) => self.actors.provisioned(provision.process, &mut self.recorder),
                         _ => {}
                     }
                     self.host.perform(self.now, address, cause, effect, &mut self.queue);

@@ -5,6 +5,8 @@
 //! second, as a person would. Drain evicts in parallel, tries again every 5 s where a budget forbids it, and asks each second whether the
 //! pods are gone; it leaves pods of DaemonSets and mirror pods alone. Pods without a controller are evicted too (`--force`).
 
+pub mod etcdctl;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

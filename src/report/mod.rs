@@ -11,6 +11,7 @@
 //!
 //! [`kubectl`] stands apart: from objects as JSON, whoever has them, to what kubectl would print.
 
+pub mod clients;
 pub mod files;
 pub mod kubectl;
 pub mod model;
@@ -31,6 +32,7 @@ use std::path::Path;
 
 use crate::engine::record::Record;
 
+pub use clients::Clients;
 pub use files::ReportError;
 pub use model::Model;
 pub use recovery::Recovery;
@@ -40,21 +42,34 @@ pub use saved::{read, save};
 pub struct Report<'r> {
     pub model: Model<'r>,
     pub recovery: Vec<Recovery>,
+    pub clients: Clients<'r>,
 }
 
 /// One file of the output folder.
 pub trait Exporter {
     /// Its name in the folder.
     fn file(&self) -> &'static str;
+    /// Whether this run has anything of its kind to show: else there is no such file.
+    fn applies(&self, _: &Report) -> bool {
+        true
+    }
     /// Writes the whole of it to `path`, where nothing is yet.
     fn export(&self, report: &Report, path: &Path) -> io::Result<()>;
 }
 
 impl<'r> Report<'r> {
+    /// There is a Kubernetes around etcd.
+    pub fn has_nodes(&self) -> bool {
+        !self.model.nodes.is_empty()
+    }
+    /// Somebody used etcd itself.
+    pub fn has_clients(&self) -> bool {
+        !self.clients.buckets.is_empty() || !self.clients.operations.is_empty()
+    }
     pub fn new(record: &'r Record) -> Report<'r> {
         let model = Model::new(record);
         let recovery = recovery::recoveries(&model);
-        Report { model, recovery }
+        Report { model, recovery, clients: Clients::new(record) }
     }
 }
 
@@ -88,7 +103,12 @@ pub fn write_reports(record: &Record, dir: &Path, plots: bool) -> Result<(), Rep
     files::make_folder(dir)?;
     let report = Report::new(record);
     for exporter in exporters(plots) {
-        files::write_whole(dir, exporter.file(), |path| exporter.export(&report, path))?;
+        if exporter.applies(&report) {
+            files::write_whole(dir, exporter.file(), |path| exporter.export(&report, path))?;
+        } else {
+            // An earlier run's would stand beside the files of this one.
+            files::remove(dir, exporter.file())?;
+        }
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// Another client's requests of the same second.
-    fn join(&mut self, other: &Bucket) {
+    pub fn join(&mut self, other: &Bucket) {
         self.sent += other.sent;
         self.ok += other.ok;
         self.refused += other.refused;

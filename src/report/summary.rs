@@ -25,6 +25,20 @@ struct Summary<'r> {
     violations: Vec<&'r str>,
     recovery: Vec<Recovery<'r>>,
     counts: Counts,
+    /// Of etcd's clients; `null` without any.
+    clients: Option<ClientFigures>,
+}
+
+/// What became of the operations of etcd's clients. Latencies and gaps in seconds; `null` where no history was kept.
+#[derive(Serialize)]
+struct ClientFigures {
+    operations: u64,
+    ok: u64,
+    failed: u64,
+    unknown: u64,
+    p50: Option<f64>,
+    p99: Option<f64>,
+    longest_write_gap: Option<f64>,
 }
 
 /// Seconds since the start; `until` is `null` for what lasts to the end or is an instant.
@@ -145,10 +159,25 @@ pub fn json(report: &Report) -> String {
             pods: model.pods.len(),
             nodes: model.nodes.len(),
         },
+        clients: report.has_clients().then(|| client_figures(report)),
     };
     let mut text = serde_json::to_string_pretty(&summary).expect("numbers and text can be written");
     text.push('\n');
     text
+}
+
+fn client_figures(report: &Report) -> ClientFigures {
+    let clients = &report.clients;
+    let span = |duration: Duration| seconds(u128::from(duration.nanos()));
+    ClientFigures {
+        operations: clients.sum(|bucket| bucket.sent),
+        ok: clients.sum(|bucket| bucket.ok),
+        failed: clients.sum(|bucket| bucket.refused),
+        unknown: clients.sum(|bucket| bucket.timeout),
+        p50: clients.p50.map(span),
+        p99: clients.p99.map(span),
+        longest_write_gap: clients.longest_write_gap.map(|(_, gap)| span(gap)),
+    }
 }
 
 /// How long the run was.

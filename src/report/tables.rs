@@ -11,29 +11,53 @@ use std::path::Path;
 use csv::Writer;
 
 use super::model::{PodState, path_name};
-use super::{Exporter, Report};
+use super::{Exporter, Report, clients};
 use crate::base::{Duration, Time};
 use crate::engine::record::Role;
+use crate::wire::history::Outcome;
 
 /// A CSV file: its name, its header, and what writes its rows.
 struct Table {
     file: &'static str,
     header: &'static str,
+    applies: fn(&Report) -> bool,
     rows: fn(&Report, &mut Writer<BufWriter<File>>) -> csv::Result<()>,
 }
 
-const TABLES: [Table; 7] = [
-    Table { file: "pods.csv", header: "namespace,name,uid,workload,node,created,scheduled,started,ready,deleted,restarts,end", rows: pods },
-    Table { file: "placement.csv", header: "time,namespace,pod,node,event", rows: placement },
+const TABLES: [Table; 8] = [
+    Table {
+        file: "pods.csv",
+        header: "namespace,name,uid,workload,node,created,scheduled,started,ready,deleted,restarts,end",
+        applies: |report| report.has_nodes(),
+        rows: pods,
+    },
+    Table { file: "placement.csv", header: "time,namespace,pod,node,event", applies: |report| report.has_nodes(), rows: placement },
     Table {
         file: "recovery.csv",
         header: "fault,target,at,workload,detected,evicted,evicted_last,replaced,ready_again,unavailable_seconds,down_seconds",
+        applies: always,
         rows: recovery,
     },
-    Table { file: "nodes.csv", header: "time,node,ready,pods,cpu_requested,memory_requested", rows: nodes },
-    Table { file: "etcd.csv", header: "time,member,role,term,commit,applied,revision,db_bytes", rows: etcd },
-    Table { file: "traffic.csv", header: "time,service,sent,ok,refused,reset,timeout,p50,p99", rows: traffic },
-    Table { file: "events.csv", header: "time,kind,object,what,cause", rows: events },
+    Table {
+        file: "nodes.csv",
+        header: "time,node,ready,pods,cpu_requested,memory_requested",
+        applies: |report| report.has_nodes(),
+        rows: nodes,
+    },
+    Table { file: "etcd.csv", header: "time,member,role,term,commit,applied,revision,db_bytes", applies: always, rows: etcd },
+    Table {
+        file: "traffic.csv",
+        header: "time,service,sent,ok,refused,reset,timeout,p50,p99",
+        applies: |report| report.has_nodes(),
+        rows: traffic,
+    },
+    Table {
+        file: "history.csv",
+        header: "called,returned,client,operation,outcome,revision,member",
+        applies: |report| report.has_clients(),
+        rows: history,
+    },
+    Table { file: "events.csv", header: "time,kind,object,what,cause", applies: always, rows: events },
 ];
 
 pub fn exporters() -> Vec<Box<dyn Exporter>> {
@@ -44,12 +68,19 @@ impl Exporter for Table {
     fn file(&self) -> &'static str {
         self.file
     }
+    fn applies(&self, report: &Report) -> bool {
+        (self.applies)(report)
+    }
     fn export(&self, report: &Report, path: &Path) -> io::Result<()> {
         let mut writer = Writer::from_writer(BufWriter::new(File::create(path)?));
         writer.write_record(self.header.split(','))?;
         (self.rows)(report, &mut writer)?;
         writer.flush()
     }
+}
+
+fn always(_: &Report) -> bool {
+    true
 }
 
 /// `120.000000`: whole microseconds.
@@ -210,6 +241,27 @@ fn traffic(report: &Report, writer: &mut Writer<BufWriter<File>>) -> csv::Result
             bucket.timeout.to_string(),
             latency(bucket.p50),
             latency(bucket.p99),
+        ])?;
+    }
+    Ok(())
+}
+
+/// A row an operation of etcd's clients, in order of their beginnings.
+fn history(report: &Report, writer: &mut Writer<BufWriter<File>>) -> csv::Result<()> {
+    for one in &report.clients.operations {
+        let outcome = one.returned.map(|(_, outcome)| outcome);
+        let (revision, member) = match outcome {
+            Some(Outcome::Done { revision, member, .. }) => (revision.to_string(), member.to_string()),
+            _ => Default::default(),
+        };
+        writer.write_record([
+            instant(report, one.called),
+            perhaps(report, one.returned.map(|(at, _)| at)),
+            one.id.client.to_string(),
+            clients::words(one.operation),
+            clients::outcome_words(outcome),
+            revision,
+            member,
         ])?;
     }
     Ok(())

@@ -26,7 +26,7 @@ pub fn summary(report: &Report, colours: bool) -> String {
         "{}  seed {}, {}, {} of virtual time\n",
         paint.with(BOLD, &scenario.name),
         scenario.seed,
-        count(model.nodes.len(), "node"),
+        if report.has_nodes() { count(model.nodes.len(), "node") } else { count(scenario.etcd_members.into(), "etcd member") },
         span(summary::duration(report)),
     );
     text.push_str(&paint.lines(YELLOW, &timeline::text(record, None)));
@@ -113,6 +113,7 @@ fn story(report: &Report) -> Vec<Line> {
         lines.extend(tail);
     }
     traffic(model, &mut lines);
+    clients(report, &mut lines);
     lines
 }
 
@@ -208,6 +209,39 @@ fn traffic(model: &Model, lines: &mut Vec<Line>) {
                 text.push_str(&format!(", {} {what}", grouped(number)));
             }
         }
+        lines.push(Line { at: None, text, grave: false });
+    }
+}
+
+/// What etcd's clients saw, in a line.
+fn clients(report: &Report, lines: &mut Vec<Line>) {
+    let clients = &report.clients;
+    let all = clients.sum(|bucket| bucket.sent);
+    if all == 0 {
+        return;
+    }
+    let ok = clients.sum(|bucket| bucket.ok);
+    let share = u128::from(ok) * 10_000 / u128::from(all);
+    let mut text = format!("clients of etcd: {} operations, {}.{:02} % ok", grouped(all), share / 100, share % 100);
+    for (number, what) in [(clients.sum(|bucket| bucket.refused), "failed"), (clients.sum(|bucket| bucket.timeout), "unknown")] {
+        if number > 0 {
+            text.push_str(&format!(", {} {what}", grouped(number)));
+        }
+    }
+    if let (Some(p50), Some(p99)) = (clients.p50, clients.p99) {
+        let millis = |span: Duration| {
+            let tenths = span.nanos() / 100_000;
+            format!("{}.{} ms", grouped(tenths / 10), tenths % 10)
+        };
+        text.push_str(&format!(", p50 {}, p99 {}", millis(p50), millis(p99)));
+    }
+    lines.push(Line { at: None, text, grave: false });
+    if let Some((at, gap)) = clients.longest_write_gap {
+        let text = format!(
+            "the longest time without an acknowledged write: {} s, from {} s on",
+            tenths(gap),
+            tenths(at.since(report.model.start))
+        );
         lines.push(Line { at: None, text, grave: false });
     }
 }

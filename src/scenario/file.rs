@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::file_etcd::*;
 pub use super::file_play::*;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};
@@ -48,6 +49,9 @@ pub struct Scenario {
     /// Load on services.
     #[serde(default)]
     pub traffic: Vec<Traffic>,
+    /// Clients of etcd itself.
+    #[serde(default)]
+    pub etcd_clients: Vec<EtcdClients>,
     /// What an operator does, at times.
     #[serde(default)]
     pub steps: Vec<Step>,
@@ -78,7 +82,8 @@ pub enum Initial {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cluster {
-    /// Groups of equal worker nodes.
+    /// Groups of equal worker nodes. None in a cluster of etcd alone, without API servers, controller managers and schedulers.
+    #[serde(default)]
     pub nodes: Vec<NodeGroup>,
     /// The machines of etcd and the control plane.
     #[serde(default)]
@@ -183,9 +188,11 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ControlPlane {
-    /// etcd members: 1, 3 or 5. Default 3.
+    /// etcd members: 1, 3 or 5; 1 to 9 in a cluster of etcd alone. Default 3.
     pub etcd: u64,
-    /// API servers, behind a balancer. Default 2.
+    /// Processes of etcd beyond these, each on a machine of its own with an empty disk: members once a step adds them. Default 0.
+    pub etcd_spares: u64,
+    /// API servers, behind a balancer. Default 2; 0 of these, of controller managers and of schedulers is a cluster of etcd alone.
     pub api_servers: u64,
     /// Controller managers, of which one leads. Default 2.
     pub controller_managers: u64,
@@ -199,7 +206,7 @@ pub struct ControlPlane {
 
 impl Default for ControlPlane {
     fn default() -> ControlPlane {
-        ControlPlane { etcd: 3, api_servers: 2, controller_managers: 2, schedulers: 2, zones: Vec::new(), cores: 4 }
+        ControlPlane { etcd: 3, etcd_spares: 0, api_servers: 2, controller_managers: 2, schedulers: 2, zones: Vec::new(), cores: 4 }
     }
 }
 

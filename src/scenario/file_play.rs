@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::file::Distribution;
+use super::file_etcd::{ClientOperations, EtcdCompact, EtcdLeader, EtcdMemberAdd, EtcdMemberReplace, EtcdSnapshotRestore, LongestWriteGap};
 use super::units::{Bandwidth, Percent, Probability, Rate, Span};
 
 /// A Kubernetes manifest as JSON.
@@ -114,6 +115,33 @@ pub struct Step {
     /// With drain: gives up after this long, as `kubectl drain --timeout` does. Default: never.
     #[serde(default)]
     pub drain_timeout: Option<Span>,
+    /// Makes a process a member of etcd.
+    #[serde(default)]
+    pub etcd_member_add: Option<EtcdMemberAdd>,
+    /// Gives a learner its vote, once it has caught up.
+    #[serde(default)]
+    pub etcd_member_promote: Option<String>,
+    /// Takes a member out of etcd.
+    #[serde(default)]
+    pub etcd_member_remove: Option<String>,
+    /// Puts one member in another's place.
+    #[serde(default)]
+    pub etcd_member_replace: Option<EtcdMemberReplace>,
+    /// Has etcd's leader hand its lead to this member.
+    #[serde(default)]
+    pub etcd_move_leader: Option<String>,
+    /// Has etcd forget old revisions.
+    #[serde(default)]
+    pub etcd_compact: Option<EtcdCompact>,
+    /// Saves all that one member has applied: `true`.
+    #[serde(default)]
+    pub etcd_snapshot_save: Option<bool>,
+    /// Starts a new cluster from the snapshot that was saved last.
+    #[serde(default)]
+    pub etcd_snapshot_restore: Option<EtcdSnapshotRestore>,
+    /// With a step on etcd: it is tried again until it is done, for so long. Default 1m.
+    #[serde(default)]
+    pub etcd_timeout: Option<Span>,
 }
 
 /// An object to delete.
@@ -424,6 +452,15 @@ pub struct Expectation {
     /// Which share of a traffic source's requests failed since the start.
     #[serde(default)]
     pub failed_requests: Option<FailedRequests>,
+    /// Whether etcd has a leader, looked at each second.
+    #[serde(default)]
+    pub etcd_leader: Option<EtcdLeader>,
+    /// How the operations of etcd's clients ended since the start.
+    #[serde(default)]
+    pub client_operations: Option<ClientOperations>,
+    /// How long etcd's clients had no write acknowledged.
+    #[serde(default)]
+    pub longest_write_gap: Option<LongestWriteGap>,
 }
 
 /// A time limit after a fault.

@@ -9,6 +9,7 @@
 //! part (`tests/inputs.rs`); every shipped scenario is valid (`tests/scenarios.rs`).
 
 pub mod file;
+pub mod file_etcd;
 pub mod file_play;
 mod lower;
 mod mend;

@@ -4,6 +4,10 @@
 //! Outcomes: `ok` (answered in time), `refused` (nobody listens, or no endpoints), `reset` (the connection broke), `timeout` (neither an
 //! answer nor an error in time). They are recorded in buckets of a second, each bucket when all its requests have ended, so that a
 //! request counts in the second in which it was *sent*.
+//!
+//! [`etcd`] has the clients of the store itself.
+
+pub mod etcd;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -62,6 +62,10 @@ pub enum Address {
     Service(PodIp),
     /// A pod's process, reached by its address.
     Pod(PodIp),
+    /// A client of etcd that generates load, numbered from 0 in the plan's order.
+    EtcdClient(u32),
+    /// Who applies the scenario's steps on etcd: what etcdctl does.
+    Etcdctl,
 }
 
 impl fmt::Display for Address {
@@ -78,6 +82,8 @@ impl fmt::Display for Address {
             Address::ApiBalancer => f.write_str("apiserver-balancer"),
             Address::Service(ip) => write!(f, "service {ip}"),
             Address::Pod(ip) => write!(f, "pod {ip}"),
+            Address::EtcdClient(n) => write!(f, "etcd-client-{n}"),
+            Address::Etcdctl => f.write_str("etcdctl"),
         }
     }
 }

@@ -204,6 +204,20 @@ pub enum What {
     },
     /// A member has learned that it was removed, and ends.
     LeftCluster,
+
+    // Clients of etcd: one bucket of one client.
+    EtcdOperations {
+        /// The end of the second in which the operations began; the fact comes when the last of them has ended.
+        until: Time,
+        sent: u32,
+        ok: u32,
+        /// Certainly not done.
+        failed: u32,
+        /// Maybe done.
+        unknown: u32,
+        p50: Duration,
+        p99: Duration,
+    },
 }
 
 impl What {
@@ -264,6 +278,7 @@ impl What {
             What::ProbeFailed { .. } => "ProbeFailed",
             What::Decided { .. } => "Decided",
             What::Traffic { .. } => "Traffic",
+            What::EtcdOperations { .. } => "EtcdOperations",
         }
     }
 }
@@ -320,6 +335,9 @@ impl fmt::Display for What {
             What::Decided { text } => f.write_str(text),
             What::Traffic { sent, ok, refused, reset, timeout, .. } => {
                 write!(f, "sent {sent}, ok {ok}, refused {refused}, reset {reset}, timeout {timeout}")
+            }
+            What::EtcdOperations { sent, ok, failed, unknown, .. } => {
+                write!(f, "operations {sent}, ok {ok}, failed {failed}, unknown {unknown}")
             }
         }
     }

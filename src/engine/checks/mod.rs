@@ -83,6 +83,13 @@ impl Checks {
         self.last.remove(&member);
     }
 
+    /// A member begins anew from a snapshot, in a cluster of its own: what the old one committed binds nobody.
+    pub fn restored(&mut self) {
+        self.firsts.clear();
+        self.last.clear();
+        self.newest = Default::default();
+    }
+
     /// Committed prefixes are equal: at the lower of two commit indexes both logs have an entry of the same term.
     /// And no committed entry is lost: who leads has the newest one.
     pub fn members(&self, members: &[(Member, &EtcdMember)], violations: &mut Vec<String>) {

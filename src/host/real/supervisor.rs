@@ -71,6 +71,11 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
     if plan.initial == Initial::Running {
         why.push("\"initial\": \"running\": a real cluster has to come up".to_owned());
     }
+    if plan.is_etcd_only() {
+        why.push("a cluster of etcd alone can only be simulated so far".to_owned());
+    } else if !plan.etcd_load.is_empty() || !plan.etcd_steps.is_empty() || plan.etcd.len() > plan.etcd_initial {
+        why.push("clients of etcd and steps on it can only be simulated so far".to_owned());
+    }
     if plan.nodes.len() > NODES_MAX {
         why.push(format!("{} nodes: a run's block of addresses has room for {NODES_MAX}", plan.nodes.len()));
     }

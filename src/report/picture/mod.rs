@@ -21,15 +21,17 @@ use canvas::{Canvas, Colour, HEADER, MARGIN, Swatch, WIDTH, palette};
 /// A picture: its file, and what draws it.
 struct Picture {
     file: &'static str,
+    applies: fn(&Report) -> bool,
     draw: fn(&Report) -> Canvas,
 }
 
-const PICTURES: [Picture; 5] = [
-    Picture { file: "placement.png", draw: placement::draw },
-    Picture { file: "recovery.png", draw: recovery::draw },
-    Picture { file: "utilisation.png", draw: utilisation::draw },
-    Picture { file: "etcd.png", draw: etcd::draw },
-    Picture { file: "traffic.png", draw: traffic::draw },
+const PICTURES: [Picture; 6] = [
+    Picture { file: "placement.png", applies: |report| report.has_nodes(), draw: placement::draw },
+    Picture { file: "recovery.png", applies: |report| report.has_nodes(), draw: recovery::draw },
+    Picture { file: "utilisation.png", applies: |report| report.has_nodes(), draw: utilisation::draw },
+    Picture { file: "etcd.png", applies: |_| true, draw: etcd::draw },
+    Picture { file: "traffic.png", applies: |report| report.has_nodes(), draw: traffic::draw },
+    Picture { file: "clients.png", applies: |report| report.has_clients(), draw: traffic::draw_clients },
 ];
 
 pub fn exporters() -> Vec<Box<dyn Exporter>> {
@@ -39,6 +41,9 @@ pub fn exporters() -> Vec<Box<dyn Exporter>> {
 impl Exporter for Picture {
     fn file(&self) -> &'static str {
         self.file
+    }
+    fn applies(&self, report: &Report) -> bool {
+        (self.applies)(report)
     }
     fn export(&self, report: &Report, path: &Path) -> io::Result<()> {
         (self.draw)(report).save(path)
@@ -51,11 +56,16 @@ fn header(canvas: &mut Canvas, report: &Report, title: &str, legend: &[(Swatch, 
     let scenario = &model.record.scenario;
     canvas.text(MARGIN, 34.0, title).size(25.0).bold().draw();
     let zones = zones(report).len();
-    let mut subtitle = format!("{}  ·  seed {}  ·  {}", scenario.name, scenario.seed, count(model.nodes.len(), "node"));
-    if zones > 1 {
-        subtitle.push_str(&format!(" in {zones} zones"));
+    let mut subtitle = format!("{}  ·  seed {}  ·  ", scenario.name, scenario.seed);
+    if report.has_nodes() {
+        subtitle.push_str(&count(model.nodes.len(), "node"));
+        if zones > 1 {
+            subtitle.push_str(&format!(" in {zones} zones"));
+        }
+        subtitle.push_str(&format!("  ·  {}", count(model.pods.len(), "pod")));
+    } else {
+        subtitle.push_str(&count(scenario.etcd_members.into(), "etcd member"));
     }
-    subtitle.push_str(&format!("  ·  {}", count(model.pods.len(), "pod")));
     canvas.text(MARGIN, 62.0, &subtitle).size(15.0).colour(palette::SUBTLE).draw();
     let mut x = MARGIN;
     for (swatch, label) in legend {

@@ -1,12 +1,13 @@
-//! `traffic.png`: what became of the requests, second by second, and how long they took.
+//! `traffic.png`: what became of the requests, second by second, and how long they took. `clients.png`: the same of the operations of etcd's
+//! clients, with the store's leaders.
 
 use super::axis::{Panel, round_up};
 use super::canvas::{Canvas, Colour, HEADER, MARGIN, Swatch, WIDTH, palette};
 use super::{fault_bands, fault_labels, fault_lines, grouped, header, nothing, shorten};
-use crate::base::Duration;
-use crate::objects::Key;
+use crate::base::{Duration, Time};
 use crate::report::Report;
 use crate::report::model::{Bucket, Traffic, path_name};
+use crate::wire::fact::What;
 
 const TITLE: &str = "What clients saw";
 /// The services with most requests; traffic.csv has all.
@@ -25,32 +26,75 @@ const OUTCOMES: [Outcome; 4] = [
     ("timed out", palette::VERMILLION, |bucket| bucket.timeout),
 ];
 
+/// What became of operations on etcd; the fields are those of [`crate::report::clients::Clients::buckets`].
+const CLIENT_OUTCOMES: [Outcome; 3] = [
+    ("ok", OK, |bucket| bucket.ok),
+    ("failed", palette::ORANGE, |bucket| bucket.refused),
+    ("unknown", palette::VERMILLION, |bucket| bucket.timeout),
+];
+
+/// Requests of one kind: what they are, and their buckets.
+struct Series<'b> {
+    caption: String,
+    buckets: &'b [Bucket],
+}
+
 pub fn draw(report: &Report) -> Canvas {
-    let model = &report.model;
     let services = services(report);
     if services.is_empty() {
         return nothing(report, TITLE, "The scenario has no traffic.");
     }
-    let (outcomes_height, latency_height) = if services.len() == 1 { (340.0, 220.0) } else { (220.0, 140.0) };
+    let all: Vec<Series> = services
+        .iter()
+        .map(|traffic| Series {
+            caption: format!("Service {}, requests per second by outcome", shorten(&path_name(traffic.service), 60)),
+            buckets: &traffic.buckets,
+        })
+        .collect();
+    draw_series(report, &all, &OUTCOMES, &[])
+}
+
+pub fn draw_clients(report: &Report) -> Canvas {
+    let facts = report.model.record.facts.iter();
+    // The first leader is no change.
+    let leaders: Vec<Time> =
+        facts.filter(|entry| matches!(entry.fact.what, What::BecameLeader { .. })).map(|entry| entry.at).skip(1).collect();
+    let caption = "Operations of etcd's clients per second, by outcome".to_owned();
+    draw_series(report, &[Series { caption, buckets: &report.clients.buckets }], &CLIENT_OUTCOMES, &leaders)
+}
+
+fn draw_series(report: &Report, series: &[Series], kinds: &[Outcome], leaders: &[Time]) -> Canvas {
+    let model = &report.model;
+    let (outcomes_height, latency_height) = if series.len() == 1 { (340.0, 220.0) } else { (220.0, 140.0) };
     let mut scratch = Canvas::new(WIDTH, 100.0);
     let base = Panel { left: MARGIN + LABELS, top: 0.0, right: WIDTH - MARGIN, bottom: 0.0, start: model.start, end: model.end };
     let labels = fault_labels(report, &base, &mut scratch);
     let mut top = HEADER + 24.0 + labels.height();
     let mut panels = Vec::new();
-    for _ in &services {
+    for _ in series {
         let outcomes = Panel { top, bottom: top + outcomes_height, ..base };
         let latency = Panel { top: outcomes.bottom + 48.0, bottom: outcomes.bottom + 48.0 + latency_height, ..base };
         top = latency.bottom + 64.0;
         panels.push((outcomes, latency));
     }
     let mut canvas = Canvas::new(WIDTH, top);
-    let mut legend: Vec<(Swatch, String)> = OUTCOMES.iter().map(|&(name, colour, _)| (Swatch::Fill(colour), name.to_string())).collect();
+    let mut legend: Vec<(Swatch, String)> = kinds.iter().map(|&(name, colour, _)| (Swatch::Fill(colour), name.to_string())).collect();
     legend.push((Swatch::Line(palette::BLUE), "half of the answers are faster (p50)".to_string()));
     legend.push((Swatch::Line(palette::TEXT), "99 % are faster (p99)".to_string()));
+    if !leaders.is_empty() {
+        legend.push((Swatch::Line(palette::PURPLE), "a new leader".to_string()));
+    }
     header(&mut canvas, report, TITLE, &legend);
-    for (index, (Traffic { service, buckets }, (outcomes, latency))) in services.iter().zip(&panels).enumerate() {
-        draw_outcomes(report, &mut canvas, outcomes, service, buckets, if index == 0 { labels.height() } else { 0.0 });
+    for (index, (Series { caption, buckets }, (outcomes, latency))) in series.iter().zip(&panels).enumerate() {
+        let room = if index == 0 { labels.height() } else { 0.0 };
+        draw_outcomes(report, &mut canvas, outcomes, caption, kinds, buckets, room);
         draw_latency(report, &mut canvas, latency, buckets);
+        for panel in [outcomes, latency] {
+            for &at in leaders {
+                let x = panel.x(at);
+                canvas.dashes(&[(x, panel.top), (x, panel.bottom)], palette::PURPLE, 1.5);
+            }
+        }
         if index == 0 {
             labels.draw(&mut canvas, outcomes.top - 6.0, outcomes.top);
         }
@@ -90,22 +134,21 @@ fn bars<'b>(panel: &Panel, buckets: &'b [Bucket]) -> Vec<(f64, f64, f64, &'b [Bu
     bars
 }
 
-fn draw_outcomes(report: &Report, canvas: &mut Canvas, panel: &Panel, service: &Key, buckets: &[Bucket], labels: f64) {
+fn draw_outcomes(report: &Report, canvas: &mut Canvas, panel: &Panel, caption: &str, kinds: &[Outcome], buckets: &[Bucket], labels: f64) {
     let rate = |chunk: &[Bucket], seconds: f64, outcome: fn(&Bucket) -> u32| {
         chunk.iter().map(|bucket| f64::from(outcome(bucket))).sum::<f64>() / seconds
     };
     let bars = bars(panel, buckets);
-    let all = |chunk: &[Bucket], seconds: f64| OUTCOMES.iter().map(|&(_, _, outcome)| rate(chunk, seconds, outcome)).sum::<f64>();
+    let all = |chunk: &[Bucket], seconds: f64| kinds.iter().map(|&(_, _, outcome)| rate(chunk, seconds, outcome)).sum::<f64>();
     let most = round_up(bars.iter().map(|&(_, _, seconds, chunk)| all(chunk, seconds)).fold(1.0, f64::max) * 1.08);
     panel.ground(canvas);
     fault_bands(report, panel, canvas);
     panel.time_grid(canvas);
-    let caption = format!("Service {}, requests per second by outcome", shorten(&path_name(service), 60));
-    canvas.text(panel.left, panel.top - labels - 14.0, &caption).size(15.0).bold().draw();
+    canvas.text(panel.left, panel.top - labels - 14.0, caption).size(15.0).bold().draw();
     panel.value_axis(canvas, most, |value| grouped(value as u64));
     for (left, right, seconds, chunk) in bars {
         let mut height = 0.0;
-        for (_, colour, outcome) in OUTCOMES {
+        for &(_, colour, outcome) in kinds {
             let rate = rate(chunk, seconds, outcome);
             if rate > 0.0 {
                 canvas.rect(left, panel.y(height + rate, most), right, panel.y(height, most), colour);

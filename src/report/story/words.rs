@@ -152,6 +152,7 @@ pub fn words(record: &Record, subject: &Subject, what: &What) -> Words {
 
         What::Decided { text } => once(format!("met a decision: {text}")),
 
+        What::EtcdOperations { sent, ok, .. } => once(format!("began {sent} operations, of which {ok} were answered")),
         What::Traffic { sent, ok, .. } => once(format!("sent {sent} requests, of which {ok} succeeded")),
     }
 }

@@ -33,7 +33,8 @@ impl Lowering<'_> {
         let disk = self.disk(cluster);
         let bandwidth = cluster.bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0);
         self.control_plane(cluster, &disk, bandwidth);
-        self.node_groups(&cluster.nodes, &disk, bandwidth);
+        let is_etcd_only = self.topology.api_servers.is_empty();
+        self.node_groups(&cluster.nodes, is_etcd_only, &disk, bandwidth);
         Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
     }
     fn disk(&mut self, cluster: &Cluster) -> MachineDisk {
@@ -59,14 +60,22 @@ impl Lowering<'_> {
     fn control_plane(&mut self, cluster: &Cluster, disk: &MachineDisk, bandwidth: u64) {
         let written = &cluster.control_plane;
         let path = |field: &str| format!("cluster.controlPlane.{field}");
-        if ![1, 3, 5].contains(&written.etcd) {
-            self.error(&path("etcd"), format!("{} etcd members", written.etcd), |error| error.expecting("1, 3 or 5"));
+        let is_etcd_only = [written.api_servers, written.controller_managers, written.schedulers] == [0; 3] && cluster.nodes.is_empty();
+        let (sound, expected) =
+            if is_etcd_only { ((1..=9).contains(&written.etcd), "1 to 9") } else { ([1, 3, 5].contains(&written.etcd), "1, 3 or 5") };
+        if !sound {
+            self.error(&path("etcd"), format!("{} etcd members", written.etcd), |error| error.expecting(expected));
+        }
+        if written.etcd_spares > 9 {
+            self.error(&path("etcdSpares"), format!("{} spare processes of etcd", written.etcd_spares), |error| error.expecting("0 to 9"));
         }
         for (field, count) in
             [("apiServers", written.api_servers), ("controllerManagers", written.controller_managers), ("schedulers", written.schedulers)]
         {
-            if !(1..=9).contains(&count) {
-                self.error(&path(field), format!("{count} instances"), |error| error.expecting("1 to 9"));
+            if !is_etcd_only && !(1..=9).contains(&count) {
+                self.error(&path(field), format!("{count} instances"), |error| {
+                    error.expecting("1 to 9, or 0 of apiServers, controllerManagers and schedulers and no nodes: etcd alone")
+                });
             }
         }
         if !(1..=1024).contains(&written.cores) {
@@ -85,7 +94,9 @@ impl Lowering<'_> {
         }
         let region = group.and_then(|group| group.region.as_deref()).unwrap_or(DEFAULT_REGION);
         // At least one machine, whatever was written: the error is told already.
-        let count = written.etcd.max(written.api_servers).max(written.controller_managers).max(written.schedulers).clamp(1, 9);
+        let spares = written.etcd_spares.min(9);
+        let count =
+            (written.etcd.min(9) + spares).max(written.api_servers).max(written.controller_managers).max(written.schedulers).clamp(1, 18);
         for index in 0..count as usize {
             let zone = &zones[index % zones.len()];
             self.topology.machines.push(plan::Machine {
@@ -100,13 +111,14 @@ impl Lowering<'_> {
             });
         }
         let first = |n: u64| (0..n.min(count) as u32).map(MachineId).collect::<Vec<_>>();
-        self.topology.etcd = first(written.etcd);
+        self.topology.etcd = first(written.etcd + spares);
+        self.topology.etcd_initial = written.etcd.min(count) as usize;
         self.topology.api_servers = first(written.api_servers);
         self.topology.managers = first(written.controller_managers);
         self.topology.schedulers = first(written.schedulers);
     }
-    fn node_groups(&mut self, groups: &[NodeGroup], disk: &MachineDisk, bandwidth: u64) {
-        if groups.is_empty() {
+    fn node_groups(&mut self, groups: &[NodeGroup], is_etcd_only: bool, disk: &MachineDisk, bandwidth: u64) {
+        if groups.is_empty() && !is_etcd_only {
             self.error("cluster.nodes", "a cluster needs nodes".to_owned(), |error| error.expecting("at least one group"));
         }
         let total = groups.iter().fold(0u64, |sum, group| sum.saturating_add(group.count));

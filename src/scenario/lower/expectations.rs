@@ -87,6 +87,9 @@ impl Lowering<'_> {
             ("nodeReady", written.node_ready.is_some()),
             ("etcdLeaderChanges", written.etcd_leader_changes.is_some()),
             ("failedRequests", written.failed_requests.is_some()),
+            ("etcdLeader", written.etcd_leader.is_some()),
+            ("clientOperations", written.client_operations.is_some()),
+            ("longestWriteGap", written.longest_write_gap.is_some()),
         ];
         if !self.exactly_one(&given, "an expectation observes", path) {
             return None;
@@ -136,6 +139,9 @@ impl Lowering<'_> {
             self.bounds(bounds.at_least, bounds.at_most, &at(path, "etcdLeaderChanges"));
             let text = format!("{}changes of etcd's leader", counted(bounds.at_least, bounds.at_most));
             return Some((Predicate::EtcdLeaderChanges { at_least: bounds.at_least, at_most: bounds.at_most }, text));
+        }
+        if written.etcd_leader.is_some() || written.client_operations.is_some() || written.longest_write_gap.is_some() {
+            return self.etcd_predicate(written, path);
         }
         let failed = written.failed_requests.as_ref()?;
         let path = at(path, "failedRequests");

@@ -2,6 +2,7 @@
 //! goes to [`Lowering::error`] with the path of the field that it is about, and lowering goes on.
 
 mod cluster;
+mod etcd;
 mod expectations;
 mod faults;
 mod random_faults;
@@ -48,6 +49,8 @@ pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded,
         pods: 0,
         seed: scenario.seed,
         random_streams: BTreeMap::new(),
+        etcd_steps: Vec::new(),
+        etcd_clients_recorded: Vec::new(),
         written_out: None,
     };
     let plan = lowering.scenario(scenario);
@@ -74,6 +77,9 @@ struct Lowering<'a> {
     seed: u64,
     /// How many random streams of a name were handed out.
     random_streams: BTreeMap<String, u32>,
+    etcd_steps: Vec<plan::etcdctl::Step>,
+    /// Of each group of etcd's clients: is its history kept?
+    etcd_clients_recorded: Vec<bool>,
     /// `resolved` with random faults written out, if there are any.
     written_out: Option<Node>,
 }
@@ -87,6 +93,10 @@ impl Lowering<'_> {
         let mut steps = self.steps(&scenario.steps);
         let behaviours = self.behaviours(&scenario.behaviours);
         let traffic = self.traffic(&scenario.traffic);
+        let etcd_load = self.etcd_clients(&scenario.etcd_clients);
+        if self.topology.api_servers.is_empty() {
+            self.nothing_for_kubernetes(scenario);
+        }
         let (faults, first) = self.faults(&scenario.faults);
         self.no_limit_after_random_faults(scenario);
         self.written_out = self.written_out(&scenario.faults, &faults, &first);
@@ -109,6 +119,8 @@ impl Lowering<'_> {
             }
         }
         steps.sort_by_key(|step| step.at);
+        let mut etcd_steps = std::mem::take(&mut self.etcd_steps);
+        etcd_steps.sort_by_key(|step| step.at);
         Plan {
             name: Name::new(&scenario.name),
             description: Name::new(&scenario.description),
@@ -117,6 +129,7 @@ impl Lowering<'_> {
             duration: self.duration,
             stop_after: None,
             machines: std::mem::take(&mut self.topology.machines),
+            etcd_initial: self.topology.etcd_initial,
             etcd: std::mem::take(&mut self.topology.etcd),
             api_servers: std::mem::take(&mut self.topology.api_servers),
             managers: std::mem::take(&mut self.topology.managers),
@@ -130,7 +143,9 @@ impl Lowering<'_> {
             initial,
             behaviours,
             traffic,
+            etcd_load,
             steps,
+            etcd_steps,
             faults,
             expectations,
         }

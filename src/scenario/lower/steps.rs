@@ -12,25 +12,38 @@ impl Lowering<'_> {
         for (index, step) in written.iter().enumerate() {
             let path = format!("steps[{index}]");
             let when = self.instant(step.at, &at(&path, "at"));
-            let given = [
-                ("apply", step.apply.is_some()),
-                ("delete", step.delete.is_some()),
-                ("scale", step.scale.is_some()),
-                ("setImage", step.set_image.is_some()),
-                ("cordon", step.cordon.is_some()),
-                ("uncordon", step.uncordon.is_some()),
-                ("drain", step.drain.is_some()),
-            ];
+            let etcd = Lowering::etcd_fields(step);
+            let given: Vec<(&str, bool)> = Lowering::kubectl_fields(step).into_iter().chain(etcd).collect();
+            let is_etcd = etcd.iter().any(|(_, given)| *given);
             if step.drain_timeout.is_some() && step.drain.is_none() {
                 self.error(&at(&path, "drainTimeout"), "only a drain has it".to_owned(), |error| error.expecting("a \"drain\" beside it"));
             }
-            if self.exactly_one(&given, "a step does", &path)
-                && let Some((description, action)) = self.action(step, &path)
-            {
+            if step.etcd_timeout.is_some() && !is_etcd {
+                let message = "only a step on etcd has it".to_owned();
+                self.error(&at(&path, "etcdTimeout"), message, |error| error.expecting("an \"etcd...\" step beside it"));
+            }
+            if !self.exactly_one(&given, "a step does", &path) {
+                continue;
+            }
+            if is_etcd {
+                self.etcd_step(step, when, &path);
+            } else if let Some((description, action)) = self.action(step, &path) {
                 steps.push(Step { at: when, description: description.into(), action });
             }
         }
         steps
+    }
+    /// The fields of a step that are kubectl's.
+    pub fn kubectl_fields(step: &file::Step) -> [(&'static str, bool); 7] {
+        [
+            ("apply", step.apply.is_some()),
+            ("delete", step.delete.is_some()),
+            ("scale", step.scale.is_some()),
+            ("setImage", step.set_image.is_some()),
+            ("cordon", step.cordon.is_some()),
+            ("uncordon", step.uncordon.is_some()),
+            ("drain", step.drain.is_some()),
+        ]
     }
     /// Whether exactly one of some fields is given; else tells what to choose from.
     pub fn exactly_one(&mut self, given: &[(&str, bool)], what: &str, path: &str) -> bool {

@@ -14,6 +14,8 @@ use crate::wire::address::{Address, MachineId, Member, NodeId, Replica, Server};
 pub struct Topology {
     pub machines: Vec<Machine>,
     pub etcd: Vec<MachineId>,
+    /// The first so many are members at the start.
+    pub etcd_initial: usize,
     pub api_servers: Vec<MachineId>,
     pub managers: Vec<MachineId>,
     pub schedulers: Vec<MachineId>,
