@@ -2,10 +2,13 @@
 //!
 //! It follows etcd's server (`server/etcdserver`): a proposal is answered by the member that it came to, when that member has applied it,
 //! or not at all: then it is a `Timeout` after 7 s, with an unknown outcome. Without a leader proposals wait; with a dead one that is not
-//! yet given up they are lost. Linearizable reads wait for a read index, all that come meanwhile for the next one. Left out: alarms and
-//! the space quota, authentication, checkpoints of leases, and passing a lease's keep-alive on to the leader.
+//! yet given up they are lost. Linearizable reads wait for a read index, all that come meanwhile for the next one. Left out:
+//! authentication; the time that a defragmentation takes; and the limit on entries that are committed and not yet applied
+//! (ErrTooManyRequests beyond 5,000), since here a committed entry is applied at once.
 
 mod apply;
+mod forward;
+mod leases;
 mod peers;
 mod requests;
 
@@ -21,7 +24,8 @@ use crate::wire::actor::{Boot, DiskRecord};
 use crate::wire::etcd::StoreSnapshot;
 use crate::wire::raft::{self as raft_wire, Configuration, HardState, Snapshot};
 use crate::wire::{Actor, Address, Conn, EtcdMessage, Fact, Input, Member, Outbox, What, fact::Subject};
-use apply::Leases;
+use forward::Forwards;
+use leases::Leases;
 use peers::Link;
 use requests::{Proposals, Reads};
 
@@ -60,6 +64,9 @@ struct Life {
     applied: Index,
     made_by: VecDeque<Index>,
     leases: Leases,
+    forwards: Forwards,
+    /// When an alarm of this member was asked for that is not raised yet.
+    alarm_asked: Option<Time>,
     links: Vec<Link>,
     clients: BTreeSet<Conn>,
     proposals: Proposals,
@@ -175,18 +182,20 @@ impl Life {
             links: members.iter().filter(|&&member| member != me).map(|&member| Link::new(member)).collect(),
             // 5 s for queueing and the disk, and two elections (etcd `server/config/config.go`, ReqTimeout).
             proposals: Proposals::new(me, incarnation, Duration::from_secs(5) + config.election_timeout * 2),
+            leases: Leases::new(config.clone()),
+            forwards: Forwards::new(incarnation),
+            alarm_asked: None,
+            store: Store::new().with(config.planted),
+            watchers: Watchers::new(config.max_request_bytes, config.planted),
             config,
             me,
             members: members.to_vec(),
             now,
             booted: now,
             ready: Ready::default(),
-            store: Store::new(),
-            watchers: Watchers::default(),
             notices: Vec::new(),
             applied: Index::ZERO,
             made_by: VecDeque::new(),
-            leases: Leases::default(),
             clients: BTreeSet::new(),
             reads: Reads::new(incarnation),
             leader: None,
@@ -230,6 +239,7 @@ impl Life {
                 }
                 self.raft.step(now, out.cause(), *message);
             }
+            Input::Data(_, EtcdMessage::Peer(message)) => self.peer_lease(*message, out),
             Input::Data(conn, EtcdMessage::Client(request)) => self.request(conn, *request, out),
             Input::Opened(conn) => self.link_opened(conn),
             Input::Refused(conn) => self.link_lost(conn),
@@ -253,6 +263,7 @@ impl Life {
             .min(self.proposals.deadline())
             .min(self.reads.deadline())
             .min(self.leases.deadline(self.booted))
+            .min(self.forwards.deadline())
             .min(self.links.iter().map(Link::deadline).min().unwrap_or(Time::NEVER))
             .min(self.watch_pass())
             .min(if self.watchers.is_empty() { Time::NEVER } else { self.next_progress.min(self.leaderless_limit()) })
@@ -265,6 +276,7 @@ impl Life {
         self.redial(out);
         self.expire_leases();
         self.time_out_requests(out);
+        self.forward_again(out);
         if self.watch_pass() <= now {
             self.watchers.catch_up(&self.store, &mut self.notices);
         }
@@ -353,7 +365,7 @@ impl Life {
                 self.candidacy = fact;
             }
             match change.to {
-                Role::Leader => self.leases.lead(&self.store, self.now, self.config.election_timeout),
+                Role::Leader => self.leases.lead(&self.store, self.now),
                 _ => self.leases.follow(),
             }
         }

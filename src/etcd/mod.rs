@@ -1,5 +1,6 @@
 //! Floor 4: an etcd member: Raft consensus ([`raft`]: knows members and opaque entries) under a multi-version key-value store (knows keys,
-//! sizes and revisions, no pods), with watches and leases (etcd 3.6, `server/etcdserver`).
+//! sizes and revisions, no pods), with watches, leases and alarms (etcd 3.6, `server/etcdserver`). Left out: authentication (users, roles
+//! and tokens: whoever reaches a member may do everything), and the v2 API.
 
 mod member;
 pub mod raft;
@@ -24,6 +25,13 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// 1.5 MiB
     pub max_request_bytes: usize,
+    /// 2 GiB: a database that would outgrow it raises the NOSPACE alarm.
+    pub quota_backend_bytes: u64,
+    /// Off, as etcd's feature gate LeaseCheckpoint (`server/features/etcd_features.go`): leaders note what is left of long leases, so that
+    /// a new one need not begin their time anew.
+    pub lease_checkpoint: bool,
+    /// 5 min: how often (etcd `server/lease/lessor.go`, defaultLeaseCheckpointInterval).
+    pub lease_checkpoint_interval: Duration,
     pub planted: Planted,
 }
 
@@ -35,6 +43,9 @@ impl Default for Config {
             max_inflight: 512,
             max_message_bytes: 1 << 20,
             max_request_bytes: 1_572_864,
+            quota_backend_bytes: 2 << 30,
+            lease_checkpoint: false,
+            lease_checkpoint_interval: Duration::from_secs(300),
             planted: Planted::default(),
         }
     }

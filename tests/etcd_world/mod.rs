@@ -34,6 +34,8 @@ pub struct World {
     pub responses: Vec<Response>,
     client_conns: BTreeMap<Member, Conn>,
     next_request: u64,
+    /// Of every member that is started from now on.
+    pub config: Config,
 }
 
 struct Machine {
@@ -68,6 +70,7 @@ impl World {
             responses: Vec::new(),
             client_conns: BTreeMap::new(),
             next_request: 0,
+            config: Config::default(),
         };
         for member in (1..=members).map(Member) {
             let sync = Duration::from_millis(1);
@@ -109,7 +112,7 @@ impl World {
         assert!(machine.actor.is_none(), "{member} runs already");
         machine.incarnation = machine.incarnation.next();
         let name = format!("{member} incarnation {}", machine.incarnation);
-        machine.actor = Some(EtcdMember::new(Config::default(), member, members, Seed(self.seed).stream(&name)));
+        machine.actor = Some(EtcdMember::new(self.config.clone(), member, members, Seed(self.seed).stream(&name)));
         machine.durable.append(&mut machine.unsynced);
         let boot = Boot { incarnation: machine.incarnation, machine_boot: Incarnation(1), disk: machine.durable.clone() };
         self.step(member, Input::Boot(Box::new(boot)));
@@ -251,6 +254,9 @@ impl World {
         let to = if dialler == Address::Etcd(from) { listener } else { dialler };
         match message {
             Message::EtcdResponse(response) => self.push(DELAY, Event::Response(*response)),
+            Message::EtcdPeer(message) if self.connected(Address::Etcd(from), to) => {
+                self.later(DELAY, to, Input::Data(conn, EtcdMessage::Peer(message)));
+            }
             Message::Raft(message) if self.connected(Address::Etcd(from), to) => {
                 // The real messages cross process boundaries as bytes.
                 let frame = codec::encode(&Message::Raft(message));
@@ -281,7 +287,8 @@ impl World {
         let mut revisions: BTreeMap<Revision, &Applied> = BTreeMap::new();
         for (member, applied) in &self.applied {
             let first = revisions.entry(applied.revision).or_insert(applied);
-            assert_eq!(*first, applied, "{member} applied another revision {}", applied.revision);
+            let what = |applied: &Applied| (applied.index, applied.term, applied.hash);
+            assert_eq!(what(first), what(applied), "{member} applied another revision {}", applied.revision);
         }
     }
 }
@@ -349,6 +356,10 @@ pub fn world_command(world: &mut Option<World>, command: &str, output: &mut Stri
     let field = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     if words[0] == "cluster" {
         let mut new = World::new(field("members").unwrap().parse().unwrap(), field("seed").unwrap().parse().unwrap());
+        let number = |name: &str| field(name).map(|number| number.parse::<u64>().unwrap());
+        new.config.quota_backend_bytes = number("quota").unwrap_or(new.config.quota_backend_bytes);
+        new.config.max_request_bytes = number("request").map_or(new.config.max_request_bytes, |bytes| bytes as usize);
+        new.config.lease_checkpoint = words.contains(&"lease-checkpoint");
         new.start_all();
         *world = Some(new);
         return true;
