@@ -11,29 +11,55 @@ use clustersim::wire::etcd::*;
 use clustersim::wire::raft::Configuration;
 use etcd_world::{World, member, play_directory, world_command};
 
+/// `a`, `a*`: all that begin so, `a..b`: from a to before b, `a..`: from a on.
 fn keys(text: &str) -> KeyRange {
-    match text.strip_suffix('*') {
-        Some(prefix) => KeyRange::Prefix(prefix.into()),
-        None => KeyRange::One(text.into()),
+    match (text.strip_suffix('*'), text.split_once("..")) {
+        (Some(prefix), _) => KeyRange::Prefix(prefix.into()),
+        (_, Some((from, ""))) => KeyRange::From(from.into()),
+        (_, Some((from, to))) => KeyRange::Between(from.into(), to.into()),
+        _ => KeyRange::One(text.into()),
     }
 }
 
-/// `put k v [lease=N]`, `delete k*`, `get k* [rev=N] [limit=N] [count] [local]`, `if mod|version|create k N then [..] else [..]`.
+/// A key's operation in etcdctl's words:
+/// `put K V [lease=N] [prev] | put K ignore-value | put K V ignore-lease`, `delete K* [prev]`,
+/// `get K* [rev=N] [limit=N] [sort=key|version|create|mod|value] [descending] [min-mod=N].. [count] [keys-only] [local]`,
+/// `if mod|version|create|lease|value K [=|!=|<|>] N then [..] else [..]`.
 fn op(text: &str) -> Op {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let number = |name: &str| {
-        words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map_or(0, |number| number.parse::<u64>().unwrap())
-    };
+    let field = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let number = |name: &str| field(name).map_or(0, |number| number.parse::<u64>().unwrap());
+    let has = |word: &str| words.contains(&word);
     match words[0] {
-        "put" => Op::Put { key: words[1].into(), value: Value::bytes(words[2].as_bytes()), lease: LeaseId(number("lease")) },
-        "delete" => Op::Delete { keys: keys(words[1]) },
-        "get" => Op::Range(Range {
-            revision: Revision(number("rev")),
-            limit: number("limit") as u32,
-            count_only: words.contains(&"count"),
-            serializable: words.contains(&"local"),
-            ..Range::of(keys(words[1]))
-        }),
+        "put" => {
+            let value = if has("ignore-value") { "" } else { words[2] };
+            let options = PutOptions { previous: has("prev"), ignore_value: has("ignore-value"), ignore_lease: has("ignore-lease") };
+            Op::Put { key: words[1].into(), value: Value::bytes(value.as_bytes()), lease: LeaseId(number("lease")), options }
+        }
+        "delete" => Op::Delete { keys: keys(words[1]), previous: has("prev") },
+        "get" => {
+            let by = match field("sort").unwrap_or("key") {
+                "key" => SortTarget::Key,
+                "version" => SortTarget::Version,
+                "create" => SortTarget::CreateRevision,
+                "mod" => SortTarget::ModRevision,
+                "value" => SortTarget::Value,
+                other => panic!("no order: {other}"),
+            };
+            Op::Range(Range {
+                revision: Revision(number("rev")),
+                limit: number("limit") as u32,
+                count_only: has("count"),
+                keys_only: has("keys-only"),
+                serializable: has("local"),
+                sort: Sort { by, descending: has("descending") },
+                min_mod_revision: Revision(number("min-mod")),
+                max_mod_revision: Revision(number("max-mod")),
+                min_create_revision: Revision(number("min-create")),
+                max_create_revision: Revision(number("max-create")),
+                ..Range::of(keys(words[1]))
+            })
+        }
         "if" => Op::Txn(Box::new(txn(text))),
         other => panic!("no operation: {other}"),
     }
@@ -42,14 +68,24 @@ fn op(text: &str) -> Op {
 /// Branches stand in brackets and hold operations between `;`. A nested transaction's brackets count.
 fn txn(text: &str) -> Txn {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let number: u64 = words[3].parse().unwrap();
+    // `=` may be left out.
+    let (result, word) = match words[3] {
+        "=" => (CompareResult::Equal, words[4]),
+        "!=" => (CompareResult::NotEqual, words[4]),
+        ">" => (CompareResult::Greater, words[4]),
+        "<" => (CompareResult::Less, words[4]),
+        word => (CompareResult::Equal, word),
+    };
+    let number = || word.parse::<u64>().unwrap();
     let target = match words[1] {
-        "mod" => CompareTarget::ModRevision(Revision(number)),
-        "create" => CompareTarget::CreateRevision(Revision(number)),
-        "version" => CompareTarget::Version(number),
+        "mod" => CompareTarget::ModRevision(Revision(number())),
+        "create" => CompareTarget::CreateRevision(Revision(number())),
+        "version" => CompareTarget::Version(number()),
+        "lease" => CompareTarget::Lease(LeaseId(number())),
+        "value" => CompareTarget::Value(Value::bytes(word.as_bytes())),
         other => panic!("no target: {other}"),
     };
-    let compare = Compare { key: words[2].into(), target, result: CompareResult::Equal };
+    let compare = Compare { keys: keys(words[2]), target, result };
     let mut branches: [Vec<Op>; 2] = Default::default();
     let (mut depth, mut which, mut current) = (0, 0, String::new());
     for letter in text.chars() {
@@ -75,29 +111,42 @@ fn txn(text: &str) -> Txn {
 }
 
 fn show_value(value: &Value) -> String {
-    match &value.body {
-        ValueBody::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        ValueBody::Object(object) => format!("{object:?}"),
-    }
+    let text = String::from_utf8_lossy(value.as_bytes().expect("transcripts put bytes")).into_owned();
+    if text.len() > 40 { format!("{} bytes", text.len()) } else { text }
+}
+
+fn show_pair(kv: &KeyValue) -> String {
+    let KeyValue { key, value, create_revision, mod_revision, version, lease, .. } = kv;
+    let lease = if *lease == LeaseId(0) { String::new() } else { format!(", lease {}", lease.0) };
+    format!("{key}={} (create {create_revision}, mod {mod_revision}, version {version}{lease})", show_value(value))
 }
 
 fn show_range(answer: &RangeAnswer) -> String {
-    let kv = |kv: &KeyValue| {
-        let KeyValue { key, value, create_revision, mod_revision, version, .. } = kv;
-        format!("{key}={} (create {create_revision}, mod {mod_revision}, version {version})", show_value(value))
-    };
     let more = if answer.more { ", and more" } else { "" };
-    format!("{} found: {}{more}", answer.count, answer.kvs.iter().map(kv).collect::<Vec<_>>().join(", "))
+    format!("{} found: {}{more}", answer.count, answer.kvs.iter().map(show_pair).collect::<Vec<_>>().join(", "))
 }
 
 fn show_answers(succeeded: bool, answers: &[OpAnswer]) -> String {
     let answers = answers.iter().map(|answer| match answer {
         OpAnswer::Range(range) => show_range(range),
-        OpAnswer::Put => "put".into(),
-        OpAnswer::Delete { deleted } => format!("{deleted} deleted"),
+        OpAnswer::Put { previous: None } => "put".into(),
+        OpAnswer::Put { previous: Some(kv) } => format!("put, was {}", show_pair(kv)),
+        OpAnswer::Delete { deleted, previous } if previous.is_empty() => format!("{deleted} deleted"),
+        OpAnswer::Delete { deleted, previous } => {
+            format!("{deleted} deleted, were {}", previous.iter().map(show_pair).collect::<Vec<_>>().join(", "))
+        }
         OpAnswer::Txn { succeeded, answers } => format!("[{}]", show_answers(*succeeded, answers)),
     });
     format!("{}: {}", if succeeded { "then" } else { "else" }, answers.collect::<Vec<_>>().join("; "))
+}
+
+fn show_events(events: &[WatchEvent]) -> String {
+    let event = |event: &WatchEvent| {
+        let before = event.previous.as_ref().map_or(String::new(), |kv| format!(", was {}", show_value(&kv.value)));
+        let what = if event.deleted { "deleted".into() } else { format!("={}", show_value(&event.kv.value)) };
+        format!("{} {what} at {}{before}", event.kv.key, event.kv.mod_revision)
+    };
+    events.iter().map(event).collect::<Vec<_>>().join("; ")
 }
 
 fn show(response: &Response) -> String {
@@ -105,13 +154,11 @@ fn show(response: &Response) -> String {
         Err(error) => format!("{error:?}"),
         Ok(Answer::Range(range)) => show_range(range),
         Ok(Answer::Txn { succeeded, answers }) => show_answers(*succeeded, answers),
-        Ok(Answer::WatchEvents(events)) => {
-            let event = |event: &WatchEvent| {
-                let before = event.previous.as_ref().map_or(String::new(), |kv| format!(", was {}", show_value(&kv.value)));
-                let what = if event.deleted { "deleted".into() } else { format!("={}", show_value(&event.kv.value)) };
-                format!("{} {what} at {}{before}", event.kv.key, event.kv.mod_revision)
-            };
-            format!("events: {}", events.iter().map(event).collect::<Vec<_>>().join("; "))
+        Ok(Answer::WatchEvents(events)) => format!("events: {}", show_events(events)),
+        Ok(Answer::WatchFragment(events)) => format!("events, more to come: {}", show_events(events)),
+        Ok(Answer::Status(status)) => {
+            let alarms = if status.alarms.is_empty() { String::new() } else { format!(", alarms {:?}", status.alarms) };
+            format!("{} bytes, {} in use{alarms}", status.db_bytes, status.db_bytes_in_use)
         }
         Ok(other) => format!("{other:?}"),
     };
@@ -135,17 +182,42 @@ fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
             "grant" => Operation::LeaseGrant { id: LeaseId(number(1)), ttl: Duration::from_secs(number(2)) },
             "keep-alive" => Operation::LeaseKeepAlive { id: LeaseId(number(1)) },
             "revoke" => Operation::LeaseRevoke { id: LeaseId(number(1)) },
+            "time-to-live" => Operation::LeaseTimeToLive { id: LeaseId(number(1)), keys: words.contains(&"keys") },
+            "leases" => Operation::LeaseList,
+            "alarms" => Operation::AlarmList,
+            "disarm" => Operation::AlarmDisarm,
+            "defrag" => Operation::Defragment,
+            "hashkv" => Operation::HashKv { revision: Revision(if words.len() > 1 { number(1) } else { 0 }) },
+            "endpoint-status" => Operation::Status,
             "compact" => Operation::Compact { revision: Revision(number(1)) },
             "watch" => Operation::Watch(Watch {
-                keys: keys(words[1]),
-                start: Revision(number(2)),
-                previous_value: true,
-                progress_notify: false,
+                previous_value: !words.contains(&"no-prev"),
+                progress_notify: words.contains(&"progress-notify"),
                 no_put: words.contains(&"no-put"),
                 no_delete: words.contains(&"no-delete"),
+                fragment: words.contains(&"fragment"),
+                ..Watch::of(keys(words[1]), Revision(number(2)))
             }),
             "progress" => Operation::WatchProgress { watch: number(1) },
             "cancel" => Operation::WatchCancel { watch: number(1) },
+            // `fill PREFIX COUNT SIZE`: so many puts of so large values.
+            "fill" => {
+                let value = Value::bytes(&vec![b'x'; number(3) as usize]);
+                for at in 1..number(2) {
+                    let put = Op::put(format!("{}{at}", words[1]).into(), value.clone(), LeaseId(0));
+                    world.request(to, Operation::Txn(Txn::unconditional(put)));
+                }
+                let last = format!("{}{}", words[1], number(2));
+                Operation::Txn(Txn::unconditional(Op::put(last.into(), value, LeaseId(0))))
+            }
+            // `grant-many FROM COUNT TTL`
+            "grant-many" => {
+                let ttl = Duration::from_secs(number(3));
+                for at in 1..number(2) {
+                    world.request(to, Operation::LeaseGrant { id: LeaseId(number(1) + at), ttl });
+                }
+                Operation::LeaseGrant { id: LeaseId(number(1)), ttl }
+            }
             _ => match op(command) {
                 Op::Range(range) => Operation::Range(range),
                 Op::Txn(txn) => Operation::Txn(*txn),
@@ -161,7 +233,13 @@ fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
         world.run_for(Duration::from_millis(150));
     }
     let world = slot.as_ref().unwrap();
-    for response in &world.responses[before..] {
+    let told = &world.responses[before..];
+    // Of many answers at once the last ones will do.
+    let shown = if told.len() > 12 { 2 } else { told.len() };
+    if shown < told.len() {
+        writeln!(output, "{} answers", told.len() - shown).unwrap();
+    }
+    for response in &told[told.len() - shown..] {
         writeln!(output, "{}", show(response)).unwrap();
     }
 }
@@ -188,7 +266,7 @@ fn a_running_cluster_boots_from_a_store() {
     let mut world = World::new(3, 1);
     world.members().into_iter().for_each(|member| world.set_disk(member, records.clone()));
     world.start_all();
-    assert_eq!(world.actor(Member(2)).unwrap().store().unwrap().get("a"), Some(&kv));
+    assert_eq!(world.actor(Member(2)).unwrap().store().unwrap().get("a"), Some(kv));
     world.run_for(Duration::from_secs(3));
     let leader = world.leader().unwrap();
     let id = world.request(leader, Operation::Txn(Txn::if_unchanged("a".into(), Revision(70), op("put a 2"))));
@@ -197,4 +275,56 @@ fn a_running_cluster_boots_from_a_store() {
     assert_eq!((response.revision, response.term), (Revision(101), Term(5)));
     assert_eq!(world.status(leader).unwrap().applied.0, 102);
     assert!(world.applied.iter().filter(|(_, applied)| applied.revision == Revision(101)).count() == 3);
+}
+
+/// Three members with a million keys and five million revisions: `cargo test --release --test etcd -- --ignored --nocapture figures`.
+#[test]
+#[ignore = "takes 2 GiB and tells figures"]
+fn figures_of_a_large_store() {
+    use clustersim::etcd::store::Store;
+    let resident = || {
+        let pages: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    const KEYS: u64 = 1_000_000;
+    let names: Vec<StoreKey> = (0..KEYS).map(|number| format!("/load/{number:08}").into()).collect();
+    let before = resident();
+    let mut stores: Vec<Store> = (0..3).map(|_| Store::new()).collect();
+    let mut chance = clustersim::base::random::Seed(1).stream("figures");
+    let mut seconds = 0.0;
+    let mut part = |first: u64, last: u64, stores: &mut Vec<Store>| {
+        let txns: Vec<Txn> = (first..last)
+            .map(|number| {
+                let key = if number < KEYS { number } else { chance.below(KEYS) };
+                let op = Op::put(names[key as usize].clone(), Value::bytes(format!("value {number}").as_bytes()), LeaseId(0));
+                Txn::unconditional(op)
+            })
+            .collect();
+        let started = cpu_seconds();
+        for txn in &txns {
+            for store in stores.iter_mut() {
+                store.txn(txn, Cause::NONE, false).unwrap();
+            }
+        }
+        cpu_seconds() - started
+    };
+    for step in 0..50 {
+        seconds += part(step * 100_000, (step + 1) * 100_000, &mut stores);
+        if step == 9 {
+            println!("a put of a new key: {:.0} ns a member", seconds * 1e9 / 3e6);
+            println!("a key with one version: {} bytes over three members", (resident() - before) / KEYS);
+            seconds = 0.0;
+        }
+    }
+    println!("a put: {:.0} ns a member, a million keys", seconds * 1e9 / 12e6);
+    let bytes = resident() - before;
+    println!("{} MiB over three members, {} bytes a version and member", bytes >> 20, bytes / 15_000_000);
+    assert!(stores.iter().all(|store| store.hash() == stores[0].hash()));
+    assert!(bytes < 2 << 30, "{bytes} bytes");
+}
+
+/// Of this process.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }

@@ -13,7 +13,7 @@ use clustersim::wire::raft::Configuration;
 use etcd_world::{World, member, play_directory, world_command};
 
 fn put(key: &str, value: &str) -> Operation {
-    let put = Op::Put { key: key.into(), value: Value::bytes(value.as_bytes()), lease: LeaseId::default() };
+    let put = Op::put(key.into(), Value::bytes(value.as_bytes()), LeaseId::default());
     Operation::Txn(Txn::unconditional(put))
 }
 

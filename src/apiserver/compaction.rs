@@ -23,9 +23,9 @@ pub struct Compaction {
 impl Compaction {
     /// Claims the turn.
     fn claim(self) -> Txn {
-        let compare = Compare { key: KEY.into(), target: CompareTarget::Version(self.turn), result: CompareResult::Equal };
+        let compare = Compare::one(KEY.into(), CompareTarget::Version(self.turn), CompareResult::Equal);
         let value = Value::bytes(self.revision.to_string().as_bytes());
-        let put = Op::Put { key: KEY.into(), value, lease: LeaseId::default() };
+        let put = Op::put(KEY.into(), value, LeaseId::default());
         Txn { compares: vec![compare], then: vec![put], otherwise: vec![Op::Range(Range::one(KEY.into()))] }
     }
     /// The claim's answer at `revision`; returns what to compact to, if it is this server's turn and anything is old enough.

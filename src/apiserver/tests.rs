@@ -48,7 +48,8 @@ impl Store {
                     self.put(&kv.key, kv.value, Cause::NONE);
                 }
                 let holds = |compare: &etcd::Compare| {
-                    let kv = self.kvs.get(&*compare.key);
+                    let KeyRange::One(key) = &compare.keys else { panic!("only one key is compared") };
+                    let kv = self.kvs.get(&**key);
                     match &compare.target {
                         CompareTarget::ModRevision(wanted) => kv.map_or(Revision::ZERO, |kv| kv.mod_revision) == *wanted,
                         CompareTarget::Version(wanted) => kv.map_or(0, |kv| kv.version) == *wanted,
@@ -65,14 +66,14 @@ impl Store {
                         Op::Put { key, value, .. } => {
                             self.put(&key, value, cause);
                             events.push(etcd::WatchEvent { kv: self.kvs[&*key].clone(), deleted: false, previous: None });
-                            OpAnswer::Put
+                            OpAnswer::Put { previous: None }
                         }
-                        Op::Delete { keys: KeyRange::One(key) } => {
+                        Op::Delete { keys: KeyRange::One(key), .. } => {
                             let mut kv = self.kvs.remove(&*key).expect("a key that is there");
                             kv.mod_revision = Revision(self.revision);
                             kv.cause = cause;
                             events.push(etcd::WatchEvent { kv, deleted: true, previous: None });
-                            OpAnswer::Delete { deleted: 1 }
+                            OpAnswer::Delete { deleted: 1, previous: Vec::new() }
                         }
                         other => panic!("{other:?} is not scripted"),
                     });

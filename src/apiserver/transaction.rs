@@ -171,9 +171,9 @@ impl ApiServer {
         let mut txn = Txn::create(write.key.path().clone(), Value::object(object.clone()), LeaseId::default());
         if let Some(address) = address_key(&object) {
             let absent = CompareTarget::ModRevision(Revision::ZERO);
-            txn.compares.push(Compare { key: address.as_str().into(), target: absent, result: CompareResult::Equal });
+            txn.compares.push(Compare::one(address.as_str().into(), absent, CompareResult::Equal));
             let value = Value::bytes(write.key.path().as_bytes());
-            txn.then.push(Op::Put { key: address.as_str().into(), value, lease: LeaseId::default() });
+            txn.then.push(Op::put(address.as_str().into(), value, LeaseId::default()));
         }
         self.send(now, number, Operation::Txn(txn), Token::Txn(number), out);
     }
@@ -220,13 +220,13 @@ impl ApiServer {
         };
         let key = write.key.path().clone();
         let op = if deletes {
-            Op::Delete { keys: KeyRange::One(key.clone()) }
+            Op::delete(KeyRange::One(key.clone()))
         } else {
-            Op::Put { key: key.clone(), value: Value::object(new.clone()), lease: LeaseId::default() }
+            Op::put(key.clone(), Value::object(new.clone()), LeaseId::default())
         };
         let mut txn = Txn::if_unchanged(key, current.revision, op);
         if let (true, Some(address)) = (deletes, address_key(&new)) {
-            txn.then.push(Op::Delete { keys: KeyRange::One(address.as_str().into()) });
+            txn.then.push(Op::delete(KeyRange::One(address.as_str().into())));
         }
         write.object = Some(new);
         write.deletes = deletes;

@@ -1,6 +1,5 @@
 //! The objects that `sim get` and `sim describe` look at: those of a file, or those of a run at an instant.
 
-use crate::base::Revision;
 use crate::engine::Options;
 use crate::host::sim;
 use crate::manifest::{self, Node, Syntax};
@@ -77,14 +76,7 @@ fn objects(run: &sim::Run) -> Vec<serde_json::Value> {
     let mut objects: Vec<_> = truth.map(|stored| served::as_served(&stored.object, stored.revision)).collect();
     let stores = cluster.etcd_members().into_iter().filter_map(|(_, member)| member.store());
     let Some(store) = stores.max_by_key(|store| store.revision()) else { return objects };
-    let leases = Range {
-        keys: KeyRange::Prefix(Kind::Lease.prefix().into()),
-        revision: Revision::ZERO,
-        limit: 0,
-        serializable: true,
-        keys_only: false,
-        count_only: false,
-    };
+    let leases = Range { serializable: true, ..Range::of(KeyRange::Prefix(Kind::Lease.prefix().into())) };
     let found = store.range(&leases).map(|answer| answer.kvs).unwrap_or_default();
     objects.extend(found.iter().filter_map(|kv| Some(served::as_served(kv.value.as_object()?, kv.mod_revision))));
     objects

@@ -3,7 +3,8 @@
 //!
 //! A request waits while no connection is open. What only reads is sent again, to the next member, when its member is unavailable or its
 //! connection breaks, until the deadline. A mutation is sent once: when its answer is lost the outcome is unknown, and its sender gets
-//! `Timeout`, as at the deadline. All watches are on one member, as those of one client share one gRPC stream.
+//! `Timeout`, as at the deadline. What a learner refuses was certainly not done, and goes to the next member, be it what it may. Whether a
+//! read is linearizable or serializable is its sender's choice, and any member serves both. All watches are on one member, as those of one client share one gRPC stream.
 //!
 //! A member whose machine is lost or cut off costs time: requests in turn go to it until the connection is given up, 10 s after the first
 //! write into it (`KeepAlive::ETCD_CLIENT`), and only then are those that may be repeated sent elsewhere. Within these 10 s a leader by
@@ -16,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::backoff::Backoff;
+use crate::base::planted::{Bug, Planted};
 use crate::base::{Cause, Duration, Map, Revision, Stream, Time};
 use crate::wire::etcd::{Answer, EtcdError, KeyRange, Operation, Request, Response, Watch, WatchEvent};
 use crate::wire::{Address, Conn, Input, KeepAlive, Member, Message, Outbox, ServerMessage};
@@ -57,7 +59,8 @@ pub struct EtcdClient<T> {
     /// The watch of each stream that is open.
     streams: Map<u64, u64>,
     /// The endpoint that carries the watches.
-    watch_endpoint: Option<usize>,
+    watch_endpoint: Option<Member>,
+    planted: Planted,
     /// When refused watches are opened again.
     watch_at: Time,
 }
@@ -80,17 +83,18 @@ struct Pending<T> {
     operation: Operation,
     cause: Cause,
     deadline: Time,
-    /// The endpoint that has it.
-    sent: Option<usize>,
+    /// The member that has it.
+    sent: Option<Member>,
     tries: u32,
     /// When to send it again; `NEVER` if it is not waiting for that.
     retry_at: Time,
 }
 
 struct Watching {
-    keys: KeyRange,
-    /// The first revision that has not been delivered.
-    next: Revision,
+    /// `start` is the first revision that has not been delivered.
+    watch: Watch,
+    /// Of a response that comes in parts: those that have come.
+    parts: Vec<WatchEvent>,
     cause: Cause,
     /// The id of its stream, if it has one.
     stream: Option<u64>,
@@ -98,10 +102,8 @@ struct Watching {
 
 impl<T> EtcdClient<T> {
     pub fn new(members: Vec<Member>, stream: Stream) -> EtcdClient<T> {
-        let down = Link::Down { until: Time::NEVER, cause: Cause::NONE };
-        let endpoint = |member| Endpoint { member, link: down, backoff: Backoff::grpc() };
         EtcdClient {
-            endpoints: members.into_iter().map(endpoint).collect(),
+            endpoints: members.into_iter().map(Endpoint::new).collect(),
             stream,
             started: false,
             turn: 0,
@@ -112,7 +114,32 @@ impl<T> EtcdClient<T> {
             watches: BTreeMap::new(),
             streams: Map::default(),
             watch_endpoint: None,
+            planted: Planted::default(),
             watch_at: Time::NEVER,
+        }
+    }
+    /// Plants a mistake.
+    pub fn plant(&mut self, planted: Planted) {
+        self.planted = planted;
+    }
+    /// From now on these are the members. Connections to others are closed: what was sent on them fares as if they had broken.
+    pub fn set_endpoints(&mut self, now: Time, members: &[Member], out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
+        let (kept, gone) = std::mem::take(&mut self.endpoints).into_iter().partition(|endpoint| members.contains(&endpoint.member));
+        self.endpoints = kept;
+        let known: BTreeSet<Member> = self.endpoints.iter().map(|endpoint| endpoint.member).collect();
+        self.endpoints.extend(members.iter().filter(|member| !known.contains(member)).map(|&member| Endpoint::new(member)));
+        self.turn = if self.endpoints.is_empty() { 0 } else { self.turn % self.endpoints.len() };
+        if self.started {
+            for index in known.len()..self.endpoints.len() {
+                self.dial(index, out);
+            }
+        }
+        let gone: Vec<Endpoint> = gone;
+        for endpoint in gone {
+            if let Link::Dialing(conn) | Link::Open(conn) = endpoint.link {
+                out.close(conn);
+            }
+            self.lost(now, endpoint.member, out, outputs);
         }
     }
     /// Dials every endpoint, in an order drawn by chance, so that not every server's first request goes to the same member.
@@ -140,10 +167,15 @@ impl<T> EtcdClient<T> {
         self.requests.insert(id, Pending { token, operation, cause, deadline, sent: None, tries: 0, retry_at: Time::NEVER });
         self.dispatch(id, out);
     }
-    /// Watches `keys` after `from` until cancelled; returns the watch's name.
-    pub fn watch(&mut self, _now: Time, keys: KeyRange, from: Revision, out: &mut Outbox) -> u64 {
+    /// Watches `keys` after `from` until cancelled, with previous values and progress notifications; returns the watch's name.
+    pub fn watch(&mut self, now: Time, keys: KeyRange, from: Revision, out: &mut Outbox) -> u64 {
+        self.watch_as(now, Watch { previous_value: true, progress_notify: true, ..Watch::of(keys, from.next()) }, out)
+    }
+    /// Watches with options. It must say where it starts: what was delivered is known by revisions.
+    pub fn watch_as(&mut self, _now: Time, watch: Watch, out: &mut Outbox) -> u64 {
+        assert!(watch.start > Revision::ZERO, "a watch from nowhere");
         let name = self.new_id();
-        self.watches.insert(name, Watching { keys, next: from.next(), cause: out.cause(), stream: None });
+        self.watches.insert(name, Watching { watch, parts: Vec::new(), cause: out.cause(), stream: None });
         self.open_watches(out);
         name
     }
@@ -254,35 +286,42 @@ impl<T> EtcdClient<T> {
     fn disconnected(&mut self, now: Time, index: usize, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
         let fault = out.cause();
         let endpoint = &mut self.endpoints[index];
+        let member = endpoint.member;
         if matches!(endpoint.link, Link::Open(_)) {
             self.dial(index, out);
         } else {
             let until = now + endpoint.backoff.delay(now, &mut self.stream);
             endpoint.link = Link::Down { until, cause: fault };
         }
-        let mut lost: Vec<u64> = self.requests.iter().filter(|(_, request)| request.sent == Some(index)).map(|(id, _)| *id).collect();
+        self.lost(now, member, out, outputs);
+    }
+    /// What a member had is sent to another, or its outcome is unknown.
+    fn lost(&mut self, now: Time, member: Member, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
+        let fault = out.cause();
+        let mut lost: Vec<u64> = self.requests.iter().filter(|(_, request)| request.sent == Some(member)).map(|(id, _)| *id).collect();
         lost.sort_unstable();
         for id in lost {
-            if !self.retries(now, id, out) {
+            if !self.retries(now, id, false, out) {
                 self.answer(id, Err(EtcdError::Timeout), outputs);
             }
         }
-        if self.watch_endpoint == Some(index) {
+        if self.watch_endpoint == Some(member) {
             self.watch_endpoint = None;
             self.streams.clear();
             for watching in self.watches.values_mut() {
-                (watching.stream, watching.cause) = (None, fault);
+                watching.leave(self.planted);
+                watching.cause = fault;
             }
             self.open_watches(out);
         }
     }
     /// The next open connection in turn.
-    fn pick(&mut self) -> Option<(usize, Conn)> {
+    fn pick(&mut self) -> Option<(Member, Conn)> {
         for _ in 0..self.endpoints.len() {
             let index = self.turn;
             self.turn = (self.turn + 1) % self.endpoints.len();
             if let Link::Open(conn) = self.endpoints[index].link {
-                return Some((index, conn));
+                return Some((self.endpoints[index].member, conn));
             }
         }
         None
@@ -299,9 +338,9 @@ impl<T> EtcdClient<T> {
         if !self.requests.contains_key(&id) {
             return;
         }
-        let Some((index, conn)) = self.pick() else { return self.unsent.push_back(id) };
+        let Some((member, conn)) = self.pick() else { return self.unsent.push_back(id) };
         let request = self.requests.get_mut(&id).expect("looked up above");
-        request.sent = Some(index);
+        request.sent = Some(member);
         request.tries += 1;
         let before = out.cause();
         out.because(request.cause);
@@ -314,16 +353,19 @@ impl<T> EtcdClient<T> {
             return self.watched(now, watch, response, out, outputs);
         }
         match response.result {
-            Err(error) if is_unavailable(error) && self.retries(now, id, out) => {}
+            Err(error) if is_unavailable(error) && self.retries(now, id, false, out) => {}
+            Err(EtcdError::Learner) if self.endpoints.len() > 1 && self.retries(now, id, true, out) => {}
             Err(error) => self.answer(id, Err(error), outputs),
             Ok(_) => self.answer(id, Ok(response), outputs),
         }
     }
-    /// Is this request, which came to nothing, sent again? At once, or after a pause when a quorum has been tried.
-    fn retries(&mut self, now: Time, id: u64, out: &mut Outbox) -> bool {
+    /// Is this request, which came to nothing, sent again? At once, or after a pause when a quorum has been tried. `refused`: it was
+    /// certainly not done.
+    fn retries(&mut self, now: Time, id: u64, refused: bool, out: &mut Outbox) -> bool {
         let quorum = self.endpoints.len() as u32 / 2 + 1;
         let Some(request) = self.requests.get_mut(&id) else { return false };
-        if !is_repeatable(&request.operation) || request.tries >= TRIES_MAX || request.deadline <= now {
+        let may = refused || is_repeatable(&request.operation) || self.planted.has(Bug::WriteRetried);
+        if !may || request.tries >= TRIES_MAX || request.deadline <= now {
             return false;
         }
         request.sent = None;
@@ -347,7 +389,8 @@ impl<T> EtcdClient<T> {
     // Watches.
 
     fn watch_conn(&self) -> Option<Conn> {
-        match self.endpoints[self.watch_endpoint?].link {
+        let member = self.watch_endpoint?;
+        match self.endpoints.iter().find(|endpoint| endpoint.member == member)?.link {
             Link::Open(conn) => Some(conn),
             _ => None,
         }
@@ -358,7 +401,7 @@ impl<T> EtcdClient<T> {
             return;
         }
         if self.watch_endpoint.is_none() {
-            self.watch_endpoint = self.pick().map(|(index, _)| index);
+            self.watch_endpoint = self.pick().map(|(member, _)| member);
         }
         let Some(conn) = self.watch_conn() else { return };
         let before = out.cause();
@@ -370,16 +413,8 @@ impl<T> EtcdClient<T> {
             self.next_id += 1;
             watching.stream = Some(id);
             self.streams.insert(id, *name);
-            let watch = Watch {
-                keys: watching.keys.clone(),
-                start: watching.next,
-                previous_value: true,
-                progress_notify: true,
-                no_put: false,
-                no_delete: false,
-            };
             out.because(watching.cause);
-            write(out, conn, id, Operation::Watch(watch));
+            write(out, conn, id, Operation::Watch(watching.watch.clone()));
         }
         out.because(before);
     }
@@ -388,16 +423,22 @@ impl<T> EtcdClient<T> {
         let Response { id, revision, result, .. } = response;
         let watching = self.watches.get_mut(&name).expect("a stream has a watch");
         match result {
+            Ok(Answer::WatchFragment(part)) => watching.parts.extend(part),
             Ok(Answer::WatchEvents(mut events)) => {
+                if !watching.parts.is_empty() {
+                    let mut whole = std::mem::take(&mut watching.parts);
+                    whole.append(&mut events);
+                    events = whole;
+                }
                 // A member never sends what was before the start; if one did, this is where it would become a duplicate.
-                events.retain(|event| event.kv.mod_revision >= watching.next);
+                events.retain(|event| event.kv.mod_revision >= watching.watch.start);
                 let Some(last) = events.last() else { return };
                 let revision = last.kv.mod_revision;
-                watching.next = revision.next();
+                watching.watch.start = revision.next();
                 outputs.push(EtcdOutput::Events { watch: name, events, revision, cause: Cause::revision(revision) });
             }
             Ok(Answer::WatchProgress) => {
-                watching.next = watching.next.max(revision.next());
+                watching.watch.start = watching.watch.start.max(revision.next());
                 outputs.push(EtcdOutput::Progress { watch: name, revision });
             }
             Ok(Answer::WatchCanceled { compact_revision }) if compact_revision != Revision::ZERO => {
@@ -406,7 +447,7 @@ impl<T> EtcdClient<T> {
                 outputs.push(EtcdOutput::Compacted { watch: name, compact_revision });
             }
             Err(EtcdError::Compacted) => {
-                let compact_revision = watching.next;
+                let compact_revision = watching.watch.start;
                 self.watches.remove(&name);
                 self.streams.remove(&id);
                 outputs.push(EtcdOutput::Compacted { watch: name, compact_revision });
@@ -424,7 +465,7 @@ impl<T> EtcdClient<T> {
         self.streams.clear();
         for watching in self.watches.values_mut() {
             watching.cause = cause;
-            if let Some(stream) = watching.stream.take() {
+            if let Some(stream) = watching.leave(self.planted) {
                 let id = self.next_id;
                 self.next_id += 1;
                 write(out, conn, id, Operation::WatchCancel { watch: stream });
@@ -432,6 +473,26 @@ impl<T> EtcdClient<T> {
         }
         self.watch_endpoint = None;
         self.watch_at = now + about(WATCH_PAUSE, &mut self.stream);
+    }
+}
+
+impl Endpoint {
+    fn new(member: Member) -> Endpoint {
+        let link = Link::Down { until: Time::NEVER, cause: Cause::NONE };
+        Endpoint { member, link, backoff: Backoff::grpc() }
+    }
+}
+
+impl Watching {
+    /// Its member is lost to it: half a response is as good as none. Returns the stream that it had.
+    fn leave(&mut self, planted: Planted) -> Option<u64> {
+        self.parts.clear();
+        if planted.has(Bug::WatchResumesLate) {
+            self.watch.start = self.watch.start.next();
+        } else if planted.has(Bug::WatchResumesEarly) {
+            self.watch.start = Revision(self.watch.start.0.saturating_sub(1).max(1));
+        }
+        self.stream.take()
     }
 }
 
@@ -450,9 +511,17 @@ fn is_unavailable(error: EtcdError) -> bool {
 /// chosen by the sender: the second one would fail with `LeaseExists`.
 fn is_repeatable(operation: &Operation) -> bool {
     match operation {
-        Operation::Range(_) | Operation::Status | Operation::LeaseKeepAlive { .. } | Operation::LeaseRevoke { .. } => true,
+        Operation::Range(_) | Operation::Status | Operation::HashKv { .. } | Operation::Snapshot => true,
+        Operation::LeaseKeepAlive { .. } | Operation::LeaseRevoke { .. } => true,
+        Operation::LeaseTimeToLive { .. } | Operation::LeaseList => true,
+        Operation::AlarmList | Operation::AlarmDisarm => true,
+        Operation::MemberList | Operation::MoveLeader { .. } => true,
         Operation::Txn(txn) => txn.is_read_only(),
-        _ => false,
+        Operation::LeaseGrant { .. } | Operation::Compact { .. } | Operation::Defragment => false,
+        Operation::MemberAdd { .. } | Operation::MemberPromote { .. } => false,
+        Operation::MemberRemove { .. } | Operation::MemberReplace { .. } => false,
+        // These have streams, which go on elsewhere by themselves.
+        Operation::Watch(_) | Operation::WatchCancel { .. } | Operation::WatchProgress { .. } => false,
     }
 }
 

@@ -84,6 +84,7 @@ impl Event {
     pub fn data(to: Address, conn: Conn, message: Message) -> Event {
         match (to, message) {
             (Address::Etcd(member), Message::Raft(message)) => Event::Etcd(member, Input::Data(conn, EtcdMessage::Raft(message))),
+            (Address::Etcd(member), Message::EtcdPeer(message)) => Event::Etcd(member, Input::Data(conn, EtcdMessage::Peer(message))),
             (Address::Etcd(member), Message::EtcdRequest(request)) => Event::Etcd(member, Input::Data(conn, EtcdMessage::Client(request))),
             (Address::Api(server), Message::ApiRequest(request)) => Event::Api(server, Input::Data(conn, ServerMessage::Client(request))),
             (Address::Api(server), Message::EtcdResponse(response)) => Event::Api(server, Input::Data(conn, ServerMessage::Etcd(response))),

@@ -2,14 +2,17 @@
 //!
 //! It follows etcd's server (`server/etcdserver`): a proposal is answered by the member that it came to, when that member has applied it,
 //! or not at all: then it is a `Timeout` after 7 s, with an unknown outcome. Without a leader proposals wait; with a dead one that is not
-//! yet given up they are lost. Linearizable reads wait for a read index, all that come meanwhile for the next one. Left out: alarms and
-//! the space quota, authentication, checkpoints of leases, and passing a lease's keep-alive on to the leader.
+//! yet given up they are lost. Linearizable reads wait for a read index, all that come meanwhile for the next one. Left out:
+//! authentication; the time that a defragmentation takes; and the limit on entries that are committed and not yet applied
+//! (ErrTooManyRequests beyond 5,000), since here a committed entry is applied at once.
 //!
 //! What was applied outlives the process in the [`Database`], where the host can keep one; else it is made again from the log, which then
 //! is only shortened at compactions of the store, by a snapshot of all of it.
 
 mod apply;
 mod database;
+mod forward;
+mod leases;
 mod membership;
 mod peers;
 mod requests;
@@ -26,8 +29,9 @@ use crate::wire::actor::{Boot, DiskRecord};
 use crate::wire::etcd::StoreSnapshot;
 use crate::wire::raft::{self as raft_wire, Configuration, HardState, Snapshot};
 use crate::wire::{Actor, Address, Conn, EtcdMessage, Fact, Input, Member, Outbox, What, fact::Subject};
-use apply::Leases;
 pub use database::Database;
+use forward::Forwards;
+use leases::Leases;
 use membership::Moving;
 use peers::Link;
 use requests::{Proposals, Reads};
@@ -72,11 +76,16 @@ struct Life {
     released: Index,
     made_by: VecDeque<Index>,
     leases: Leases,
+    forwards: Forwards,
+    /// When an alarm of this member was asked for that is not raised yet.
+    alarm_asked: Option<Time>,
     links: Vec<Link>,
     /// Clients that wait for the lead to change hands.
     moving: Vec<Moving>,
     /// Configurations that took effect while this member led, untold.
     membership_changed: Vec<Configuration>,
+    /// The membership at the last snapshot and after each change since, by index; only where all is made again from the log.
+    configurations: Vec<(Index, Configuration)>,
     /// It was removed, and is about to end.
     left: bool,
     clients: BTreeSet<Conn>,
@@ -216,22 +225,25 @@ impl Life {
             links: Vec::new(),
             moving: Vec::new(),
             membership_changed: Vec::new(),
+            configurations: vec![(Index::ZERO, Configuration::of(member.members.iter().copied()))],
             left: false,
             // 5 s for queueing and the disk, and two elections (etcd `server/config/config.go`, ReqTimeout).
             proposals: Proposals::new(me, incarnation, Duration::from_secs(5) + config.election_timeout * 2),
+            leases: Leases::new(config.clone()),
+            forwards: Forwards::new(incarnation),
+            alarm_asked: None,
+            store: Store::new().with(config.planted),
+            watchers: Watchers::new(config.max_request_bytes, config.planted),
             config,
             me,
             keeps_database: member.keeps_database,
             now,
             booted: now,
             ready: Ready::default(),
-            store: Store::new(),
-            watchers: Watchers::default(),
             notices: Vec::new(),
             applied: Index::ZERO,
             released: Index::ZERO,
             made_by: VecDeque::new(),
-            leases: Leases::default(),
             clients: BTreeSet::new(),
             reads: Reads::new(incarnation),
             leader: None,
@@ -284,6 +296,7 @@ impl Life {
                 }
                 self.raft.step(now, out.cause(), *message);
             }
+            Input::Data(_, EtcdMessage::Peer(message)) => self.peer_lease(*message, out),
             Input::Data(conn, EtcdMessage::Client(request)) => self.request(conn, *request, out),
             Input::Opened(conn) => self.link_opened(conn),
             Input::Refused(conn) => self.link_lost(conn),
@@ -307,6 +320,7 @@ impl Life {
             .min(self.proposals.deadline())
             .min(self.reads.deadline())
             .min(self.leases.deadline(self.booted))
+            .min(self.forwards.deadline())
             .min(self.links.iter().map(Link::deadline).min().unwrap_or(Time::NEVER))
             .min(self.watch_pass())
             .min(if self.watchers.is_empty() { Time::NEVER } else { self.next_progress.min(self.leaderless_limit()) })
@@ -319,6 +333,7 @@ impl Life {
         self.redial(out);
         self.expire_leases();
         self.time_out_requests(out);
+        self.forward_again(out);
         if self.watch_pass() <= now {
             self.watchers.catch_up(&self.store, &mut self.notices);
         }
@@ -414,7 +429,7 @@ impl Life {
                 self.candidacy = fact;
             }
             match change.to {
-                Role::Leader => self.leases.lead(&self.store, self.now, self.config.election_timeout),
+                Role::Leader => self.leases.lead(&self.store, self.now),
                 _ => self.leases.follow(),
             }
         }

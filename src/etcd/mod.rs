@@ -1,5 +1,6 @@
 //! Floor 4: an etcd member: Raft consensus ([`raft`]: knows members and opaque entries) under a multi-version key-value store (knows keys,
-//! sizes and revisions, no pods), with watches and leases (etcd 3.6, `server/etcdserver`).
+//! sizes and revisions, no pods), with watches, leases and alarms (etcd 3.6, `server/etcdserver`). Left out: authentication (users, roles
+//! and tokens: whoever reaches a member may do everything), and the v2 API.
 
 mod member;
 pub mod raft;
@@ -31,6 +32,13 @@ pub struct Config {
     /// Reads are confirmed by a lease on the lead instead of a round of heartbeats. Unsafe where clocks drift, and so no option of etcd's:
     /// Raft's library has it (`ReadOnlyLeaseBased`).
     pub lease_reads: bool,
+    /// 2 GiB: a database that would outgrow it raises the NOSPACE alarm.
+    pub quota_backend_bytes: u64,
+    /// Off, as etcd's feature gate LeaseCheckpoint (`server/features/etcd_features.go`): leaders note what is left of long leases, so that
+    /// a new one need not begin their time anew.
+    pub lease_checkpoint: bool,
+    /// 5 min: how often (etcd `server/lease/lessor.go`, defaultLeaseCheckpointInterval).
+    pub lease_checkpoint_interval: Duration,
     pub planted: Planted,
 }
 
@@ -45,6 +53,9 @@ impl Default for Config {
             snapshot_count: 10_000,
             snapshot_catchup_entries: 5_000,
             lease_reads: false,
+            quota_backend_bytes: 2 << 30,
+            lease_checkpoint: false,
+            lease_checkpoint_interval: Duration::from_secs(300),
             planted: Planted::default(),
         }
     }

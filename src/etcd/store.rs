@@ -3,17 +3,26 @@
 //!
 //! A mutation that changes something makes one revision, which all its changes bear. Each key keeps its versions since the last
 //! compaction, oldest first; a version number of 0 marks a deletion. Equal sequences of mutations give equal stores, so members that
-//! applied the same entries agree.
+//! applied the same entries agree: they tell so by one number, [`Store::hash`].
 
+mod keys;
+mod leases;
+mod range;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 mod txn;
 
-pub use txn::validate;
+pub use txn::{Answered, put_bytes, validate};
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{Cause, Duration, Map, Revision};
-use crate::wire::etcd::{EtcdError, KeyRange, KeyValue, LeaseId, Range, RangeAnswer, StoreKey, StoreSnapshot, Value, WatchEvent};
+use crate::base::planted::{Bug, Planted};
+use crate::base::{Cause, Revision, stable_hash};
+use crate::wire::Member;
+use crate::wire::etcd::{Alarm, EtcdError, KeyRange, KeyValue, LeaseId, StoreKey, Value, WatchEvent};
+use keys::{Changes, KeyIndex, Slot, Version};
+use leases::Leases;
 
 /// An empty store is at revision 1 (etcd `server/storage/mvcc/kvstore.go`).
 const FIRST_REVISION: Revision = Revision(1);
@@ -24,43 +33,27 @@ const VERSION_OVERHEAD: u64 = 64;
 pub struct Store {
     revision: Revision,
     compacted: Revision,
-    /// The versions of each key; the maps say where a key's are.
+    /// The versions of each key; the two indexes say where a key's are.
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_key: Map<StoreKey, u32>,
+    by_key: KeyIndex,
     ordered: BTreeMap<StoreKey, u32>,
-    /// Which slot each change after `compacted` touched, in order of revision.
-    changes: VecDeque<(Revision, u32)>,
-    leases: BTreeMap<LeaseId, Lease>,
+    /// What changed after `compacted`.
+    changes: Changes,
+    leases: Leases,
+    alarms: BTreeSet<(Member, Alarm)>,
+    /// The sum of the hashes of all changes ever made. A sum, so that it can be taken back to an earlier revision.
+    hash: u64,
     bytes_in_use: u64,
     /// The file never shrinks without defragmentation: the most that was ever in use.
     bytes_allocated: u64,
     /// The value of every deletion.
     nothing: Value,
+    /// The key of free slots.
+    no_key: StoreKey,
     /// The branches that the transaction at hand takes, kept for its allocation.
     branches: Vec<bool>,
-}
-
-#[derive(Default)]
-struct Slot {
-    versions: Vec<KeyValue>,
-}
-
-struct Lease {
-    ttl: Duration,
-    keys: BTreeSet<StoreKey>,
-}
-
-impl Slot {
-    /// The newest version, if it is not a deletion.
-    fn live(&self) -> Option<&KeyValue> {
-        self.versions.last().filter(|version| version.version > 0)
-    }
-    /// What the key was at `revision`; `None` if it did not exist.
-    fn at(&self, revision: Revision) -> Option<&KeyValue> {
-        let newest = self.versions.iter().rfind(|version| version.mod_revision <= revision)?;
-        (newest.version > 0).then_some(newest)
-    }
+    planted: Planted,
 }
 
 impl Default for Store {
@@ -76,31 +69,24 @@ impl Store {
             compacted: Revision::ZERO,
             slots: Vec::new(),
             free: Vec::new(),
-            by_key: Map::default(),
+            by_key: KeyIndex::default(),
             ordered: BTreeMap::new(),
-            changes: VecDeque::new(),
-            leases: BTreeMap::new(),
+            changes: Changes::default(),
+            leases: Leases::default(),
+            alarms: BTreeSet::new(),
+            hash: 0,
             bytes_in_use: 0,
             bytes_allocated: 0,
             nothing: Value::bytes(&[]),
+            no_key: "".into(),
             branches: Vec::new(),
+            planted: Planted::default(),
         }
     }
-    /// A snapshot holds newest versions only, so what came before its revision counts as compacted.
-    pub fn from_snapshot(snapshot: &StoreSnapshot) -> Store {
-        let mut store = Store::new();
-        store.revision = snapshot.revision.max(FIRST_REVISION);
-        store.compacted = if snapshot.revision > FIRST_REVISION { snapshot.revision } else { Revision::ZERO };
-        for &(id, ttl) in &snapshot.leases {
-            store.leases.insert(id, Lease { ttl, keys: BTreeSet::new() });
-        }
-        for kv in &snapshot.kvs {
-            assert!(kv.mod_revision <= store.revision, "{} of a snapshot at {} is of {}", kv.key, store.revision, kv.mod_revision);
-            let slot = store.slot_of(&kv.key);
-            store.attach(kv.lease, &kv.key);
-            store.push_version(slot, kv.clone());
-        }
-        store
+    /// With a planted mistake.
+    pub fn with(mut self, planted: Planted) -> Store {
+        self.planted = planted;
+        self
     }
     pub fn revision(&self) -> Revision {
         self.revision
@@ -109,64 +95,36 @@ impl Store {
     pub fn compacted(&self) -> Revision {
         self.compacted
     }
+    /// Of every change that was ever made, whatever was compacted since.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
     /// An estimate of the size of etcd's database file.
     pub fn db_bytes(&self) -> u64 {
         self.bytes_allocated
     }
-
-    /// Reads a range, now or at an old revision.
-    pub fn range(&self, range: &Range) -> Result<RangeAnswer, EtcdError> {
-        self.check_revision(range.revision)?;
-        let at = if range.revision == Revision::ZERO { Revision(u64::MAX) } else { range.revision };
-        let mut answer = RangeAnswer { kvs: Vec::new(), count: 0, more: false };
-        self.for_each_slot(&range.keys, |slot| {
-            let Some(kv) = self.slots[slot as usize].at(at) else { return };
-            answer.count += 1;
-            if range.count_only {
-                return;
-            }
-            if range.limit > 0 && answer.kvs.len() >= range.limit as usize {
-                answer.more = true;
-                return;
-            }
-            let mut kv = kv.clone();
-            if range.keys_only {
-                kv.value = self.nothing.clone();
-            }
-            answer.kvs.push(kv);
-        });
-        Ok(answer)
+    /// How much of it is in use.
+    pub fn db_bytes_in_use(&self) -> u64 {
+        self.bytes_in_use
     }
-    /// The newest version of a key.
-    pub fn get(&self, key: &str) -> Option<&KeyValue> {
-        self.by_key.get(key).and_then(|&slot| self.slots[slot as usize].live())
+    /// Gives the rest of the file back.
+    pub fn defragment(&mut self) {
+        self.bytes_allocated = self.bytes_in_use;
     }
 
-    /// Creates a lease.
-    pub fn grant(&mut self, id: LeaseId, ttl: Duration) -> Result<(), EtcdError> {
-        if id == LeaseId::default() || self.leases.contains_key(&id) {
-            return Err(EtcdError::LeaseExists);
-        }
-        self.leases.insert(id, Lease { ttl, keys: BTreeSet::new() });
-        Ok(())
+    /// The alarms that are raised, in order of members.
+    pub fn alarms(&self) -> impl Iterator<Item = (Member, Alarm)> {
+        self.alarms.iter().copied()
     }
-    /// Ends a lease and deletes its keys, in one revision if it has any.
-    pub fn revoke(&mut self, id: LeaseId, cause: Cause, events: &mut Vec<WatchEvent>) -> Result<(), EtcdError> {
-        let lease = self.leases.remove(&id).ok_or(EtcdError::LeaseNotFound)?;
-        let revision = self.revision.next();
-        for key in &lease.keys {
-            let slot = self.by_key[key];
-            self.delete_slot(slot, revision, cause, events);
-        }
-        self.advance_to(revision, events);
-        Ok(())
+    /// Has some member raised it?
+    pub fn is_raised(&self, alarm: Alarm) -> bool {
+        self.alarms.iter().any(|(_, raised)| *raised == alarm)
     }
-    pub fn lease_ttl(&self, id: LeaseId) -> Option<Duration> {
-        self.leases.get(&id).map(|lease| lease.ttl)
+    pub fn raise(&mut self, member: Member, alarm: Alarm) {
+        self.alarms.insert((member, alarm));
     }
-    /// All leases with their full time to live.
-    pub fn leases(&self) -> impl Iterator<Item = (LeaseId, Duration)> {
-        self.leases.iter().map(|(&id, lease)| (id, lease.ttl))
+    pub fn disarm(&mut self) {
+        self.alarms.clear();
     }
 
     /// Drops all versions that were superseded at or before `revision`.
@@ -179,172 +137,144 @@ impl Store {
         }
         self.compacted = revision;
         // Only keys that changed since the last compaction can have superseded versions, or have been deleted.
-        while let Some(&(changed, slot)) = self.changes.front() {
-            if changed > revision {
-                break;
-            }
-            self.changes.pop_front();
+        while let Some(slot) = self.changes.pop_until(revision) {
             self.prune(slot);
         }
+        self.changes.shrink();
         Ok(())
     }
-    /// Changes of revisions `from..`, in order, with previous versions. `from` must be after the last compaction.
-    pub fn events_since(&self, from: Revision) -> impl Iterator<Item = WatchEvent> {
-        assert!(from > self.compacted, "history from {from} is gone, compacted at {}", self.compacted);
-        let first = self.changes.partition_point(|&(revision, _)| revision < from);
-        self.changes.range(first..).map(|&(revision, slot)| {
-            let versions = &self.slots[slot as usize].versions;
-            let at = versions.binary_search_by_key(&revision, |kv| kv.mod_revision).expect("a change after compaction has its version");
-            event(versions[at].clone(), at.checked_sub(1).map(|before| &versions[before]))
-        })
+    /// Changes of these keys in revisions `from..`, in order, with previous versions. `from` must be after the last compaction.
+    pub fn events_since<'a>(&'a self, from: Revision, keys: &'a KeyRange) -> impl Iterator<Item = WatchEvent> + 'a {
+        self.changes_since(from, |key| keys.contains(key))
     }
-    /// The store as it is, without its history.
-    pub fn snapshot(&self) -> StoreSnapshot {
-        let kvs = self.ordered.values().filter_map(|&slot| self.slots[slot as usize].live().cloned()).collect();
-        StoreSnapshot { revision: self.revision, compacted: self.revision, kvs, leases: self.leases().collect() }
+    /// All changes of the newest revision.
+    pub fn newest_events(&self) -> impl Iterator<Item = WatchEvent> {
+        self.changes_since(self.revision, |_| true)
+    }
+    fn changes_since<'a>(&'a self, from: Revision, wanted: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = WatchEvent> + 'a {
+        assert!(from > self.compacted, "history from {from} is gone, compacted at {}", self.compacted);
+        let touched = self.changes.since(from).map(|(revision, slot)| (revision, &self.slots[slot as usize]));
+        touched.filter(move |(_, slot)| wanted(&slot.key)).map(|(revision, slot)| {
+            let at = slot.made_by(revision).expect("a change after compaction has its version");
+            let version = &slot.versions()[at];
+            let before = at.checked_sub(1).map(|before| &slot.versions()[before]).filter(|before| before.number > 0);
+            WatchEvent {
+                kv: self.pair(slot, version),
+                deleted: version.number == 0,
+                previous: before.map(|before| self.pair(slot, before)),
+            }
+        })
     }
     /// A planted mistake: revisions go on after the newest one that a living key bears.
     pub fn reuse_revisions(&mut self) {
-        self.revision = self.slots.iter().filter_map(|slot| slot.live()).map(|kv| kv.mod_revision).max().unwrap_or(FIRST_REVISION);
-    }
-    /// The store as it was at the last compaction, but for leases, which have no revisions.
-    pub fn snapshot_at_compaction(&self, leases: Vec<(LeaseId, Duration)>) -> StoreSnapshot {
-        let revision = self.compacted;
-        let kvs = self.ordered.values().filter_map(|&slot| self.slots[slot as usize].at(revision).cloned()).collect();
-        StoreSnapshot { revision, compacted: revision, kvs, leases }
+        let living = self.slots.iter().filter_map(|slot| slot.live()).map(|version| version.modified);
+        self.revision = living.max().unwrap_or(FIRST_REVISION);
     }
 
-    fn check_revision(&self, revision: Revision) -> Result<(), EtcdError> {
-        match revision {
-            Revision::ZERO => Ok(()),
-            _ if revision > self.revision => Err(EtcdError::FutureRevision),
-            _ if revision < self.compacted => Err(EtcdError::Compacted),
-            _ => Ok(()),
+    /// A version as clients see it.
+    fn pair(&self, slot: &Slot, version: &Version) -> KeyValue {
+        KeyValue {
+            key: slot.key.clone(),
+            value: version.value.clone(),
+            create_revision: version.created,
+            mod_revision: version.modified,
+            version: u64::from(version.number),
+            lease: self.leases.id(version.lease),
+            cause: version.cause,
         }
     }
-    /// Visits the slots of a key range in key order.
-    fn for_each_slot(&self, keys: &KeyRange, mut visit: impl FnMut(u32)) {
-        let from = match keys {
-            KeyRange::One(key) => {
-                if let Some(&slot) = self.by_key.get(key) {
-                    visit(slot);
-                }
-                return;
-            }
-            KeyRange::Prefix(from) | KeyRange::Between(from, _) | KeyRange::From(from) => from,
-        };
-        for (key, &slot) in self.ordered.range::<str, _>((Bound::Included(&**from), Bound::Unbounded)) {
-            if !keys.contains(key) {
-                break;
-            }
-            visit(slot);
-        }
+    fn find(&self, key: &str) -> Option<u32> {
+        self.by_key.get(key, keys::hash_of(key), &self.slots)
     }
-    fn slot_of(&mut self, key: &StoreKey) -> u32 {
-        if let Some(&slot) = self.by_key.get(key) {
+    fn slot_of(&mut self, key: &StoreKey, hash: u64) -> u32 {
+        if let Some(slot) = self.by_key.get(key, hash, &self.slots) {
             return slot;
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len() as u32 - 1
-        });
-        self.by_key.insert(key.clone(), slot);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize].key = key.clone();
+                slot
+            }
+            None => {
+                self.slots.push(Slot::new(key.clone()));
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.by_key.insert(hash, slot, &self.slots);
         self.ordered.insert(key.clone(), slot);
         slot
     }
-    fn push_version(&mut self, slot: u32, kv: KeyValue) {
-        self.bytes_in_use += version_bytes(&kv);
+    fn push_version(&mut self, slot: u32, version: Version) {
+        let slot = &mut self.slots[slot as usize];
+        self.bytes_in_use += version_bytes(&slot.key, &version);
         self.bytes_allocated = self.bytes_allocated.max(self.bytes_in_use);
-        let versions = &mut self.slots[slot as usize].versions;
-        if versions.is_empty() {
-            // Most keys have one version; a vector's own first choice is four.
-            versions.reserve_exact(1);
-        }
-        versions.push(kv);
+        slot.push(version);
     }
-    fn put_key(&mut self, key: &StoreKey, value: &Value, lease: LeaseId, revision: Revision, cause: Cause, events: &mut Vec<WatchEvent>) {
-        let slot = self.slot_of(key);
-        let versions = &self.slots[slot as usize].versions;
-        let previous = versions.last().cloned();
-        let live = previous.as_ref().filter(|previous| previous.version > 0);
-        let kv = KeyValue {
-            // The text that the store already holds, so that all versions share one.
-            key: previous.as_ref().map_or_else(|| key.clone(), |previous| previous.key.clone()),
-            value: value.clone(),
-            create_revision: live.map_or(revision, |live| live.create_revision),
-            mod_revision: revision,
-            version: live.map_or(1, |live| live.version + 1),
-            lease,
-            cause,
-        };
-        let old_lease = live.map_or(LeaseId::default(), |live| live.lease);
+    /// Adds a version that a change makes.
+    fn change(&mut self, slot: u32, key_hash: u64, version: Version) {
+        self.revision = version.modified;
+        self.hash = self.hash.wrapping_add(self.hash_of_change(key_hash, &version));
+        self.changes.push(version.modified, slot);
+        self.push_version(slot, version);
+    }
+    fn hash_of_change(&self, key_hash: u64, version: &Version) -> u64 {
+        stable_hash(&(
+            key_hash,
+            version.value.hash,
+            version.modified.0 << 1 | u64::from(version.number == 0),
+            self.leases.id(version.lease),
+        ))
+    }
+    /// `None`: the key keeps its value, or its lease; it exists then.
+    fn put_key(&mut self, key: &StoreKey, value: Option<&Value>, lease: Option<LeaseId>, revision: Revision, cause: Cause) {
+        let hash = keys::hash_of(key);
+        let slot = self.slot_of(key, hash);
+        let live = self.slots[slot as usize].live();
+        let (created, number) = live.map_or((revision, 1), |live| (live.created, live.number.saturating_add(1)));
+        let old_lease = live.map_or(LeaseId::default(), |live| self.leases.id(live.lease));
+        let kept = || live.expect("what is kept was looked for before").value.clone();
+        let value = value.map_or_else(kept, Value::clone);
+        let lease = lease.unwrap_or(old_lease);
         if old_lease != lease {
-            self.detach(old_lease, key);
-            self.attach(lease, &kv.key);
+            let key = &self.slots[slot as usize].key;
+            self.leases.detach(old_lease, key);
+            self.leases.attach(lease, key);
         }
-        events.push(event(kv.clone(), previous.as_ref()));
-        self.push_version(slot, kv);
-        self.changes.push_back((revision, slot));
+        let version = Version { value, modified: revision, created, cause, number, lease: self.leases.name(lease) };
+        self.change(slot, hash, version);
     }
     /// Deletes the key of a slot, if it exists.
-    fn delete_slot(&mut self, slot: u32, revision: Revision, cause: Cause, events: &mut Vec<WatchEvent>) -> bool {
-        let Some(previous) = self.slots[slot as usize].live().cloned() else { return false };
-        let tombstone = KeyValue {
-            key: previous.key.clone(),
-            value: self.nothing.clone(),
-            create_revision: Revision::ZERO,
-            mod_revision: revision,
-            version: 0,
-            lease: LeaseId::default(),
-            cause,
-        };
-        self.detach(previous.lease, &previous.key);
-        events.push(event(tombstone.clone(), Some(&previous)));
-        self.push_version(slot, tombstone);
-        self.changes.push_back((revision, slot));
+    fn delete_slot(&mut self, slot: u32, revision: Revision, cause: Cause) -> bool {
+        let Slot { key, .. } = &self.slots[slot as usize];
+        let Some(live) = self.slots[slot as usize].live() else { return false };
+        self.leases.detach(self.leases.id(live.lease), key);
+        let hash = keys::hash_of(key);
+        self.change(slot, hash, snapshot::deletion(self.nothing.clone(), revision, cause));
         true
     }
-    /// Makes the revision if there were changes.
-    fn advance_to(&mut self, revision: Revision, events: &[WatchEvent]) {
-        if !events.is_empty() {
-            self.revision = revision;
-        }
-    }
-    fn attach(&mut self, lease: LeaseId, key: &StoreKey) {
-        if lease != LeaseId::default() {
-            let lease = self.leases.get_mut(&lease).expect("a put names a lease that exists");
-            lease.keys.insert(key.clone());
-        }
-    }
-    fn detach(&mut self, lease: LeaseId, key: &StoreKey) {
-        if lease != LeaseId::default()
-            && let Some(lease) = self.leases.get_mut(&lease)
-        {
-            lease.keys.remove(key);
-        }
-    }
     /// Drops the versions of a slot that the compaction made unreachable, and the slot itself if nothing is left.
-    fn prune(&mut self, slot: u32) {
-        let versions = &mut self.slots[slot as usize].versions;
-        let up_to = versions.partition_point(|version| version.mod_revision <= self.compacted);
+    fn prune(&mut self, at: u32) {
+        let Store { slots, leases, bytes_in_use, .. } = self;
+        let slot = &mut slots[at as usize];
+        let versions = slot.versions();
+        let up_to = versions.partition_point(|version| version.modified <= self.compacted);
         let Some(newest) = up_to.checked_sub(1) else { return };
-        let dropped = if versions[newest].version == 0 { up_to } else { newest };
-        let key = versions[newest].key.clone();
-        for gone in versions.drain(..dropped) {
-            self.bytes_in_use -= version_bytes(&gone);
-        }
-        if versions.is_empty() {
-            self.by_key.remove(&key);
+        let too_far = self.planted.has(Bug::CompactionTooFar) && versions[newest].modified == self.compacted;
+        let dropped = if versions[newest].number == 0 || too_far { up_to } else { newest };
+        let key = slot.key.clone();
+        slot.drop_oldest(dropped, |gone| {
+            leases.unname(gone.lease);
+            *bytes_in_use -= version_bytes(&key, gone);
+        });
+        if slot.versions().is_empty() {
+            self.by_key.remove(&key, keys::hash_of(&key), &self.slots);
             self.ordered.remove(&key);
-            self.free.push(slot);
+            self.slots[at as usize].key = self.no_key.clone();
+            self.free.push(at);
         }
     }
 }
 
-fn version_bytes(kv: &KeyValue) -> u64 {
-    kv.key.len() as u64 + u64::from(kv.value.size) + VERSION_OVERHEAD
-}
-
-fn event(kv: KeyValue, before: Option<&KeyValue>) -> WatchEvent {
-    WatchEvent { deleted: kv.version == 0, kv, previous: before.filter(|before| before.version > 0).cloned() }
+fn version_bytes(key: &str, version: &Version) -> u64 {
+    key.len() as u64 + u64::from(version.value.size) + VERSION_OVERHEAD
 }

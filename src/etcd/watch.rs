@@ -7,9 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::store::Store;
+use crate::base::planted::{Bug, Planted};
 use crate::base::{Cause, Map, Revision};
 use crate::wire::Conn;
-use crate::wire::etcd::{Answer, KeyRange, StoreKey, Watch, WatchEvent};
+use crate::wire::etcd::{Answer, KeyRange, KeyValue, StoreKey, Watch, WatchEvent};
+
+/// How many lagging watchers a pass serves (maxWatchersPerSync).
+const WATCHERS_A_PASS: usize = 512;
+/// Revisions that a lagging watcher gets in one pass (`watcher_group.go`, watchBatchMaxRevs).
+const REVISIONS_A_PASS: usize = 1000;
+/// What an event takes beside keys and values.
+const EVENT_OVERHEAD: usize = 64;
 
 /// A watch's name: the connection that it came on, and its request's id there.
 pub type WatcherId = (Conn, u64);
@@ -17,6 +25,9 @@ pub type WatcherId = (Conn, u64);
 /// See the module.
 #[derive(Default)]
 pub struct Watchers {
+    /// A response that is larger is sent in parts to those who asked for that.
+    max_bytes: usize,
+    planted: Planted,
     watchers: BTreeMap<WatcherId, Watcher>,
     /// Watchers of one key, by that key.
     by_key: Map<StoreKey, BTreeSet<WatcherId>>,
@@ -45,6 +56,28 @@ impl Watcher {
         let previous = if self.watch.previous_value { event.previous.clone() } else { None };
         self.pending.push(WatchEvent { kv: event.kv.clone(), deleted: event.deleted, previous });
     }
+    /// Puts what is pending into notices. In parts (etcd `server/etcdserver/api/v3rpc/watch.go`, sendFragments) if it must be.
+    fn push(&mut self, to: WatcherId, max_bytes: usize, notices: &mut Vec<Notice>) {
+        self.told = true;
+        let mut events = std::mem::take(&mut self.pending);
+        let Some(last) = events.last() else { return };
+        let cause = last.kv.cause;
+        while self.watch.fragment {
+            let mut bytes = 0;
+            let fit = events.iter().take_while(|event| {
+                bytes += event_bytes(event);
+                bytes <= max_bytes
+            });
+            // An event is never divided.
+            let fit = fit.count().max(1);
+            if fit >= events.len() {
+                break;
+            }
+            let rest = events.split_off(fit);
+            notices.push(Notice { to, answer: Answer::WatchFragment(std::mem::replace(&mut events, rest)), cause });
+        }
+        notices.push(Notice { to, answer: Answer::WatchEvents(events), cause });
+    }
 }
 
 /// What a watcher is to be told.
@@ -55,6 +88,9 @@ pub struct Notice {
 }
 
 impl Watchers {
+    pub fn new(max_bytes: usize, planted: Planted) -> Watchers {
+        Watchers { max_bytes, planted, ..Watchers::default() }
+    }
     /// Adds a watch; the caller confirms it. If it starts in the past, the next pass serves it.
     pub fn add(&mut self, id: WatcherId, mut watch: Watch, now_at: Revision) {
         self.remove(id);
@@ -135,11 +171,14 @@ impl Watchers {
 
     /// Hands the changes of one revision to the synced watchers; `flush` sends them.
     pub fn notify(&mut self, events: &[WatchEvent]) {
-        let Watchers { watchers, by_key, ranges, lagging, blocked, dirty } = self;
+        let Watchers { watchers, by_key, ranges, lagging, blocked, dirty, planted, .. } = self;
         if watchers.is_empty() {
             return;
         }
         for event in events {
+            if event.deleted && planted.has(Bug::DeletionNotWatched) {
+                continue;
+            }
             let one = by_key.get(&event.kv.key).into_iter().flatten();
             let more = ranges.iter().filter(|(_, keys)| keys.contains(&event.kv.key)).map(|(id, _)| id);
             for id in one.chain(more) {
@@ -166,30 +205,45 @@ impl Watchers {
         self.dirty.sort_unstable();
         for id in self.dirty.drain(..) {
             let Some(watcher) = self.watchers.get_mut(&id) else { continue };
-            watcher.told = true;
-            push_events(id, &mut watcher.pending, notices);
+            watcher.push(id, self.max_bytes, notices);
         }
     }
-    /// Serves the lagging watchers from history.
+    /// Serves the lagging watchers from history, so many of them, and each so many revisions, at a time.
     pub fn catch_up(&mut self, store: &Store, notices: &mut Vec<Notice>) {
-        let served: Vec<WatcherId> = self.lagging.iter().filter(|(conn, _)| !self.blocked.contains(conn)).copied().collect();
+        let served = self.lagging.iter().filter(|(conn, _)| !self.blocked.contains(conn));
+        let served: Vec<WatcherId> = served.take(WATCHERS_A_PASS).copied().collect();
         for id in served {
             let watcher = self.watchers.get_mut(&id).expect("a lagging watcher exists");
+            if self.planted.has(Bug::WatchSkipsCompaction) {
+                watcher.next = watcher.next.max(store.compacted().next());
+            }
             if watcher.next <= store.compacted() {
                 self.remove(id);
                 let answer = Answer::WatchCanceled { compact_revision: store.compacted() };
                 notices.push(Notice { to: id, answer, cause: Cause::NONE });
                 continue;
             }
-            for event in store.events_since(watcher.next) {
-                if watcher.watch.keys.contains(&event.kv.key) && watcher.wants(&event) {
-                    watcher.take(&event);
+            let (mut last, mut revisions) = (Revision::ZERO, 0);
+            let mut rest = None;
+            let keys = watcher.watch.keys.clone();
+            for event in store.events_since(watcher.next, &keys) {
+                if !watcher.wants(&event) || (event.deleted && self.planted.has(Bug::DeletionNotWatched)) {
+                    continue;
                 }
+                if event.kv.mod_revision > last {
+                    (last, revisions) = (event.kv.mod_revision, revisions + 1);
+                    if revisions > REVISIONS_A_PASS {
+                        rest = Some(last);
+                        break;
+                    }
+                }
+                watcher.take(&event);
             }
-            watcher.next = store.revision().next();
-            watcher.told = true;
-            push_events(id, &mut watcher.pending, notices);
-            self.lagging.remove(&id);
+            watcher.next = rest.unwrap_or(store.revision().next());
+            watcher.push(id, self.max_bytes, notices);
+            if rest.is_none() {
+                self.lagging.remove(&id);
+            }
         }
     }
     /// Periodic progress notifications: to those who asked for them and were told nothing since the last ones.
@@ -203,9 +257,7 @@ impl Watchers {
     }
 }
 
-fn push_events(to: WatcherId, pending: &mut Vec<WatchEvent>, notices: &mut Vec<Notice>) {
-    if let Some(last) = pending.last() {
-        let cause = last.kv.cause;
-        notices.push(Notice { to, answer: Answer::WatchEvents(std::mem::take(pending)), cause });
-    }
+fn event_bytes(event: &WatchEvent) -> usize {
+    let pair = |kv: &KeyValue| kv.key.len() + kv.value.size as usize + EVENT_OVERHEAD;
+    pair(&event.kv) + event.previous.as_ref().map_or(0, pair)
 }

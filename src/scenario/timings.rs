@@ -102,6 +102,12 @@ overrides! {
         max_message_bytes: u64 => max_message_bytes,
         /// Bytes of one client request. Default 1.5 MiB.
         max_request_bytes: u64 => max_request_bytes,
+        /// Bytes of a member's database beyond which nothing is put any more (NOSPACE alarm). Default 2 GiB.
+        quota_backend_bytes: u64 => quota_backend_bytes,
+        /// Whether leaders note what is left of long leases, for the next leader. Default false.
+        lease_checkpoint: bool => lease_checkpoint,
+        /// How often they do. Default 5m.
+        lease_checkpoint_interval: Span => lease_checkpoint_interval,
     }
 }
 overrides! {

@@ -276,7 +276,7 @@ impl Client {
             let (op, step) = self.put(key);
             (Operation::Txn(Txn::unconditional(op)), history::Operation { then: vec![step], ..history::Operation::default() })
         } else if delete {
-            let op = Op::Delete { keys: KeyRange::One(self.text(key)) };
+            let op = Op::delete(KeyRange::One(self.text(key)));
             let operation = history::Operation { then: vec![Step::Delete(key)], ..history::Operation::default() };
             (Operation::Txn(Txn::unconditional(op)), operation)
         } else {
@@ -292,7 +292,7 @@ impl Client {
     fn put(&mut self, key: Key) -> (Op, Step) {
         let written = self.value();
         let value = written.value(self.config.value_size);
-        (Op::Put { key: self.text(key), value, lease: LeaseId::default() }, Step::Write(key, written))
+        (Op::put(self.text(key), value, LeaseId::default()), Step::Write(key, written))
     }
     fn value(&mut self) -> Written {
         let number = self.number();
@@ -328,7 +328,7 @@ impl Client {
                 Some(written) if self.stream.chance(0.5) => CompareTarget::Value(written.value(self.config.value_size)),
                 _ => CompareTarget::ModRevision(revision),
             };
-            txn.compares.push(Compare { key: self.text(key), target, result: CompareResult::Equal });
+            txn.compares.push(Compare { keys: KeyRange::One(self.text(key)), target, result: CompareResult::Equal });
             meaning.compares.push((key, value));
             for &key in &keys {
                 add(read(self, key), &mut txn.otherwise, &mut meaning.otherwise);
@@ -437,7 +437,7 @@ impl Client {
                 let token = Token::KeepAlive { lease, asked: now };
                 self.client.send(now, Operation::LeaseKeepAlive { id: lease }, now + ttl, token, out);
                 let value = self.value().value(self.config.value_size);
-                let put = Op::Put { key: Key(LEASED + self.id).store_key(), value, lease };
+                let put = Op::put(Key(LEASED + self.id).store_key(), value, lease);
                 self.bucket(now).sent += 1;
                 let request = Operation::Txn(Txn::unconditional(put));
                 self.client.send(now, request, now + self.config.timeout, Token::Leased { asked: now }, out);
@@ -583,7 +583,12 @@ fn is_certain(error: EtcdError) -> bool {
         | EtcdError::FutureRevision
         | EtcdError::LeaseNotFound
         | EtcdError::LeaseExists
+        | EtcdError::LeaseTooLong
+        | EtcdError::KeyNotFound
+        | EtcdError::ValueProvided
+        | EtcdError::LeaseProvided
         | EtcdError::DuplicateKey
+        | EtcdError::TooManyOperations
         | EtcdError::TooLarge
         | EtcdError::Unavailable
         | EtcdError::Learner => true,

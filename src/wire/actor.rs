@@ -9,7 +9,7 @@ use super::container::{ContainerEvent, ContainerOp};
 use super::fact::Fact;
 use super::history::HistoryEvent;
 use super::{Message, etcd, raft};
-use crate::base::{Cause, Duration, FactId, Incarnation, Time};
+use crate::base::{Cause, Duration, FactId, Incarnation, Revision, Time};
 use crate::objects::pod::PodIp;
 use crate::objects::{EndpointSlice, Key};
 
@@ -218,6 +218,8 @@ pub struct Outbox {
     next_fact: u64,
     next_conn: u64,
     next_answer: u64,
+    /// The newest revision of the store that a member has told of.
+    newest_applied: Revision,
 }
 
 impl Default for Outbox {
@@ -228,7 +230,7 @@ impl Default for Outbox {
 
 impl Outbox {
     pub fn new() -> Outbox {
-        Outbox { effects: Vec::new(), cause: Cause::NONE, next_fact: 1, next_conn: 1, next_answer: 1 }
+        Outbox { effects: Vec::new(), cause: Cause::NONE, next_fact: 1, next_conn: 1, next_answer: 1, newest_applied: Revision::ZERO }
     }
     /// Facts are numbered from here on: each process of a run that is spread over several has a range of its own.
     pub fn number_facts_from(&mut self, first: FactId) {
@@ -280,8 +282,18 @@ impl Outbox {
         self.push(Effect::Compute(id, work));
         id
     }
+    /// Is nobody who shares this outbox known to have applied this revision? Then its changes are to be told with it; of the other
+    /// members a hash will do.
+    pub fn is_news(&self, revision: Revision) -> bool {
+        revision > self.newest_applied
+    }
+    /// A store was put back to this revision (`etcdctl snapshot restore`): what comes after it is news again.
+    pub fn rewind_applied(&mut self, revision: Revision) {
+        self.newest_applied = self.newest_applied.min(revision);
+    }
     /// Tells the observer of a revision that this member has applied.
     pub fn applied(&mut self, applied: etcd::Applied) {
+        self.newest_applied = self.newest_applied.max(applied.revision);
         self.push(Effect::Applied(Box::new(applied)));
     }
     /// Tells what a client of etcd did or saw.

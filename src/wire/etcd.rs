@@ -13,40 +13,108 @@ use crate::objects::Object;
 /// A key of the store. Object keys share their text (`objects::Key::path`).
 pub type StoreKey = Arc<str>;
 
-/// A value: etcd uses size and hash only.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Value {
+/// A value: etcd uses size and hash only. One pointer to what all its holders share: members, messages, caches, the record.
+#[derive(Clone)]
+pub struct Value(Arc<Content>);
+
+/// What a [`Value`] points to.
+pub struct Content {
     pub size: u32,
     pub hash: u64,
-    pub body: ValueBody,
+    body: Body,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum ValueBody {
-    Bytes(Arc<[u8]>),
-    Object(#[serde(with = "super::codec::object")] Arc<Object>),
+enum Body {
+    /// As many bytes of it as `size` says: a short value needs no memory of its own.
+    Short([u8; SHORT]),
+    Long(Box<[u8]>),
+    Object(Arc<Object>),
 }
+
+/// What stands beside the tag in the room that a long value's pointer and length take.
+const SHORT: usize = 23;
+const _: () = assert!(size_of::<Content>() == 40);
 
 impl Value {
     pub fn object(object: Arc<Object>) -> Value {
-        Value { size: object.size() as u32, hash: stable_hash(&*object), body: ValueBody::Object(object) }
+        let (size, hash) = (object.size() as u32, stable_hash(&*object));
+        Value(Arc::new(Content { size, hash, body: Body::Object(object) }))
     }
     pub fn bytes(bytes: &[u8]) -> Value {
-        Value { size: bytes.len() as u32, hash: stable_hash(bytes), body: ValueBody::Bytes(bytes.into()) }
+        let body = if bytes.len() <= SHORT {
+            let mut short = [0; SHORT];
+            short[..bytes.len()].copy_from_slice(bytes);
+            Body::Short(short)
+        } else {
+            Body::Long(bytes.into())
+        };
+        Value(Arc::new(Content { size: bytes.len() as u32, hash: stable_hash(bytes), body }))
     }
     pub fn as_object(&self) -> Option<&Arc<Object>> {
         match &self.body {
-            ValueBody::Object(object) => Some(object),
-            ValueBody::Bytes(_) => None,
+            Body::Object(object) => Some(object),
+            Body::Short(_) | Body::Long(_) => None,
         }
+    }
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Short(bytes) => Some(&bytes[..self.size as usize]),
+            Body::Long(bytes) => Some(bytes),
+            Body::Object(_) => None,
+        }
+    }
+    /// Byte by byte, as etcd sorts and compares values. An order between objects, whose bytes nobody here knows, is only stable.
+    pub fn order(&self, other: &Value) -> std::cmp::Ordering {
+        match (self.as_bytes(), other.as_bytes()) {
+            (Some(mine), Some(others)) => mine.cmp(others),
+            _ => (self.size, self.hash).cmp(&(other.size, other.hash)),
+        }
+    }
+}
+impl std::ops::Deref for Value {
+    type Target = Content;
+    fn deref(&self) -> &Content {
+        &self.0
     }
 }
 impl PartialEq for Value {
     fn eq(&self, other: &Value) -> bool {
-        self.size == other.size && self.hash == other.hash
+        Arc::ptr_eq(&self.0, &other.0) || (self.size == other.size && self.hash == other.hash)
     }
 }
 impl Eq for Value {}
+impl std::fmt::Debug for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.as_bytes(), self.as_object()) {
+            (Some(bytes), _) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
+            (_, object) => write!(f, "{:?}", object.map(|object| object.key())),
+        }
+    }
+}
+
+/// How a value crosses a process boundary.
+#[derive(Serialize, Deserialize)]
+enum Crossing {
+    Bytes(Vec<u8>),
+    Object(#[serde(with = "super::codec::object")] Arc<Object>),
+}
+impl Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.as_bytes(), self.as_object()) {
+            (_, Some(object)) => Crossing::Object(object.clone()),
+            (bytes, None) => Crossing::Bytes(bytes.unwrap_or_default().to_vec()),
+        }
+        .serialize(serializer)
+    }
+}
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        Ok(match Crossing::deserialize(deserializer)? {
+            Crossing::Bytes(bytes) => Value::bytes(&bytes),
+            Crossing::Object(object) => Value::object(object),
+        })
+    }
+}
 
 /// A client's request on its connection. Answers carry its id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,10 +147,25 @@ pub enum Operation {
     LeaseRevoke {
         id: LeaseId,
     },
+    LeaseTimeToLive {
+        id: LeaseId,
+        /// The keys that are attached to it, too.
+        keys: bool,
+    },
+    LeaseList,
     Compact {
         revision: Revision,
     },
     Status,
+    /// The hash of all keys and retained versions up to a revision (0: now), to compare members by: `etcdctl endpoint hashkv`.
+    HashKv {
+        revision: Revision,
+    },
+    AlarmList,
+    /// Takes back every alarm of all members: `etcdctl alarm disarm`.
+    AlarmDisarm,
+    /// Gives what compactions freed in this member's database back to the file system.
+    Defragment,
     // Maintenance and membership (etcdctl).
     /// Joins a process that has been started with an empty data directory.
     MemberAdd {
@@ -148,6 +231,29 @@ pub struct Range {
     pub serializable: bool,
     pub keys_only: bool,
     pub count_only: bool,
+    pub sort: Sort,
+    // Bounds of what is answered; 0: none. `count` does not heed them, as in etcd.
+    pub min_mod_revision: Revision,
+    pub max_mod_revision: Revision,
+    pub min_create_revision: Revision,
+    pub max_create_revision: Revision,
+}
+
+/// The order of a range's pairs; ascending keys by default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Sort {
+    pub by: SortTarget,
+    pub descending: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum SortTarget {
+    #[default]
+    Key,
+    Version,
+    CreateRevision,
+    ModRevision,
+    Value,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -159,7 +265,8 @@ pub struct Txn {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Compare {
-    pub key: StoreKey,
+    /// It must hold for each key of a range.
+    pub keys: KeyRange,
     pub target: CompareTarget,
     pub result: CompareResult,
 }
@@ -185,9 +292,33 @@ pub enum CompareResult {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Op {
     Range(Range),
-    Put { key: StoreKey, value: Value, lease: LeaseId },
-    Delete { keys: KeyRange },
+    Put { key: StoreKey, value: Value, lease: LeaseId, options: PutOptions },
+    Delete { keys: KeyRange, previous: bool },
     Txn(Box<Txn>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PutOptions {
+    /// Answer with the pair that stood there before.
+    pub previous: bool,
+    /// The key keeps its value, and must exist.
+    pub ignore_value: bool,
+    /// The key keeps its lease, and must exist.
+    pub ignore_lease: bool,
+}
+
+impl Op {
+    pub fn put(key: StoreKey, value: Value, lease: LeaseId) -> Op {
+        Op::Put { key, value, lease, options: PutOptions::default() }
+    }
+    pub fn delete(keys: KeyRange) -> Op {
+        Op::Delete { keys, previous: false }
+    }
+}
+impl Compare {
+    pub fn one(key: StoreKey, target: CompareTarget, result: CompareResult) -> Compare {
+        Compare { keys: KeyRange::One(key), target, result }
+    }
 }
 
 impl Txn {
@@ -197,11 +328,11 @@ impl Txn {
     }
     /// Creates the key if it is absent.
     pub fn create(key: StoreKey, value: Value, lease: LeaseId) -> Txn {
-        Txn::if_unchanged(key.clone(), Revision::ZERO, Op::Put { key, value, lease })
+        Txn::if_unchanged(key.clone(), Revision::ZERO, Op::put(key, value, lease))
     }
     /// Does `op` if the key was last written at `revision` (0: is absent), else reads the key.
     pub fn if_unchanged(key: StoreKey, revision: Revision, op: Op) -> Txn {
-        let compare = Compare { key: key.clone(), target: CompareTarget::ModRevision(revision), result: CompareResult::Equal };
+        let compare = Compare::one(key.clone(), CompareTarget::ModRevision(revision), CompareResult::Equal);
         Txn { compares: vec![compare], then: vec![op], otherwise: vec![Op::Range(Range::one(key))] }
     }
     pub fn is_read_only(&self) -> bool {
@@ -229,7 +360,19 @@ impl Range {
         Range::of(KeyRange::One(key))
     }
     pub fn of(keys: KeyRange) -> Range {
-        Range { keys, revision: Revision::ZERO, limit: 0, serializable: false, keys_only: false, count_only: false }
+        Range {
+            keys,
+            revision: Revision::ZERO,
+            limit: 0,
+            serializable: false,
+            keys_only: false,
+            count_only: false,
+            sort: Sort::default(),
+            min_mod_revision: Revision::ZERO,
+            max_mod_revision: Revision::ZERO,
+            min_create_revision: Revision::ZERO,
+            max_create_revision: Revision::ZERO,
+        }
     }
 }
 
@@ -242,6 +385,15 @@ pub struct Watch {
     pub progress_notify: bool,
     pub no_put: bool,
     pub no_delete: bool,
+    /// What is larger than a request may be comes in parts.
+    pub fragment: bool,
+}
+
+impl Watch {
+    /// Puts and deletions of these keys from a revision on (0: from after now), and nothing more.
+    pub fn of(keys: KeyRange, start: Revision) -> Watch {
+        Watch { keys, start, previous_value: false, progress_notify: false, no_put: false, no_delete: false, fragment: false }
+    }
 }
 
 /// A key and its value, as stored. `cause` is ours: why it was written.
@@ -279,6 +431,8 @@ pub enum Answer {
     },
     /// Events of whole revisions, in order.
     WatchEvents(Vec<WatchEvent>),
+    /// The same in parts, of a watch that asked for fragments: more follow, and the last part comes as `WatchEvents`.
+    WatchFragment(Vec<WatchEvent>),
     /// All events up to the response's revision have been sent.
     WatchProgress,
     LeaseGranted {
@@ -289,8 +443,22 @@ pub enum Answer {
         ttl: Duration,
     },
     LeaseRevoked,
+    /// `remaining` is `None` when the lease is gone.
+    LeaseTimeToLive {
+        granted: Duration,
+        remaining: Option<Duration>,
+        keys: Vec<StoreKey>,
+    },
+    Leases(Vec<LeaseId>),
     Compacted,
     Status(Status),
+    /// Members whose compacted revisions are equal must have equal hashes.
+    HashKv {
+        hash: u64,
+        compact_revision: Revision,
+    },
+    Alarms(Vec<(Member, Alarm)>),
+    Defragmented,
     /// The membership, after a change too.
     Members(Configuration),
     LeaderMoved,
@@ -308,8 +476,8 @@ pub struct RangeAnswer {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum OpAnswer {
     Range(RangeAnswer),
-    Put,
-    Delete { deleted: u64 },
+    Put { previous: Option<Box<KeyValue>> },
+    Delete { deleted: u64, previous: Vec<KeyValue> },
     Txn { succeeded: bool, answers: Vec<OpAnswer> },
 }
 
@@ -325,7 +493,19 @@ pub struct WatchEvent {
 pub struct Status {
     pub leader: Option<Member>,
     pub applied: Index,
+    /// The size of the database file, and how much of it is in use.
     pub db_bytes: u64,
+    pub db_bytes_in_use: u64,
+    pub alarms: Vec<(Member, Alarm)>,
+}
+
+/// What a member raises for all to heed (etcd `api/etcdserverpb/rpc.proto`, AlarmType).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Alarm {
+    /// Its database has outgrown the quota: nothing is put until it is disarmed.
+    NoSpace,
+    /// Its data is damaged: nothing is read or written.
+    Corrupt,
 }
 
 /// Error kinds as clients see them (etcd `api/v3rpc/rpctypes/error.go`). `certain`: was the request certainly not applied?
@@ -340,7 +520,16 @@ pub enum EtcdError {
     FutureRevision,
     LeaseNotFound,
     LeaseExists,
+    /// Longer than 9,000,000,000 s.
+    LeaseTooLong,
+    /// A put that shall keep value or lease of a key that is not there.
+    KeyNotFound,
+    /// A put that shall keep the value gives one; or the lease.
+    ValueProvided,
+    LeaseProvided,
     DuplicateKey,
+    /// More than 128 in a transaction.
+    TooManyOperations,
     TooLarge,
     /// The member is not ready (just started).
     Unavailable,
@@ -358,6 +547,19 @@ pub enum EtcdError {
     NotLeader,
     /// The member's data is damaged (CORRUPT alarm).
     Corrupt,
+}
+
+/// What members say to each other beside Raft: only the leader knows a lease's time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PeerLease {
+    Ask { from: Member, number: u64, question: LeaseQuestion },
+    Answered { number: u64, result: Result<Answer, EtcdError> },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum LeaseQuestion {
+    KeepAlive(LeaseId),
+    TimeToLive { id: LeaseId, keys: bool },
 }
 
 /// What a Raft entry of etcd holds: a mutation, and to whom its outcome matters.
@@ -380,6 +582,14 @@ pub enum Mutation {
     LeaseRevoke {
         id: LeaseId,
     },
+    /// What is left of leases by their leader's clock; 0: the full time again.
+    LeaseCheckpoint(Vec<(LeaseId, Duration)>),
+    /// A member raises an alarm.
+    Alarm {
+        member: Member,
+        alarm: Alarm,
+    },
+    AlarmDisarm,
     Compact {
         revision: Revision,
     },
@@ -391,19 +601,36 @@ impl Command {
     pub fn size(&self) -> usize {
         48 + match &self.mutation {
             Mutation::Txn(txn) => txn.size(),
+            Mutation::LeaseCheckpoint(remaining) => 16 * remaining.len(),
             _ => 32,
         }
     }
 }
 
-/// The store as a value: what a snapshot carries and what an `"initial": "running"` cluster boots from.
+/// The store as a value: what a snapshot carries and what an `"initial": "running"` cluster boots from. It holds all history that the
+/// store has, so that watches and old reads go on after it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct StoreSnapshot {
     pub revision: Revision,
+    /// Without history it is taken for `revision`.
     pub compacted: Revision,
-    /// The newest version of each key, sorted by key.
+    /// The state at `compacted`, sorted by key.
     pub kvs: Vec<KeyValue>,
-    pub leases: Vec<(LeaseId, Duration)>,
+    /// Every change after `compacted`, in order; a deletion has version 0.
+    pub history: Vec<KeyValue>,
+    pub leases: Vec<LeaseRecord>,
+    pub alarms: Vec<(Member, Alarm)>,
+    /// Of everything that was ever applied: `etcd::store::Store::hash`.
+    pub hash: u64,
+}
+
+/// A lease as all members know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    pub id: LeaseId,
+    pub ttl: Duration,
+    /// As of the last checkpoint; zero: all of it.
+    pub remaining: Duration,
 }
 
 /// What one log entry did to the store: told by each member when it applies an entry that makes a revision.
@@ -414,6 +641,11 @@ pub struct Applied {
     /// Of the entry.
     pub term: Term,
     pub cause: Cause,
-    /// All changes of the revision, in order, with previous versions.
+    /// Of this change and all before it: members that applied the same have the same.
+    pub hash: u64,
+    /// All changes of the revision, in order, with previous versions, from the first member to tell of it ([`Outbox::is_news`]);
+    /// empty from the others.
+    ///
+    /// [`Outbox::is_news`]: super::Outbox::is_news
     pub events: Vec<WatchEvent>,
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address::Member;
-use super::etcd::{KeyRange, LeaseId, StoreKey, Value, ValueBody, WatchEvent};
+use super::etcd::{KeyRange, LeaseId, StoreKey, Value, WatchEvent};
 use crate::base::{Duration, Revision};
 
 /// A key of the load's key space, by its number.
@@ -37,16 +37,20 @@ impl Key {
 }
 
 impl Written {
-    /// As the store keeps it: the number, and a size that counts on the wire and on disks.
+    /// As the store keeps it: the number, and zeros up to this size.
     pub fn value(self, size: u32) -> Value {
-        Value { size, ..Value::bytes(&self.0.to_le_bytes()) }
+        let number = self.0.to_le_bytes();
+        if size as usize <= number.len() {
+            return Value::bytes(&number);
+        }
+        let mut bytes = vec![0; size as usize];
+        bytes[..number.len()].copy_from_slice(&number);
+        Value::bytes(&bytes)
     }
     /// The value that was written; `None` for what is not the load's.
     pub fn of(value: &Value) -> Option<Written> {
-        match &value.body {
-            ValueBody::Bytes(bytes) => (&**bytes).try_into().ok().map(|bytes| Written(u64::from_le_bytes(bytes))),
-            ValueBody::Object(_) => None,
-        }
+        let number = value.as_bytes()?.first_chunk()?;
+        Some(Written(u64::from_le_bytes(*number)))
     }
 }
 

@@ -28,6 +28,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Message {
     Raft(Box<raft::Message>),
+    /// Between members, beside Raft.
+    EtcdPeer(Box<etcd::PeerLease>),
     EtcdRequest(Box<etcd::Request>),
     EtcdResponse(Box<etcd::Response>),
     ApiRequest(Box<ApiRequest>),
@@ -42,6 +44,7 @@ pub enum Message {
 #[derive(Clone, Debug)]
 pub enum EtcdMessage {
     Raft(Box<raft::Message>),
+    Peer(Box<etcd::PeerLease>),
     Client(Box<etcd::Request>),
 }
 

@@ -21,7 +21,6 @@ const CLIENT: Address = Address::Operator;
 pub struct World {
     pub now: Time,
     seed: u64,
-    pub config: Config,
     /// The voters that the cluster begins with.
     initial: Vec<Member>,
     /// What was applied outlives its member's process, as in the simulator; else it is made again from the log, as on a real host.
@@ -39,6 +38,8 @@ pub struct World {
     pub responses: Vec<Response>,
     client_conns: BTreeMap<Member, Conn>,
     next_request: u64,
+    /// Of every member that is started from now on.
+    pub config: Config,
 }
 
 struct Machine {
@@ -63,7 +64,6 @@ impl World {
         let mut world = World {
             now: Time::ZERO,
             seed,
-            config: Config::default(),
             initial: (1..=members).map(Member).collect(),
             keeps_databases: false,
             machines: BTreeMap::new(),
@@ -77,6 +77,7 @@ impl World {
             responses: Vec::new(),
             client_conns: BTreeMap::new(),
             next_request: 0,
+            config: Config::default(),
         };
         world.initial.clone().into_iter().for_each(|member| world.add_machine(member));
         world
@@ -267,6 +268,9 @@ impl World {
         let to = if dialler == Address::Etcd(from) { listener } else { dialler };
         match message {
             Message::EtcdResponse(response) => self.push(DELAY, Event::Response(*response)),
+            Message::EtcdPeer(message) if self.connected(Address::Etcd(from), to) => {
+                self.later(DELAY, to, Input::Data(conn, EtcdMessage::Peer(message)));
+            }
             Message::Raft(message) if self.connected(Address::Etcd(from), to) => {
                 // The real messages cross process boundaries as bytes.
                 let frame = codec::encode(&Message::Raft(message));
@@ -297,7 +301,8 @@ impl World {
         let mut revisions: BTreeMap<Revision, &Applied> = BTreeMap::new();
         for (member, applied) in &self.applied {
             let first = revisions.entry(applied.revision).or_insert(applied);
-            assert_eq!(*first, applied, "{member} applied another revision {}", applied.revision);
+            let what = |applied: &Applied| (applied.index, applied.term, applied.hash);
+            assert_eq!(what(first), what(applied), "{member} applied another revision {}", applied.revision);
         }
     }
 }
@@ -372,6 +377,9 @@ pub fn world_command(world: &mut Option<World>, command: &str, output: &mut Stri
         let defaults = Config::default();
         new.config.snapshot_count = number("snapshot-count").unwrap_or(defaults.snapshot_count);
         new.config.snapshot_catchup_entries = number("snapshot-catchup-entries").unwrap_or(defaults.snapshot_catchup_entries);
+        new.config.quota_backend_bytes = number("quota").unwrap_or(new.config.quota_backend_bytes);
+        new.config.max_request_bytes = number("request").map_or(new.config.max_request_bytes, |bytes| bytes as usize);
+        new.config.lease_checkpoint = words.contains(&"lease-checkpoint");
         new.start_all();
         *world = Some(new);
         return true;

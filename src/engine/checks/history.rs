@@ -180,7 +180,8 @@ pub(super) mod testing {
         for (index, (name, node, deleted)) in writes.iter().enumerate() {
             let revision = index as u64 + 1;
             let events = vec![event(&pod(name, *node, revision), *deleted)];
-            history.applied(&Applied { index: Index(revision), revision: Revision(revision), term: Term(1), cause: Cause::NONE, events });
+            let (index, revision) = (Index(revision), Revision(revision));
+            history.applied(&Applied { index, revision, term: Term(1), cause: Cause::NONE, hash: 0, events });
         }
         history
     }

@@ -11,7 +11,7 @@ pub mod history;
 pub mod planted;
 pub mod streams;
 
-use crate::base::{Index, Map, Revision, Term, stable_hash};
+use crate::base::{Index, Map, Revision, Term};
 use crate::etcd::EtcdMember;
 use crate::etcd::raft::Role;
 use crate::wire::etcd::Applied;
@@ -21,6 +21,7 @@ use crate::wire::{Address, Member};
 struct First {
     index: Index,
     term: Term,
+    /// Of everything that it had applied until then.
     hash: u64,
 }
 
@@ -42,9 +43,6 @@ const REMEMBERED: usize = 200_000;
 impl Checks {
     /// A member applied a revision. True if it is the first to do so.
     pub fn applied(&mut self, from: Address, applied: &Applied, violations: &mut Vec<String>) -> bool {
-        let words: Vec<(u64, u64, bool)> =
-            applied.events.iter().map(|event| (stable_hash(&event.kv.key), event.kv.value.hash, event.deleted)).collect();
-        let hash = stable_hash(&words);
         let revision = applied.revision.0;
         if self.firsts.is_empty() {
             self.base = revision;
@@ -58,7 +56,7 @@ impl Checks {
             return false;
         }
         if let Some(first) = self.firsts.get((revision - self.base) as usize) {
-            if (first.index, first.term, first.hash) != (applied.index, applied.term, hash) {
+            if (first.index, first.term, first.hash) != (applied.index, applied.term, applied.hash) {
                 violations.push(format!(
                     "revision {revision} is index {} of term {} at {from}, but was index {} of term {} elsewhere, or holds something else",
                     applied.index, applied.term, first.index, first.term
@@ -70,7 +68,7 @@ impl Checks {
             violations.push(format!("{from} applied revision {revision}, but no member applied {next} yet"));
         }
         self.newest = self.newest.max((applied.index, applied.term));
-        self.firsts.push_back(First { index: applied.index, term: applied.term, hash });
+        self.firsts.push_back(First { index: applied.index, term: applied.term, hash: applied.hash });
         if self.firsts.len() > REMEMBERED {
             self.firsts.pop_front();
             self.base += 1;

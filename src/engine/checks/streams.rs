@@ -112,7 +112,7 @@ impl Streams {
                 Ok(Answer::WatchCanceled { .. }) => self.ended(conn, response.id),
                 _ => {}
             },
-            Message::Raft(_) | Message::HttpRequest | Message::HttpResponse => {}
+            Message::Raft(_) | Message::EtcdPeer(_) | Message::HttpRequest | Message::HttpResponse => {}
         }
     }
     /// One of its ends is over: the other may still write for a while, to nobody.
@@ -293,8 +293,8 @@ mod tests {
         }
         fn watch_store(&mut self, start: u64) {
             let keys = KeyRange::Prefix("/registry/pods/".into());
-            let (start, no) = (Revision(start), false);
-            let watch = Watch { keys, start, previous_value: no, progress_notify: true, no_put: no, no_delete: no };
+            let start = Revision(start);
+            let watch = Watch { progress_notify: true, ..Watch::of(keys, start) };
             let request = Request { id: 1, operation: Operation::Watch(watch) };
             self.say(Address::Api(Server(1)), Message::EtcdRequest(Box::new(request)));
         }

@@ -1,94 +1,20 @@
 //! What happens to committed entries: they change the store, in log order, on every member alike. And what follows from that here:
 //! watchers are told, requests of this member are answered, leases get their expiry (on the leader), the log is shortened.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::leases::Leases;
 use super::{LATENCIES_MAX, Life};
-use crate::base::{Cause, Duration, Index, Revision, Time};
+use crate::base::planted::Bug;
+use crate::base::{Cause, Index, Revision};
 use crate::etcd::raft::Role;
-use crate::etcd::store::Store;
-use crate::wire::etcd::{Answer, Applied, EtcdError, LeaseId, Mutation, WatchEvent};
+use crate::etcd::store::{self, Store};
+use crate::wire::etcd::{Alarm, Answer, Applied, Command, EtcdError, LeaseRecord, Mutation, Txn};
 use crate::wire::raft::{Entry, Snapshot};
 use crate::wire::{Address, Fact, Outbox, What, fact::Subject};
 
-/// How often a leader looks for expired leases (etcd `server/lease/lessor.go`, runLoop).
-const EXPIRY_CHECK: Duration = Duration::from_millis(500);
-/// Revocations in one check: 1000 a second (same file, defaultLeaseRevokeRate).
-const REVOKES_MAX: usize = 500;
-/// An expired lease that is still there is revoked again after this (same file, defaultExpiredleaseRetryInterval).
-const REVOKE_RETRY: Duration = Duration::from_secs(3);
-
-/// When leases expire, which only a leader knows; and which were granted and revoked since the last compaction, on every member.
-#[derive(Default)]
-pub(super) struct Leases {
-    leading: bool,
-    expiry: BTreeMap<LeaseId, Time>,
-    by_expiry: BTreeSet<(Time, LeaseId)>,
-    /// Leases have no revisions: to know those of an older state, changes are undone from here. `true`: granted.
-    history: VecDeque<(Index, LeaseId, Duration, bool)>,
-}
-
-impl Leases {
-    /// A new leader does not know when leases were last kept alive: each gets its full time, and an election timeout more.
-    pub fn lead(&mut self, store: &Store, now: Time, election_timeout: Duration) {
-        self.follow();
-        self.leading = true;
-        for (id, ttl) in store.leases() {
-            self.set(id, now + ttl + election_timeout);
-        }
-    }
-    pub fn follow(&mut self) {
-        self.leading = false;
-        self.expiry.clear();
-        self.by_expiry.clear();
-    }
-    /// The first check at which a lease will have expired.
-    pub fn deadline(&self, phase: Time) -> Time {
-        self.by_expiry.first().map_or(Time::NEVER, |(at, _)| at.next_tick(phase, EXPIRY_CHECK))
-    }
-    /// Starts the lease's time again, if it has not expired.
-    pub fn keep_alive(&mut self, id: LeaseId, ttl: Duration, now: Time) -> bool {
-        let alive = self.expiry.get(&id).is_some_and(|&at| at > now);
-        if alive {
-            self.set(id, now + ttl);
-        }
-        alive
-    }
-    fn set(&mut self, id: LeaseId, at: Time) {
-        if let Some(old) = self.expiry.insert(id, at) {
-            self.by_expiry.remove(&(old, id));
-        }
-        self.by_expiry.insert((at, id));
-    }
-    fn granted(&mut self, index: Index, id: LeaseId, ttl: Duration, now: Time) {
-        self.history.push_back((index, id, ttl, true));
-        if self.leading {
-            self.set(id, now + ttl);
-        }
-    }
-    fn revoked(&mut self, index: Index, id: LeaseId, ttl: Duration) {
-        self.history.push_back((index, id, ttl, false));
-        if let Some(at) = self.expiry.remove(&id) {
-            self.by_expiry.remove(&(at, id));
-        }
-    }
-    /// The leases that there were after entry `index`, given those of now; what is older is forgotten.
-    fn at(&mut self, index: Index, now: impl Iterator<Item = (LeaseId, Duration)>) -> Vec<(LeaseId, Duration)> {
-        let mut leases: BTreeMap<LeaseId, Duration> = now.collect();
-        for &(_, id, ttl, granted) in self.history.iter().rev().take_while(|(changed, ..)| *changed > index) {
-            if granted {
-                leases.remove(&id);
-            } else {
-                leases.insert(id, ttl);
-            }
-        }
-        while self.history.front().is_some_and(|(changed, ..)| *changed <= index) {
-            self.history.pop_front();
-        }
-        leases.into_iter().collect()
-    }
-}
+/// What a lease costs of the space quota (etcd `server/storage/quota.go`, leaseOverhead).
+const LEASE_BYTES: u64 = 64;
 
 impl Life {
     /// What the log on disk holds, after a start: the observer and clients have heard of it in an earlier life.
@@ -97,10 +23,8 @@ impl Life {
         if let Some(snapshot) = ready.restore.take() {
             self.restore(&snapshot);
         }
-        let mut events = Vec::new();
         for entry in &ready.committed {
-            drop(self.apply_entry(entry, &mut events));
-            events.clear();
+            drop(self.apply_entry(entry, false));
         }
         assert!(ready.messages.is_empty() && ready.persist.is_none(), "a member that has just started has nothing to say");
         self.ready = ready;
@@ -108,33 +32,29 @@ impl Life {
     /// The state becomes a snapshot's. Watchers go on from its history, if that reaches back to them.
     pub(super) fn restore(&mut self, snapshot: &Snapshot) {
         let told = self.store.revision();
-        self.store = Store::from_snapshot(&snapshot.state);
+        self.store = Store::from_snapshot(&snapshot.state).with(self.config.planted);
         self.applied = snapshot.index;
         self.made_by.clear();
-        self.leases = Leases::default();
+        self.configurations = vec![(snapshot.index, snapshot.configuration.clone())];
+        self.leases = Leases::new(self.config.clone());
         self.watchers.fall_behind(told);
     }
     /// Applies committed entries.
     pub(super) fn apply(&mut self, entries: &[Arc<Entry>], out: &mut Outbox) {
         for entry in entries {
             self.measure(entry.index);
-            let mut events = Vec::new();
-            let result = self.apply_entry(entry, &mut events);
+            let before = self.store.revision();
+            let client = entry.command.as_ref().and_then(|command| {
+                let mine = command.origin == self.me;
+                if mine { self.proposals.answered(command.number) } else { None }
+            });
+            let result = self.apply_entry(entry, client.is_some());
             let Some(command) = &entry.command else { continue };
             out.because(command.cause);
-            if !events.is_empty() {
-                self.watchers.notify(&events);
-                out.applied(Applied {
-                    index: entry.index,
-                    revision: self.store.revision(),
-                    term: entry.term,
-                    cause: command.cause,
-                    events,
-                });
+            if self.store.revision() > before {
+                self.tell(entry, command, out);
             }
-            if command.origin == self.me
-                && let Some((conn, id)) = self.proposals.answered(command.number)
-            {
+            if let Some((conn, id)) = client {
                 self.respond(conn, id, result, out);
             }
             if let (Mutation::Compact { revision }, Role::Leader) = (&command.mutation, self.raft.role())
@@ -145,32 +65,130 @@ impl Life {
             }
         }
     }
-    fn apply_entry(&mut self, entry: &Entry, events: &mut Vec<WatchEvent>) -> Result<Answer, EtcdError> {
+    /// Tells watchers and the observer of the revision that an entry has made. Its changes are gathered only if somebody will look.
+    fn tell(&mut self, entry: &Entry, command: &Command, out: &mut Outbox) {
+        let revision = self.store.revision();
+        let is_news = out.is_news(revision);
+        let mut events = Vec::new();
+        if is_news || !self.watchers.is_empty() {
+            events.extend(self.store.newest_events());
+            self.watchers.notify(&events);
+        }
+        if !is_news {
+            events = Vec::new();
+        }
+        let (hash, cause) = (self.store.hash(), command.cause);
+        out.applied(Applied { index: entry.index, revision, term: entry.term, cause, hash, events });
+    }
+    /// `asked`: does a client of this member wait for the answer?
+    fn apply_entry(&mut self, entry: &Entry, asked: bool) -> Result<Answer, EtcdError> {
         assert_eq!(entry.index, self.applied.next(), "entries are applied in order");
         self.applied = entry.index;
         let changed = entry.change.as_ref().is_some_and(|change| self.change_membership(change));
         let Some(command) = &entry.command else { return Err(EtcdError::Unavailable) };
+        let before = self.store.revision();
         let result = match &command.mutation {
-            Mutation::Txn(txn) => self.store.txn(txn, command.cause, events).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
+            Mutation::Txn(txn) => self.apply_txn(txn, command.cause, asked),
+            // Nothing is repaired by ending leases early or late, nor is a damaged history compacted (etcd applierV3Corrupt).
+            Mutation::LeaseGrant { .. } | Mutation::LeaseRevoke { .. } | Mutation::Compact { .. }
+                if self.store.is_raised(Alarm::Corrupt) =>
+            {
+                Err(EtcdError::Corrupt)
+            }
+            Mutation::LeaseGrant { .. } if self.is_capped() => Err(EtcdError::NoSpace),
             Mutation::LeaseGrant { id, ttl } => self.store.grant(*id, *ttl).map(|()| {
-                self.leases.granted(entry.index, *id, *ttl, self.now);
+                let lease = LeaseRecord { id: *id, ttl: *ttl, remaining: Default::default() };
+                self.leases.granted(entry.index, &lease, self.now);
                 Answer::LeaseGranted { ttl: *ttl }
             }),
             Mutation::LeaseRevoke { id } => {
-                let ttl = self.store.lease_ttl(*id).unwrap_or_default();
-                self.store.revoke(*id, command.cause, events).map(|()| {
-                    self.leases.revoked(entry.index, *id, ttl);
+                let lease = self.store.lease(*id);
+                self.store.revoke(*id, command.cause).map(|()| {
+                    self.leases.revoked(entry.index, lease.expect("what was revoked was there"));
                     Answer::LeaseRevoked
                 })
+            }
+            Mutation::LeaseCheckpoint(remaining) => {
+                for &(id, remaining) in remaining {
+                    self.store.checkpoint(id, remaining);
+                    if let Some(lease) = self.store.lease(id) {
+                        self.leases.checkpointed(&lease, self.now);
+                    }
+                }
+                Err(EtcdError::Unavailable)
+            }
+            Mutation::Alarm { member, alarm } => {
+                self.leases.alarms_changed(entry.index, self.store.alarms().collect());
+                self.store.raise(*member, *alarm);
+                if *member == self.me {
+                    self.alarm_asked = None;
+                }
+                Ok(Answer::Alarms(self.store.alarms().collect()))
+            }
+            Mutation::AlarmDisarm => {
+                let alarms: Vec<_> = self.store.alarms().collect();
+                self.leases.alarms_changed(entry.index, alarms.clone());
+                self.store.disarm();
+                Ok(Answer::Alarms(alarms))
             }
             Mutation::Membership(_) if changed => Ok(Answer::Members(self.raft.configuration().clone())),
             Mutation::Membership(_) => Err(EtcdError::UnhealthyCluster),
             Mutation::Compact { revision } => self.compact(*revision).map(|()| Answer::Compacted),
         };
-        if !events.is_empty() && !self.keeps_database {
+        if self.store.revision() > before && !self.keeps_database {
             self.made_by.push_back(entry.index);
         }
         result
+    }
+    /// Under a NOSPACE alarm of any member nothing is put, on all members alike. One whose own database is full puts this, since the
+    /// others do, but does not say that all is well (etcd `server/etcdserver/apply`, applierV3Capped and quotaApplierV3).
+    fn apply_txn(&mut self, txn: &Txn, cause: Cause, asked: bool) -> Result<Answer, EtcdError> {
+        if self.store.alarms().next().is_some() {
+            if self.store.is_raised(Alarm::Corrupt) {
+                return Err(EtcdError::Corrupt);
+            }
+            if self.is_capped() && store::put_bytes(txn) > 0 {
+                return Err(EtcdError::NoSpace);
+            }
+        }
+        let has_space = self.has_space(|| store::put_bytes(txn));
+        let (succeeded, answers) = self.store.txn(txn, cause, asked)?;
+        if has_space { Ok(Answer::Txn { succeeded, answers }) } else { Err(EtcdError::NoSpace) }
+    }
+    fn is_capped(&self) -> bool {
+        self.store.is_raised(Alarm::NoSpace) && !self.config.planted.has(Bug::NoSpaceIgnored)
+    }
+    /// Does what costs so many bytes fit into this member's quota? If not, it asks for an alarm.
+    fn has_space(&mut self, bytes: impl FnOnce() -> u64) -> bool {
+        let (used, quota) = (self.store.db_bytes(), self.config.quota_backend_bytes);
+        // Most databases are far from full: no request is that large.
+        if used + 2 * (self.config.max_request_bytes as u64) < quota {
+            return true;
+        }
+        let bytes = bytes();
+        let fits = bytes == 0 || used + bytes < quota;
+        if !fits {
+            self.raise_no_space();
+        }
+        fits
+    }
+    /// Does the mutation fit into this member's quota? Else it is refused before it is proposed (etcd `server/etcdserver/api/v3rpc/quota.go`).
+    pub(super) fn fits(&mut self, mutation: &Mutation) -> bool {
+        match mutation {
+            Mutation::Txn(txn) => self.has_space(|| store::put_bytes(txn)),
+            Mutation::LeaseGrant { .. } => self.has_space(|| LEASE_BYTES),
+            _ => true,
+        }
+    }
+    /// One request for an alarm is under way at a time.
+    fn raise_no_space(&mut self) {
+        let alarm = (self.me, Alarm::NoSpace);
+        let is_asked = self.alarm_asked.is_some_and(|asked| self.now < asked + self.proposals.timeout());
+        if is_asked || self.config.planted.has(Bug::NoSpaceIgnored) || self.store.alarms().any(|raised| raised == alarm) {
+            return;
+        }
+        self.alarm_asked = Some(self.now);
+        self.propose_unasked(Mutation::Alarm { member: self.me, alarm: Alarm::NoSpace });
     }
     /// Compacts the store, and then the log: to the entry that made this revision, of which the store still holds the state. All
     /// members do it at the same entry. A member that starts from there reads all later history from the log again, as real etcd finds it
@@ -178,6 +196,7 @@ impl Life {
     fn compact(&mut self, revision: Revision) -> Result<(), EtcdError> {
         self.store.compact(revision)?;
         if self.keeps_database {
+            self.leases.forget_history();
             return Ok(());
         }
         let older = (self.store.revision().0 - revision.0) as usize;
@@ -185,10 +204,11 @@ impl Life {
         let Some(dropped) = self.made_by.len().checked_sub(older).filter(|&dropped| dropped > 0) else { return Ok(()) };
         let index = self.made_by[dropped - 1];
         self.made_by.drain(..dropped);
-        let leases = self.leases.at(index, self.store.leases());
-        let state = Arc::new(self.store.snapshot_at_compaction(leases));
+        let (leases, alarms) = self.leases.at(index, &self.store);
+        let state = Arc::new(self.store.snapshot_at_compaction(leases, alarms));
         let term = self.raft.entry_term(index).expect("what was applied since the last compaction is in the log");
-        self.raft.compact(Arc::new(Snapshot { index, term, configuration: self.raft.configuration().clone(), state }));
+        let configuration = self.configuration_at(index);
+        self.raft.compact(Arc::new(Snapshot { index, term, configuration, state }));
         Ok(())
     }
     /// How long an entry took from the leader's append to its commit.
@@ -203,19 +223,25 @@ impl Life {
             }
         }
     }
-    /// Proposes to revoke what has expired.
+    /// Proposes to revoke what has expired, and notes what is left of long leases.
     pub(super) fn expire_leases(&mut self) {
-        let now = self.now;
-        if self.leases.deadline(self.booted) > now {
+        if self.leases.deadline(self.booted) > self.now {
             return;
         }
-        let expired: Vec<LeaseId> =
-            self.leases.by_expiry.iter().take_while(|(at, _)| *at <= now).map(|&(_, id)| id).take(REVOKES_MAX).collect();
-        for id in expired {
-            self.leases.set(id, now + REVOKE_RETRY);
-            let command = self.proposals.command(Mutation::LeaseRevoke { id }, Cause::NONE);
-            // Without a leader it is tried again.
-            let _ = self.raft.propose(now, Cause::NONE, Arc::new(command));
+        for id in self.leases.expired(self.now) {
+            self.propose_unasked(Mutation::LeaseRevoke { id });
         }
+        loop {
+            let due = self.leases.due_checkpoints(&self.store, self.now);
+            if due.is_empty() {
+                break;
+            }
+            self.propose_unasked(Mutation::LeaseCheckpoint(due));
+        }
+    }
+    /// For which no client waits. Without a leader it comes to nothing, and is tried again by who wanted it.
+    pub(super) fn propose_unasked(&mut self, mutation: Mutation) {
+        let command = self.proposals.command(mutation, Cause::NONE);
+        let _ = self.raft.propose(self.now, Cause::NONE, Arc::new(command));
     }
 }

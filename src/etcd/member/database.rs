@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::apply::Leases;
+use super::leases::Leases;
 use super::{Life, Store};
 use crate::base::planted::Bug;
 use crate::base::{Index, Term};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Life;
 use super::peers::Link;
 use super::requests::Question;
+use crate::base::Index;
 use crate::etcd::raft::Role;
 use crate::wire::etcd::{Answer, EtcdError, Mutation, Operation};
 use crate::wire::fact::{Fact, Subject, What};
@@ -138,11 +139,20 @@ impl Life {
         let led = self.raft.role() == Role::Leader;
         let after = self.raft.apply_change(change).clone();
         let changed = before != after;
+        if changed && !self.keeps_database {
+            self.configurations.push((self.applied, after.clone()));
+        }
         self.meet(&after);
         if changed && led {
             self.membership_changed.push(after);
         }
         changed
+    }
+    /// The membership after entry `index`, for a snapshot; what is older is forgotten.
+    pub(super) fn configuration_at(&mut self, index: Index) -> Configuration {
+        let later = self.configurations.partition_point(|(changed, _)| *changed <= index);
+        self.configurations.drain(..later.saturating_sub(1));
+        self.configurations[0].1.clone()
     }
     /// A connection to each member.
     pub(super) fn meet(&mut self, configuration: &Configuration) {

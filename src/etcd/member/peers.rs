@@ -103,9 +103,16 @@ impl Life {
     }
     pub(super) fn send(&mut self, message: raft::Message, out: &mut Outbox) {
         let to = message.to;
-        match self.links.iter().find(|link| link.member == to).map(|link| link.state) {
-            Some(State::Open(conn)) => out.write(conn, Message::Raft(Box::new(message))),
-            _ => self.raft.report_unreachable(to),
+        match self.open_link(to) {
+            Some(conn) => out.write(conn, Message::Raft(Box::new(message))),
+            None => self.raft.report_unreachable(to),
+        }
+    }
+    /// Where to write to a member, if what is written would get there.
+    pub(super) fn open_link(&self, to: Member) -> Option<Conn> {
+        match self.links.iter().find(|link| link.member == to)?.state {
+            State::Open(conn) => Some(conn),
+            _ => None,
         }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Life;
+use crate::base::planted::Bug;
 use crate::base::{Cause, Duration, Incarnation, Index, Map, Time};
-use crate::etcd::raft::Role;
 use crate::etcd::store;
 use crate::etcd::watch::Notice;
-use crate::wire::etcd::{Answer, Command, EtcdError, LeaseId, Mutation, Operation, Range, Request, Response, Status, Txn, Watch};
+use crate::wire::etcd::{Answer, Command, EtcdError, LeaseQuestion, Mutation, Operation, Range, Request, Response, Status, Txn, Watch};
 use crate::wire::{Conn, Member, Message, Outbox};
 
 /// A read index that does not come is asked for again (etcd `server/etcdserver/v3_server.go`, readIndexRetryTime).
@@ -50,6 +50,9 @@ impl Proposals {
     }
     pub fn has_held(&self) -> bool {
         !self.held.is_empty()
+    }
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
     pub fn deadline(&self) -> Time {
         self.deadlines.front().map_or(Time::NEVER, |&(at, _)| at)
@@ -117,16 +120,24 @@ impl Life {
             }
             Operation::Range(range) => self.read(conn, id, Question::Range(range), out),
             Operation::Txn(txn) if txn.is_read_only() => self.read(conn, id, Question::Txn(txn), out),
-            Operation::Txn(txn) => self.propose(conn, id, Mutation::Txn(txn), out),
+            Operation::Txn(txn) => {
+                let too_early = self.config.planted.has(Bug::ComparedAtProposal);
+                let txn = if too_early { self.store.decided(&txn) } else { txn };
+                self.propose(conn, id, Mutation::Txn(txn), out);
+            }
             Operation::LeaseGrant { id: lease, ttl } => {
                 // The shortest is one and a half election timeouts, in whole seconds (etcd `server/etcdserver/server.go`, minTTL).
                 let shortest = Duration::from_secs((self.config.election_timeout * 3).nanos().div_ceil(2_000_000_000));
                 self.propose(conn, id, Mutation::LeaseGrant { id: lease, ttl: ttl.max(shortest) }, out);
             }
             Operation::LeaseRevoke { id: lease } => self.propose(conn, id, Mutation::LeaseRevoke { id: lease }, out),
-            Operation::LeaseKeepAlive { id: lease } => {
-                let answer = self.keep_alive(lease);
-                self.respond(conn, id, answer, out);
+            Operation::LeaseKeepAlive { id: lease } => self.ask_of_lease(conn, id, LeaseQuestion::KeepAlive(lease), out),
+            Operation::LeaseTimeToLive { id: lease, keys } => {
+                self.ask_of_lease(conn, id, LeaseQuestion::TimeToLive { id: lease, keys }, out);
+            }
+            Operation::LeaseList => {
+                let leases = self.store.leases().map(|lease| lease.id).collect();
+                self.respond(conn, id, Ok(Answer::Leases(leases)), out);
             }
             Operation::Compact { revision } => self.propose(conn, id, Mutation::Compact { revision }, out),
             Operation::Watch(watch) => self.watch(conn, id, watch, out),
@@ -141,8 +152,28 @@ impl Life {
                     self.respond(conn, watch, Ok(Answer::WatchProgress), out);
                 }
             }
+            Operation::AlarmList => {
+                let alarms = self.store.alarms().collect();
+                self.respond(conn, id, Ok(Answer::Alarms(alarms)), out);
+            }
+            Operation::AlarmDisarm => self.propose(conn, id, Mutation::AlarmDisarm, out),
+            Operation::Defragment => {
+                self.store.defragment();
+                self.respond(conn, id, Ok(Answer::Defragmented), out);
+            }
+            Operation::HashKv { revision } => {
+                let compact_revision = self.store.compacted();
+                let answer = self.store.hash_kv(revision).map(|hash| Answer::HashKv { hash, compact_revision });
+                self.respond(conn, id, answer, out);
+            }
             Operation::Status => {
-                let status = Status { leader: self.raft.leader(), applied: self.applied, db_bytes: self.store.db_bytes() };
+                let status = Status {
+                    leader: self.raft.leader(),
+                    applied: self.applied,
+                    db_bytes: self.store.db_bytes(),
+                    db_bytes_in_use: self.store.db_bytes_in_use(),
+                    alarms: self.store.alarms().collect(),
+                };
                 self.respond(conn, id, Ok(Answer::Status(status)), out);
             }
             operation => self.maintain(conn, id, &operation, out),
@@ -172,7 +203,10 @@ impl Life {
         }
     }
 
-    fn propose(&mut self, conn: Conn, id: u64, mutation: Mutation, out: &Outbox) {
+    fn propose(&mut self, conn: Conn, id: u64, mutation: Mutation, out: &mut Outbox) {
+        if !self.fits(&mutation) {
+            return self.respond(conn, id, Err(EtcdError::NoSpace), out);
+        }
         let command = Arc::new(self.proposals.command(mutation, out.cause()));
         self.proposals.wait(command.number, self.now, conn, id);
         if self.raft.propose(self.now, out.cause(), command.clone()).is_err() {
@@ -202,7 +236,11 @@ impl Life {
         out.because(cause);
     }
 
-    pub(super) fn read(&mut self, conn: Conn, id: u64, question: Question, out: &Outbox) {
+    pub(super) fn read(&mut self, conn: Conn, id: u64, question: Question, out: &mut Outbox) {
+        if self.config.planted.has(Bug::ReadBehindIndex) {
+            let answer = self.look(&question);
+            return self.respond(conn, id, answer, out);
+        }
         let deadline = self.now + self.proposals.timeout;
         self.reads.waiting.push(Read { conn, id, deadline, cause: out.cause(), question });
         self.ask_read_index();
@@ -227,16 +265,20 @@ impl Life {
         if self.reads.index.is_some_and(|index| index <= self.applied) {
             self.reads.index = None;
             for read in std::mem::take(&mut self.reads.asked) {
-                let answer = match &read.question {
-                    Question::Range(range) => self.store.range(range).map(Answer::Range),
-                    Question::Members => Ok(Answer::Members(self.raft.configuration().clone())),
-                    Question::Txn(txn) => self.store.read_txn(txn).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
-                };
+                let answer = self.look(&read.question);
                 out.because(read.cause);
                 self.respond(read.conn, read.id, answer, out);
             }
         }
         self.ask_read_index();
+    }
+    /// Reads what is applied here.
+    fn look(&self, question: &Question) -> Result<Answer, EtcdError> {
+        match question {
+            Question::Range(range) => self.store.range(range).map(Answer::Range),
+            Question::Txn(txn) => self.store.read_txn(txn).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
+            Question::Members => Ok(Answer::Members(self.raft.configuration().clone())),
+        }
     }
     pub(super) fn time_out_requests(&mut self, out: &mut Outbox) {
         while self.proposals.deadline() <= self.now {
@@ -283,13 +325,5 @@ impl Life {
         for (conn, id) in self.watchers.remove_all() {
             self.respond(conn, id, Err(EtcdError::NoLeader), out);
         }
-    }
-    /// Only the leader keeps leases alive; a follower says that it is none.
-    fn keep_alive(&mut self, id: LeaseId) -> Result<Answer, EtcdError> {
-        if self.raft.role() != Role::Leader {
-            return Err(EtcdError::NoLeader);
-        }
-        let ttl = self.store.lease_ttl(id).filter(|&ttl| self.leases.keep_alive(id, ttl, self.now)).unwrap_or_default();
-        Ok(Answer::LeaseKeptAlive { ttl })
     }
 }

@@ -1,33 +1,54 @@
 //! Transactions: comparisons choose a branch, a branch's operations make at most one revision together.
 
-use super::Store;
+use super::{Slot, Store, Version};
 use crate::base::{Cause, Revision};
-use crate::wire::etcd::{Compare, CompareResult, CompareTarget, EtcdError, KeyRange, KeyValue, LeaseId, Op, OpAnswer, Txn, WatchEvent};
+use crate::wire::etcd::{
+    Compare, CompareResult, CompareTarget, EtcdError, KeyRange, LeaseId, Op, OpAnswer, PutOptions, StoreKey, Txn, Value,
+};
 
 /// etcd's `--max-txn-ops` (server/embed/config.go).
 const MAX_OPS: usize = 128;
+/// What a put costs beside key and value (etcd `server/storage/quota.go`, kvOverhead).
+const PUT_OVERHEAD: u64 = 256;
 
 /// The branches that a transaction and those nested in it take, in the order in which they run.
 type Branches<'a> = std::iter::Copied<std::slice::Iter<'a, bool>>;
 
+/// Whether the comparisons held, and what the operations answer: nothing when nobody asked.
+pub type Answered = (bool, Vec<OpAnswer>);
+
+/// One application of a transaction.
+#[derive(Clone, Copy)]
+struct Run {
+    revision: Revision,
+    cause: Cause,
+    /// Does somebody here wait for the answers?
+    answers: bool,
+}
+
 impl Store {
-    /// Applies a transaction. An error means that nothing was changed. `events` must come empty, and gets the changes.
-    pub fn txn(&mut self, txn: &Txn, cause: Cause, events: &mut Vec<WatchEvent>) -> Result<(bool, Vec<OpAnswer>), EtcdError> {
-        debug_assert!(events.is_empty());
+    /// Applies a transaction. An error means that nothing was changed. Its answers are made if somebody here waits for them.
+    pub fn txn(&mut self, txn: &Txn, cause: Cause, answers: bool) -> Result<Answered, EtcdError> {
         let mut branches = std::mem::take(&mut self.branches);
         branches.clear();
         self.choose(txn, &mut branches);
         let result = self.check(txn, &mut branches.iter().copied()).map(|()| {
-            let revision = self.revision.next();
-            let answer = self.execute(txn, &mut branches.iter().copied(), revision, cause, events);
-            self.advance_to(revision, events);
-            answer
+            let run = Run { revision: self.revision.next(), cause, answers };
+            self.execute(txn, &mut branches.iter().copied(), run)
         });
         self.branches = branches;
         result
     }
+    /// The operations that this transaction comes to now, without its comparisons.
+    pub fn decided(&self, txn: &Txn) -> Txn {
+        let ops = branch(txn, self.holds(txn)).iter().map(|op| match op {
+            Op::Txn(inner) => Op::Txn(Box::new(self.decided(inner))),
+            op => op.clone(),
+        });
+        Txn { compares: Vec::new(), then: ops.collect(), otherwise: Vec::new() }
+    }
     /// Answers a transaction that holds only ranges.
-    pub fn read_txn(&self, txn: &Txn) -> Result<(bool, Vec<OpAnswer>), EtcdError> {
+    pub fn read_txn(&self, txn: &Txn) -> Result<Answered, EtcdError> {
         let succeeded = self.holds(txn);
         let mut answers = Vec::new();
         for op in branch(txn, succeeded) {
@@ -44,7 +65,19 @@ impl Store {
     }
 
     fn holds(&self, txn: &Txn) -> bool {
-        txn.compares.iter().all(|compare| holds(compare, self.get(&compare.key)))
+        txn.compares.iter().all(|compare| self.compare_holds(compare))
+    }
+    /// For each key of the range. Without any: as for one key that is absent.
+    fn compare_holds(&self, compare: &Compare) -> bool {
+        let (mut found, mut all) = (false, true);
+        self.for_each_slot(&compare.keys, |slot| {
+            if let Some(version) = self.slots[slot as usize].live() {
+                found = true;
+                // The pair's lease is known by its name here.
+                all = all && holds(compare, Some((version, self.leases.id(version.lease))));
+            }
+        });
+        if found { all } else { holds(compare, None) }
     }
     /// All comparisons, nested ones too, look at the state before the transaction (etcd `server/etcdserver/txn`).
     fn choose(&self, txn: &Txn, branches: &mut Vec<bool>) {
@@ -62,8 +95,11 @@ impl Store {
         for op in branch(txn, succeeded) {
             match op {
                 Op::Range(range) => self.check_revision(range.revision)?,
-                Op::Put { lease, .. } if *lease != LeaseId::default() && !self.leases.contains_key(lease) => {
+                Op::Put { lease, .. } if *lease != LeaseId::default() && !self.leases.exists(*lease) => {
                     return Err(EtcdError::LeaseNotFound);
+                }
+                Op::Put { key, options, .. } if (options.ignore_value || options.ignore_lease) && self.live(key).is_none() => {
+                    return Err(EtcdError::KeyNotFound);
                 }
                 Op::Put { .. } | Op::Delete { .. } => {}
                 Op::Txn(inner) => self.check(inner, branches)?,
@@ -71,36 +107,44 @@ impl Store {
         }
         Ok(())
     }
-    fn execute(
-        &mut self,
-        txn: &Txn,
-        branches: &mut Branches<'_>,
-        revision: Revision,
-        cause: Cause,
-        events: &mut Vec<WatchEvent>,
-    ) -> (bool, Vec<OpAnswer>) {
+    fn execute(&mut self, txn: &Txn, branches: &mut Branches<'_>, run: Run) -> Answered {
         let succeeded = branches.next().expect("a branch was chosen for every transaction");
-        let mut answers = Vec::with_capacity(branch(txn, succeeded).len());
-        for op in branch(txn, succeeded) {
-            answers.push(match op {
-                Op::Range(range) => OpAnswer::Range(self.range(range).expect("ranges are checked before")),
-                Op::Put { key, value, lease } => {
-                    self.put_key(key, value, *lease, revision, cause, events);
-                    OpAnswer::Put
+        let ops = branch(txn, succeeded);
+        let mut answers = Vec::with_capacity(if run.answers { ops.len() } else { 0 });
+        for op in ops {
+            let answer = match op {
+                Op::Range(range) => run.answers.then(|| OpAnswer::Range(self.range(range).expect("ranges are checked before"))),
+                Op::Put { key, value, lease, options } => {
+                    let previous = if run.answers && options.previous { self.get(key).map(Box::new) } else { None };
+                    let PutOptions { ignore_value, ignore_lease, .. } = options;
+                    self.put_key(key, (!ignore_value).then_some(value), (!ignore_lease).then_some(*lease), run.revision, run.cause);
+                    run.answers.then_some(OpAnswer::Put { previous })
                 }
-                Op::Delete { keys } => OpAnswer::Delete { deleted: self.delete(keys, revision, cause, events) },
+                Op::Delete { keys, previous } => self.delete(keys, *previous, run),
                 Op::Txn(inner) => {
-                    let (succeeded, answers) = self.execute(inner, branches, revision, cause, events);
-                    OpAnswer::Txn { succeeded, answers }
+                    let (succeeded, answers) = self.execute(inner, branches, run);
+                    run.answers.then_some(OpAnswer::Txn { succeeded, answers })
                 }
-            });
+            };
+            answers.extend(answer);
         }
         (succeeded, answers)
     }
-    fn delete(&mut self, keys: &KeyRange, revision: Revision, cause: Cause, events: &mut Vec<WatchEvent>) -> u64 {
+    fn delete(&mut self, keys: &KeyRange, with_previous: bool, run: Run) -> Option<OpAnswer> {
         let mut slots = Vec::new();
         self.for_each_slot(keys, |slot| slots.push(slot));
-        slots.into_iter().map(|slot| u64::from(self.delete_slot(slot, revision, cause, events))).sum()
+        let (mut deleted, mut previous) = (0, Vec::new());
+        for at in slots {
+            let slot = &self.slots[at as usize];
+            if run.answers && with_previous {
+                previous.extend(slot.live().map(|version| self.pair(slot, version)));
+            }
+            deleted += u64::from(self.delete_slot(at, run.revision, run.cause));
+        }
+        run.answers.then_some(OpAnswer::Delete { deleted, previous })
+    }
+    fn live(&self, key: &StoreKey) -> Option<&Version> {
+        self.find(key).and_then(|slot| Slot::live(&self.slots[slot as usize]))
     }
 }
 
@@ -109,17 +153,18 @@ fn branch(txn: &Txn, succeeded: bool) -> &[Op] {
 }
 
 /// Does a comparison hold? An absent key has version, create and mod revision and lease 0, and no value that could compare.
-fn holds(compare: &Compare, kv: Option<&KeyValue>) -> bool {
+fn holds(compare: &Compare, live: Option<(&Version, LeaseId)>) -> bool {
     use std::cmp::Ordering;
+    let version = live.map(|(version, _)| version);
     let ordering = match &compare.target {
-        CompareTarget::Version(wanted) => kv.map_or(0, |kv| kv.version).cmp(wanted),
-        CompareTarget::CreateRevision(wanted) => kv.map_or(Revision::ZERO, |kv| kv.create_revision).cmp(wanted),
-        CompareTarget::ModRevision(wanted) => kv.map_or(Revision::ZERO, |kv| kv.mod_revision).cmp(wanted),
-        CompareTarget::Lease(wanted) => kv.map_or(LeaseId::default(), |kv| kv.lease).cmp(wanted),
-        CompareTarget::Value(wanted) => match kv {
+        CompareTarget::Version(wanted) => version.map_or(0, |version| u64::from(version.number)).cmp(wanted),
+        CompareTarget::CreateRevision(wanted) => version.map_or(Revision::ZERO, |version| version.created).cmp(wanted),
+        CompareTarget::ModRevision(wanted) => version.map_or(Revision::ZERO, |version| version.modified).cmp(wanted),
+        CompareTarget::Lease(wanted) => live.map_or(LeaseId::default(), |(_, lease)| lease).cmp(wanted),
+        CompareTarget::Value(wanted) => match version {
             None => return false,
-            // Values are known by size and hash: equal or not is exact, an order between different ones is only stable.
-            Some(kv) => (kv.value.size, kv.value.hash).cmp(&(wanted.size, wanted.hash)),
+            Some(version) if version.value == *wanted => Ordering::Equal,
+            Some(version) => version.value.order(wanted),
         },
     };
     match compare.result {
@@ -130,14 +175,37 @@ fn holds(compare: &Compare, kv: Option<&KeyValue>) -> bool {
     }
 }
 
-/// What an etcd server refuses before it proposes: a key changed twice in one branch, or too many operations.
+/// What an etcd server refuses before it proposes: a key changed twice in one branch, too many operations, a put that contradicts itself.
 pub fn validate(txn: &Txn) -> Result<(), EtcdError> {
+    if let (true, [Op::Put { value, lease, options, .. }], true) = (txn.compares.len() < 2, &*txn.then, txn.otherwise.is_empty()) {
+        return check_put(value, *lease, *options);
+    }
     if txn.compares.len().max(txn.then.len()).max(txn.otherwise.len()) > MAX_OPS {
-        return Err(EtcdError::TooLarge);
+        return Err(EtcdError::TooManyOperations);
     }
     written(&txn.then)?;
     written(&txn.otherwise)?;
     Ok(())
+}
+fn check_put(value: &Value, lease: LeaseId, options: PutOptions) -> Result<(), EtcdError> {
+    match options {
+        PutOptions { ignore_value: true, .. } if value.size > 0 => Err(EtcdError::ValueProvided),
+        PutOptions { ignore_lease: true, .. } if lease != LeaseId::default() => Err(EtcdError::LeaseProvided),
+        _ => Ok(()),
+    }
+}
+
+/// What a transaction may add to the database, by its dearer branch; 0: it puts nothing (etcd `server/storage/quota.go`, costTxn).
+pub fn put_bytes(txn: &Txn) -> u64 {
+    let cost = |ops: &[Op]| -> u64 {
+        let cost = |op: &Op| match op {
+            Op::Put { key, value, .. } => PUT_OVERHEAD + key.len() as u64 + u64::from(value.size),
+            Op::Txn(inner) => put_bytes(inner),
+            Op::Range(_) | Op::Delete { .. } => 0,
+        };
+        ops.iter().map(cost).sum()
+    };
+    cost(&txn.then).max(cost(&txn.otherwise))
 }
 
 /// The keys that a branch puts and the ranges that it deletes, nested ones included; an error if two of them meet.
@@ -146,8 +214,11 @@ fn written(ops: &[Op]) -> Result<(Vec<&str>, Vec<&KeyRange>), EtcdError> {
     for op in ops {
         let (new_puts, new_deletes) = match op {
             Op::Range(_) => continue,
-            Op::Put { key, .. } => (vec![&**key], Vec::new()),
-            Op::Delete { keys } => (Vec::new(), vec![keys]),
+            Op::Put { key, value, lease, options } => {
+                check_put(value, *lease, *options)?;
+                (vec![&**key], Vec::new())
+            }
+            Op::Delete { keys, .. } => (Vec::new(), vec![keys]),
             Op::Txn(inner) => {
                 validate(inner)?;
                 // Only one of the two branches will run, so they may meet each other, but not what stands beside them.

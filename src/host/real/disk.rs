@@ -113,8 +113,7 @@ mod tests {
     use super::*;
     use crate::base::{Index, Term};
     use crate::wire::SyncId;
-    use crate::wire::raft::Configuration;
-    use crate::wire::raft::{Entry, HardState, Snapshot};
+    use crate::wire::raft::{Configuration, Entry, HardState, Snapshot};
     use std::sync::Arc;
 
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
@@ -154,7 +153,7 @@ mod tests {
     fn a_snapshot_takes_the_place_of_what_stands_before_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("wal");
-        let configuration = Configuration::default();
+        let configuration = crate::wire::raft::Configuration::default();
         let snapshot = DiskRecord::Snapshot(Arc::new(Snapshot { index: Index(3), term: Term(1), configuration, state: Arc::default() }));
         write(&path, vec![state(1), entries(1..=5), snapshot.clone(), entries(6..=6)]);
         let (_, records) = Log::open(&path).expect("a log");

@@ -247,7 +247,7 @@ impl Start<'_> {
             all.push(Stored { key, revision, cause: Cause::NONE, object });
         }
         kvs.sort_by(|one, other| one.key.cmp(&other.key));
-        let snapshot = StoreSnapshot { revision, compacted: revision, kvs, leases: Vec::new() };
+        let snapshot = StoreSnapshot { revision, compacted: revision, kvs, ..StoreSnapshot::default() };
         let records = EtcdMember::boot_records(snapshot, Term(1), Configuration::of((1..=plan.etcd.len() as u16).map(Member)));
         for member in 1..=plan.etcd.len() as u16 {
             host.preload_disk(Address::Etcd(Member(member)), records.clone());

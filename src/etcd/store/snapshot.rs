@@ -1,0 +1,95 @@
+//! A store as a value, and back: everything that can be observed of it is equal, its history too, as real etcd sends its whole database
+//! to a member that has fallen behind.
+
+use super::keys::Version;
+use super::leases::LeaseRef;
+use super::{FIRST_REVISION, Store};
+use crate::base::{Cause, Revision};
+use crate::wire::Member;
+use crate::wire::etcd::{Alarm, KeyValue, LeaseId, LeaseRecord, StoreSnapshot, Value};
+
+impl Store {
+    /// A snapshot without history is one of its revision: what came before counts as compacted.
+    pub fn from_snapshot(snapshot: &StoreSnapshot) -> Store {
+        let mut store = Store::new();
+        store.revision = snapshot.revision.max(FIRST_REVISION);
+        store.compacted = match snapshot.revision {
+            _ if !snapshot.history.is_empty() => snapshot.compacted,
+            FIRST_REVISION | Revision::ZERO => Revision::ZERO,
+            revision => revision,
+        };
+        store.hash = snapshot.hash;
+        store.alarms = snapshot.alarms.iter().copied().collect();
+        snapshot.leases.iter().for_each(|lease| store.leases.restore(lease));
+        for kv in &snapshot.kvs {
+            assert!(kv.mod_revision <= store.revision, "{} of a snapshot at {} is of {}", kv.key, store.revision, kv.mod_revision);
+            store.restore(kv);
+        }
+        for kv in &snapshot.history {
+            let slot = store.restore(kv);
+            store.changes.push(kv.mod_revision, slot);
+        }
+        for slot in &store.slots {
+            // Older versions name leases that may be gone.
+            let lease = slot.live().map_or(LeaseId::default(), |version| store.leases.id(version.lease));
+            store.leases.attach(lease, &slot.key);
+        }
+        store
+    }
+    /// The whole store.
+    pub fn snapshot(&self) -> StoreSnapshot {
+        let history = self.changes.since(Revision::ZERO).map(|(revision, slot)| {
+            let slot = &self.slots[slot as usize];
+            let at = slot.made_by(revision).expect("a change after compaction has its version");
+            self.pair(slot, &slot.versions()[at])
+        });
+        StoreSnapshot {
+            revision: self.revision,
+            history: history.collect(),
+            alarms: self.alarms.iter().copied().collect(),
+            hash: self.hash,
+            ..self.snapshot_at_compaction(self.leases().collect(), Vec::new())
+        }
+    }
+    /// The store as it was at the last compaction, but for leases and alarms, which have no revisions.
+    pub fn snapshot_at_compaction(&self, leases: Vec<LeaseRecord>, alarms: Vec<(Member, Alarm)>) -> StoreSnapshot {
+        let revision = self.compacted;
+        let state = self.ordered.values().filter_map(|&slot| {
+            let slot = &self.slots[slot as usize];
+            slot.at(revision).map(|version| self.pair(slot, version))
+        });
+        StoreSnapshot {
+            revision,
+            compacted: revision,
+            kvs: state.collect(),
+            history: Vec::new(),
+            leases,
+            alarms,
+            hash: self.changes.since(Revision::ZERO).fold(self.hash, |hash, (revision, slot)| {
+                let slot = &self.slots[slot as usize];
+                let at = slot.made_by(revision).expect("a change after compaction has its version");
+                hash.wrapping_sub(self.hash_of_change(super::keys::hash_of(&slot.key), &slot.versions()[at]))
+            }),
+        }
+    }
+
+    fn restore(&mut self, kv: &KeyValue) -> u32 {
+        let slot = self.slot_of(&kv.key, super::keys::hash_of(&kv.key));
+        let lease = self.leases.name(kv.lease);
+        let version = Version {
+            value: kv.value.clone(),
+            modified: kv.mod_revision,
+            created: kv.create_revision,
+            cause: kv.cause,
+            number: u32::try_from(kv.version).unwrap_or(u32::MAX),
+            lease,
+        };
+        self.push_version(slot, version);
+        slot
+    }
+}
+
+/// A deletion, which has neither value nor lease.
+pub(super) fn deletion(nothing: Value, revision: Revision, cause: Cause) -> Version {
+    Version { value: nothing, modified: revision, created: Revision::ZERO, cause, number: 0, lease: LeaseRef::NONE }
+}
