@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::file_faults::*;
 pub use super::file_play::*;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};

@@ -111,7 +111,8 @@ impl World {
         let name = format!("{member} incarnation {}", machine.incarnation);
         machine.actor = Some(EtcdMember::new(Config::default(), member, members, Seed(self.seed).stream(&name)));
         machine.durable.append(&mut machine.unsynced);
-        let boot = Boot { incarnation: machine.incarnation, machine_boot: Incarnation(1), disk: machine.durable.clone() };
+        let boot =
+            Boot { incarnation: machine.incarnation, machine_boot: Incarnation(1), disk: machine.durable.clone(), damaged: Vec::new() };
         self.step(member, Input::Boot(Box::new(boot)));
     }
     /// The process dies; with `power` the machine too, and what was not synced is lost.

@@ -82,6 +82,7 @@ pub fn bytes_of(cause: Cause, effect: &Effect) -> Vec<u8> {
         Effect::Net(op) => bytes.extend(format!("{op:?}").bytes()),
         Effect::Disk(op) => bytes.extend(format!("{op:?}").bytes()),
         Effect::Compute(id, work) => bytes.extend(format!("{id:?} {work:?}").bytes()),
+        Effect::Exit => bytes.extend(b"exit"),
         Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
         Effect::Record(..) | Effect::Applied(_) => unreachable!("facts do not reach the host"),
     }
