@@ -21,7 +21,7 @@ pub struct Flapping {
 const MOMENT: Duration = Duration::from_millis(1);
 
 impl SimHost {
-    #[allow(clippy::too_many_arguments, reason = "the fields of a fault, and where it stands")]
+    #[expect(clippy::too_many_arguments, reason = "the fields of a fault, and where it stands")]
     pub(super) fn cut(
         &mut self,
         now: Time,

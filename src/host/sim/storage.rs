@@ -203,7 +203,9 @@ mod tests {
         for seed in 0..100 {
             let mut storage = storage(seed);
             write_durably(&mut storage, [state(1), entries(1..=2)]);
-            [entries(3..=5), state(2)].map(|record| storage.write(WHO, record));
+            for record in [entries(3..=5), state(2)] {
+                storage.write(WHO, record);
+            }
             storage.stopped(WHO, false);
             let (records, damaged) = storage.read(WHO);
             assert_eq!(records[..2], [state(1), entries(1..=2)], "what was synced is there");
