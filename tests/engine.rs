@@ -135,7 +135,7 @@ fn a_client_gives_a_stopped_server_up_but_tcp_does_not_give_up_a_stopped_client(
 }
 
 fn cut(one_way: bool, from: MachineId, to: MachineId) -> Fault {
-    Fault::Partition { from: vec![from], to: vec![to], one_way }
+    Fault::Partition { from: vec![from], to: vec![to], one_way, flap: None }
 }
 
 #[test]

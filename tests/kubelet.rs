@@ -83,7 +83,7 @@ impl World {
         world
     }
     fn boot(&mut self) {
-        let boot = Boot { incarnation: Incarnation(self.incarnation), machine_boot: Incarnation(1), disk: Vec::new() };
+        let boot = Boot { incarnation: Incarnation(self.incarnation), machine_boot: Incarnation(1), ..Boot::default() };
         self.step(Input::Boot(Box::new(boot)));
     }
     /// The kubelet's process dies and is started again.

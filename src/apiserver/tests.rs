@@ -120,7 +120,7 @@ impl World {
             works: vec![],
             closed: vec![],
         };
-        let boot = Boot { incarnation: Incarnation(1), machine_boot: Incarnation(1), disk: Vec::new() };
+        let boot = Boot { incarnation: Incarnation(1), machine_boot: Incarnation(1), disk: Vec::new(), damaged: Vec::new() };
         world.feed(Input::Boot(Box::new(boot)), Cause::NONE);
         world.feed(Input::Accepted(CLIENT, Address::Kubelet(NodeId(0))), Cause::NONE);
         world

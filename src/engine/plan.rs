@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::{Duration, Name, Time};
 use crate::models::disk::StallPattern;
 use crate::models::distribution::Distribution;
-pub use crate::models::network::Network;
+pub use crate::models::network::{Network, Unreliable};
 use crate::objects::{Key, Object, Phase};
 pub use crate::operator::{Action, Step, etcdctl};
 pub use crate::traffic::etcd::{Mix, Pace};
@@ -182,7 +182,7 @@ impl FaultPlan {
         let shown: Vec<&str> = found.iter().filter_map(|id| names.get(id.0 as usize)).map(Name::as_str).collect();
         let shown = if shown.is_empty() { "nobody".to_owned() } else { shown.join(", ") };
         self.description = Name::from(format!("{} ({shown})", self.description));
-        if let Fault::Partition { to, .. } | Fault::SlowLink { to, .. } = &mut self.fault {
+        if let Some(to) = self.fault.other_side_mut() {
             to.retain(|machine| found.binary_search(machine).is_err());
         }
         *self.fault.machines_mut().expect("only a fault of machines finds some") = found;
@@ -234,13 +234,15 @@ macro_rules! machines_of {
             | Fault::Freeze(machines)
             | Fault::DiskStall(machines)
             | Fault::DiskFull(machines)
+            | Fault::DiskCorrupt { machines, .. }
             | Fault::Kill(Targets::KubeletsOn(machines))
             | Fault::Reboot { machines, .. }
             | Fault::SlowDisk { machines, .. }
             | Fault::SlowMachine { machines, .. }
             | Fault::ClockDrift { machines, .. }
             | Fault::Partition { from: machines, .. }
-            | Fault::SlowLink { from: machines, .. } => Some(machines),
+            | Fault::SlowLink { from: machines, .. }
+            | Fault::UnreliableLink { from: machines, .. } => Some(machines),
             Fault::Kill(_) | Fault::Pause(_) | Fault::RegistryDown | Fault::RegistrySlow { .. } | Fault::ContainerCrash { .. } => None,
         }
     };
@@ -253,6 +255,20 @@ impl Fault {
     }
     pub fn machines_mut(&mut self) -> Option<&mut Vec<MachineId>> {
         machines_of!(self)
+    }
+    /// The machines at the other end, if it is a fault of links.
+    pub fn other_side_mut(&mut self) -> Option<&mut Vec<MachineId>> {
+        match self {
+            Fault::Partition { to, .. } | Fault::SlowLink { to, .. } | Fault::UnreliableLink { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+    pub fn is_of_links(&self) -> bool {
+        matches!(self, Fault::Partition { .. } | Fault::SlowLink { .. } | Fault::UnreliableLink { .. })
+    }
+    /// It happens at an instant, and has no end.
+    pub fn is_instant(&self) -> bool {
+        matches!(self, Fault::ContainerCrash { .. } | Fault::DiskCorrupt { .. })
     }
 }
 
@@ -276,6 +292,8 @@ pub enum Fault {
         from: Vec<MachineId>,
         to: Vec<MachineId>,
         one_way: bool,
+        /// It comes and goes while the fault lasts.
+        flap: Option<Flap>,
     },
     /// Added to the one-way latency of each message, both ways; and loss.
     SlowLink {
@@ -283,6 +301,12 @@ pub enum Fault {
         to: Vec<MachineId>,
         latency: Distribution,
         loss: f64,
+    },
+    /// What etcd's members send each other is lost, comes twice or out of order.
+    UnreliableLink {
+        from: Vec<MachineId>,
+        to: Vec<MachineId>,
+        how: Unreliable,
     },
     RegistryDown,
     /// Bytes per second instead of the planned.
@@ -298,6 +322,11 @@ pub enum Fault {
     DiskStall(Vec<MachineId>),
     /// Nothing can be written: a member of etcd ends at its next write; on a worker node no image and no container can be made.
     DiskFull(Vec<MachineId>),
+    /// Bits of one durable record in the log of each etcd member on these machines change. The member notices at its next start.
+    DiskCorrupt {
+        machines: Vec<MachineId>,
+        which: WhichRecord,
+    },
     /// Thousandths of the usual speed of its cores, and of the bandwidth of its network interface.
     SlowMachine {
         machines: Vec<MachineId>,
@@ -318,6 +347,23 @@ pub enum Fault {
         exit_code: i32,
         oom_killed: bool,
     },
+}
+
+/// How long a partition that comes and goes is there, and how long it is away. It begins with being there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flap {
+    pub down: Distribution,
+    pub up: Distribution,
+}
+
+/// Which record of a log is hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhichRecord {
+    /// Chosen by the seed.
+    #[default]
+    Random,
+    Oldest,
+    Newest,
 }
 
 /// Processes, by address or by role at the instant of the fault.

@@ -428,7 +428,6 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.recorder.record(self.now, id, cause, fact);
                 }
                 Effect::Applied(what) => applied.push(*what),
-                Effect::Exit => push(&mut self.queue, self.now, Event::Life(address, Life::Stop), Incarnation(0), cause),
                 Effect::History(event) => self.recorder.history(self.now, *event),
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;

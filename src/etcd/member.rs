@@ -16,6 +16,7 @@ mod leases;
 mod membership;
 mod peers;
 mod requests;
+mod wal;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -131,7 +132,10 @@ impl Actor for EtcdMember {
     type Message = EtcdMessage;
 
     fn step(&mut self, now: Time, input: Input<EtcdMessage>, out: &mut Outbox) {
-        if let Input::Boot(boot) = input {
+        if let Input::Boot(mut boot) = input {
+            if !wal::checked(&mut boot, self.config.planted, self.me, out) {
+                return;
+            }
             let stream = self.stream.take().expect("a member is booted once; each life is a new one");
             let mut life = Life::new(self, now, *boot, stream);
             life.start(out);

@@ -1,15 +1,16 @@
 //! Floor 9: the smallest scenario that still fails (`sim minimize`).
 //!
-//! Starts from a scenario that fails with a seed, and takes away what the failure does not need: faults, steps, traffic, objects of the
-//! workload, whole groups of items first and single ones last (delta debugging, Zeller and Hildebrandt 2002); then settings of the cluster;
-//! then numbers, replicas and nodes, downwards by doubling and bisection; then time. Whatever is tried is read, checked and played like any
-//! scenario ([`goal`] says whether it still fails in the same way), and of several that do the first in a fixed order is taken: the result
-//! is the same with any number of threads.
+//! Starts from a scenario that fails with a seed, and takes away what the failure does not need: faults, steps, clients, traffic, objects of
+//! the workload (every list at the top of the file: [`tree::top_lists`]), whole groups of items first and single ones last (delta debugging,
+//! Zeller and Hildebrandt 2002); then time, as soon as nothing late is left; then what stands in the items; settings of the cluster; and
+//! numbers, counts, replicas and nodes, downwards by doubling and bisection. Whatever is tried is read, checked and played like any scenario
+//! ([`goal`] says whether it still fails in the same way), and of several that do the first in a fixed order is taken: the result is the same
+//! with any number of threads. A run with a broken invariant ends there, so that what still fails is cheap to play.
 //!
 //! Faults that are drawn at random are written out first, so that each can go alone.
 //!
-//! Invariant: the result fails as the scenario did; none of its faults, steps, sources of traffic and objects can be left out alone (unless
-//! the rounds ran out). Left out: instants and lengths of faults, and what is inside of manifests but for replicas.
+//! Invariant: the result fails as the scenario did; none of its faults, steps, clients, sources of traffic and objects can be left out alone
+//! (unless the rounds ran out). Left out: instants and lengths of faults, and what is inside of manifests but for replicas.
 
 mod goal;
 mod search;
@@ -101,11 +102,17 @@ struct Run<'g> {
 
 impl Run<'_> {
     fn round(&mut self) {
-        for list in ["faults", "steps", "traffic", "workload"] {
+        let lists = tree::top_lists(&self.tree);
+        for list in &lists {
             self.list(list);
         }
-        for list in tree::lists_in(&self.tree, "faults") {
+        // What is shorter is played faster, all through what follows.
+        self.duration();
+        for list in lists.iter().flat_map(|list| tree::lists_in(&self.tree, list)).collect::<Vec<_>>() {
             self.list(&list);
+        }
+        for map in lists.iter().flat_map(|list| tree::maps_in(&self.tree, list)).collect::<Vec<_>>() {
+            self.keys(&map);
         }
         self.list("cluster.nodes");
         for map in ["behaviours", "cluster", "cluster.timings", "cluster.network", "cluster.images", "cluster.runtime"] {
@@ -117,9 +124,7 @@ impl Run<'_> {
         for path in tree::rates(&self.tree) {
             self.rate(&path);
         }
-        if self.goal.may_be_shorter {
-            self.duration();
-        }
+        self.duration();
     }
 
     /// Items of a list.
@@ -172,6 +177,9 @@ impl Run<'_> {
     }
     /// In whole seconds.
     fn duration(&mut self) {
+        if !self.goal.may_be_shorter {
+            return;
+        }
         let Some(is) = self.tree.at("duration").and_then(Node::as_str).and_then(parse_duration) else { return };
         self.goal.now_at("duration");
         let with = |seconds: u64| tree::with(&self.tree, "duration", &format_duration(crate::base::Duration::from_secs(seconds)).into());

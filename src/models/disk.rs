@@ -145,14 +145,15 @@ impl<T> Unsynced<T> {
     pub fn process_killed(&mut self) -> impl Iterator<Item = T> + '_ {
         self.synced(u64::MAX)
     }
-    /// Power is lost: a prefix had reached the disk, of any length with equal chance. A record that is torn is found by its checksum and
-    /// dropped with all after it, so it counts as lost.
-    pub fn power_lost(&mut self, stream: &mut Stream) -> Vec<T> {
+    /// Power is lost: a prefix had reached the disk, of any length with equal chance. Beside it the record that was being written, if there
+    /// was one: a part of it may be there.
+    pub fn power_lost(&mut self, stream: &mut Stream) -> (Vec<T>, Option<T>) {
         let kept = stream.index(self.records.len() + 1);
         let survivors = self.records.drain(..kept).collect();
         self.durable += kept as u64;
+        let torn = self.records.pop_front();
         self.records.clear();
-        survivors
+        (survivors, torn)
     }
 }
 
@@ -205,8 +206,9 @@ mod tests {
             log.write(2);
             log.write(3);
             assert_eq!(log.synced(mark).collect::<Vec<_>>(), [1]);
-            let survivors = log.power_lost(&mut stream);
+            let (survivors, torn) = log.power_lost(&mut stream);
             assert!([2, 3].starts_with(&survivors), "{survivors:?}");
+            assert_eq!(torn.as_ref(), [2, 3].get(survivors.len()), "the next one was being written");
             kept.insert(survivors.len());
             assert_eq!(log.process_killed().count(), 0);
         }

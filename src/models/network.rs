@@ -2,6 +2,8 @@
 //!
 //! Latencies go by how far apart the machines are; draws come from one stream a directed link. Loss shows as delay on a stream (TCP sends
 //! the segment again after 200 ms, doubling), never as a lost message. Connections themselves are the host's.
+//!
+//! Messages that don't rely on one stream ([`Links::passage`]) may also be lost, come twice, or be overtaken.
 
 use super::distribution::Distribution;
 use crate::base::random::Seed;
@@ -54,6 +56,24 @@ pub struct Place {
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 const DOUBLINGS_MAX: u32 = 6;
 
+/// What a link does to messages that are not promised to arrive, nor to arrive in order: between members of etcd. Each is asked of each
+/// message; probabilities from 0 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unreliable {
+    pub drop: f64,
+    pub duplicate: f64,
+    pub reorder: f64,
+    /// How much later a second copy comes, or what is overtaken.
+    pub late: Distribution,
+}
+
+/// What becomes of a message beside its usual delay: its own arrival and a second one, each so much later; `None`: there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passage {
+    pub first: Option<Duration>,
+    pub second: Option<Duration>,
+}
+
 /// Names a disturbance of links, to end it by: the fault's number in the plan.
 pub type Disturbance = u32;
 
@@ -73,15 +93,25 @@ struct Slow {
     loss: f64,
 }
 
+struct Bad {
+    id: Disturbance,
+    from: Vec<bool>,
+    to: Vec<bool>,
+    how: Unreliable,
+}
+
 /// The links between all machines.
 pub struct Links {
     network: Network,
     /// Interned (region, zone, rack) of each machine.
     places: Vec<[u32; 3]>,
     streams: Map<(MachineId, MachineId), Stream>,
+    /// Of their own, so that an unreliable link leaves delays alone.
+    fates: Map<(MachineId, MachineId), Stream>,
     seed: Seed,
     cuts: Vec<Cut>,
     slows: Vec<Slow>,
+    bad: Vec<Bad>,
 }
 
 impl Links {
@@ -92,7 +122,8 @@ impl Links {
             *names.entry((level, name.clone())).or_insert(next)
         };
         let places = places.iter().map(|place| [number(0, &place.region), number(1, &place.zone), number(2, &place.rack)]).collect();
-        Links { network, places, streams: Map::default(), seed, cuts: Vec::new(), slows: Vec::new() }
+        let (streams, fates) = (Map::default(), Map::default());
+        Links { network, places, streams, fates, seed, cuts: Vec::new(), slows: Vec::new(), bad: Vec::new() }
     }
 
     /// How long a message takes from one machine to another now.
@@ -125,6 +156,28 @@ impl Links {
         }
         delay
     }
+    /// What an unreliable link does to the next message that relies on no stream; `None`: nothing.
+    pub fn passage(&mut self, from: MachineId, to: MachineId) -> Option<Passage> {
+        if self.bad.iter().all(|bad| !crosses(&bad.from, &bad.to, false, from, to)) {
+            return None;
+        }
+        let stream = self.fates.entry((from, to)).or_insert_with(|| self.seed.stream(&format!("fates {} -> {}", from.0, to.0)));
+        let (mut first, mut second, mut late) = (true, None, Duration::ZERO);
+        for Bad { how, .. } in self.bad.iter().filter(|bad| crosses(&bad.from, &bad.to, false, from, to)) {
+            first &= !stream.chance(how.drop);
+            if stream.chance(how.duplicate) {
+                second = Some(how.late.sample(stream));
+            }
+            if stream.chance(how.reorder) {
+                late += how.late.sample(stream);
+            }
+        }
+        // Of a message that comes twice the first may be lost, and the second with it: one draw stands for both.
+        Some(Passage { first: first.then_some(late), second: second.filter(|_| first) })
+    }
+    pub fn is_reliable(&self) -> bool {
+        self.bad.is_empty()
+    }
     /// The fault that keeps messages from passing, if one does.
     pub fn cut(&self, from: MachineId, to: MachineId) -> Option<Cause> {
         self.cuts.iter().find(|cut| crosses(&cut.from, &cut.to, cut.one_way, from, to)).map(|cut| cut.cause)
@@ -146,9 +199,15 @@ impl Links {
         let (from, to) = (self.set(from), self.set(to));
         self.slows.push(Slow { id, from, to, latency, loss });
     }
+    /// Of several on one link each has its say.
+    pub fn add_unreliable(&mut self, id: Disturbance, from: &[MachineId], to: &[MachineId], how: Unreliable) {
+        let (from, to) = (self.set(from), self.set(to));
+        self.bad.push(Bad { id, from, to, how });
+    }
     pub fn end(&mut self, id: Disturbance) {
         self.cuts.retain(|cut| cut.id != id);
         self.slows.retain(|slow| slow.id != id);
+        self.bad.retain(|bad| bad.id != id);
     }
     fn set(&self, machines: &[MachineId]) -> Vec<bool> {
         let mut set = vec![false; self.places.len()];
@@ -163,4 +222,45 @@ impl Links {
 fn crosses(from_set: &[bool], to_set: &[bool], one_way: bool, from: MachineId, to: MachineId) -> bool {
     let (from, to) = (from.0 as usize, to.0 as usize);
     from != to && ((from_set[from] && to_set[to]) || (!one_way && from_set[to] && to_set[from]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place { region: Name::new("r"), zone: Name::new("a"), rack: Name::new("a-1") }
+    }
+    fn links() -> Links {
+        Links::new(Network::default(), &[place(), place(), place()], Seed(7))
+    }
+    const HERE: MachineId = MachineId(0);
+    const THERE: MachineId = MachineId(1);
+
+    #[test]
+    fn an_unreliable_link_loses_doubles_and_delays_as_often_as_it_says() {
+        let mut links = links();
+        let late = Distribution::Constant(Duration::from_millis(30));
+        links.add_unreliable(4, &[HERE], &[THERE], Unreliable { drop: 0.1, duplicate: 0.2, reorder: 0.3, late });
+        let passages: Vec<Passage> = (0..10_000).map(|_| links.passage(THERE, HERE).expect("both ways")).collect();
+        let count = |which: &dyn Fn(&Passage) -> bool| passages.iter().filter(|passage| which(passage)).count();
+        assert!((850..1150).contains(&count(&|passage| passage.first.is_none())));
+        assert!((1650..1950).contains(&count(&|passage| passage.second == Some(Duration::from_millis(30)))), "a fifth of nine tenths");
+        assert!((2550..2850).contains(&count(&|passage| passage.first == Some(Duration::from_millis(30)))), "three tenths of nine");
+        assert_eq!(links.passage(HERE, MachineId(2)), None, "another link");
+        links.end(4);
+        assert_eq!(links.passage(HERE, THERE), None);
+        assert!(links.is_reliable());
+    }
+
+    #[test]
+    fn what_becomes_of_messages_leaves_delays_alone() {
+        let (mut plain, mut bad) = (links(), links());
+        let late = Distribution::Exponential { mean: Duration::from_millis(5) };
+        bad.add_unreliable(0, &[HERE], &[THERE], Unreliable { drop: 0.5, duplicate: 0.5, reorder: 0.5, late });
+        for _ in 0..100 {
+            bad.passage(HERE, THERE);
+            assert_eq!(plain.delay(HERE, THERE), bad.delay(HERE, THERE));
+        }
+    }
 }

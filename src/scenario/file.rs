@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use super::file_etcd::*;
+pub use super::file_faults::*;
 pub use super::file_play::*;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::file::Distribution;
 use super::file_etcd::{ClientOperations, EtcdCompact, EtcdLeader, EtcdMemberAdd, EtcdMemberReplace, EtcdSnapshotRestore, LongestWriteGap};
+use super::file_faults::{DiskCorrupt, Flap, UnreliableLink};
 use super::units::{Bandwidth, Percent, Probability, Rate, Span};
 
 /// A Kubernetes manifest as JSON.
@@ -234,6 +235,9 @@ pub struct Fault {
     /// Messages between two sets of machines take longer or are lost.
     #[serde(default)]
     pub slow_link: Option<SlowLink>,
+    /// Messages between members of etcd on two sets of machines are lost, come twice or out of order.
+    #[serde(default)]
+    pub unreliable_link: Option<UnreliableLink>,
     /// The image registry does not answer: `true`.
     #[serde(default)]
     pub registry_down: Option<bool>,
@@ -250,6 +254,10 @@ pub struct Fault {
     /// no container be made (the kubelet's evictions for DiskPressure are not modelled).
     #[serde(default)]
     pub disk_full: Option<Places>,
+    /// Bits flip in the logs of the etcd members on these machines, at that instant. A member finds it by the checksum when it next starts,
+    /// and refuses to: it must be removed and a new one added.
+    #[serde(default)]
+    pub disk_corrupt: Option<DiskCorrupt>,
     /// Gray machines: all that they do takes longer, and nothing fails.
     #[serde(default)]
     pub slow_machine: Option<SlowMachine>,
@@ -333,6 +341,9 @@ pub struct Partition {
     /// Only what goes from `from` to `to` is lost. Default false.
     #[serde(default)]
     pub one_way: bool,
+    /// It comes and goes while the fault lasts, at times that are drawn from the seed.
+    #[serde(default)]
+    pub flap: Option<Flap>,
 }
 
 /// Two sets of machines with a bad link between them.
@@ -376,7 +387,8 @@ pub struct SlowMachine {
     pub network: Option<Probability>,
 }
 
-/// Machines whose clocks do not keep time.
+/// Machines whose clocks do not keep time: they run fast or slow. All that waits here (election timeouts, leases, probes) goes by a clock that
+/// only runs forward, as Go's timers do, so that a *step* of the wall clock (`date`, NTP) would change nothing: there is no such fault.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClockDrift {

@@ -10,6 +10,7 @@
 
 pub mod file;
 pub mod file_etcd;
+pub mod file_faults;
 pub mod file_play;
 mod lower;
 mod mend;
@@ -19,6 +20,7 @@ pub mod units;
 mod validator;
 
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::LazyLock;
 
 use crate::engine::plan::Plan;
 use crate::manifest::{self, Errors, Node, Place, Syntax, Value};
@@ -104,9 +106,9 @@ pub fn load(source: &Source, sets: &[String]) -> Result<Loaded, Vec<InputError>>
         apply(&mut root, setting).map_err(one)?;
     }
     version(&source.file, &root).map_err(one)?;
-    let schema = schema_value();
+    let schema = &*SCHEMA;
     let mut unfit = Errors::default();
-    validator::validate(&source.file, &root, &schema, &mut unfit);
+    validator::validate(&source.file, &root, schema, &mut unfit);
     if unfit.is_empty() {
         let scenario = written(source, &root).map_err(one)?;
         return match lower::lower(source, root, &scenario) {
@@ -119,7 +121,7 @@ pub fn load(source: &Source, sets: &[String]) -> Result<Loaded, Vec<InputError>>
         };
     }
     // What does not fit is taken out, and the rest is checked for what it says.
-    let further = if unfit.is_full() { Vec::new() } else { mend::further(source, &root, &schema, &unfit) };
+    let further = if unfit.is_full() { Vec::new() } else { mend::further(source, &root, schema, &unfit) };
     errors.append(unfit);
     for error in further {
         errors.push(error);
@@ -170,11 +172,10 @@ fn located(file: &str, place: Option<Place>, path: &str, message: String) -> Inp
 
 /// The JSON Schema of scenario files, as text that ends with a newline. Stable: equal for equal sources.
 pub fn schema() -> String {
-    let mut text = serde_json::to_string_pretty(&schema_value()).expect("a schema is plain JSON");
+    let mut text = serde_json::to_string_pretty(&*SCHEMA).expect("a schema is plain JSON");
     text.push('\n');
     text
 }
 
-fn schema_value() -> serde_json::Value {
-    schemars::schema_for!(file::Scenario).to_value()
-}
+/// Made once: a sweep reads its scenario for every seed.
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(file::Scenario).to_value());

@@ -68,6 +68,10 @@ pub enum What {
     },
 
     // etcd.
+    /// A member does not start, since it cannot trust its log.
+    RefusedToStart {
+        reason: Name,
+    },
     BecameFollower {
         term: Term,
     },
@@ -249,6 +253,7 @@ impl What {
             What::Started => "Started",
             What::Stopped => "Stopped",
             What::Silent { .. } => "Silent",
+            What::RefusedToStart { .. } => "RefusedToStart",
             What::BecameFollower { .. } => "BecameFollower",
             What::BecameCandidate { .. } => "BecameCandidate",
             What::BecameLeader { .. } => "BecameLeader",
@@ -293,6 +298,7 @@ impl fmt::Display for What {
             What::Started => f.write_str("started"),
             What::Stopped => f.write_str("stopped"),
             What::Silent { of, since } => write!(f, "{of} silent for {since}"),
+            What::RefusedToStart { reason } => write!(f, "refused to start: {reason}"),
             What::BecameFollower { term } => write!(f, "follower in term {term}"),
             What::BecameCandidate { term } => write!(f, "candidate in term {term}"),
             What::BecameLeader { term } => write!(f, "leader in term {term}"),

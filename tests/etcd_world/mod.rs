@@ -127,7 +127,8 @@ impl World {
         }
         machine.actor = Some(actor);
         machine.durable.append(&mut machine.unsynced);
-        let boot = Boot { incarnation: machine.incarnation, machine_boot: Incarnation(1), disk: machine.durable.clone() };
+        let boot =
+            Boot { incarnation: machine.incarnation, machine_boot: Incarnation(1), disk: machine.durable.clone(), damaged: Vec::new() };
         self.step(member, Input::Boot(Box::new(boot)));
     }
     /// The process dies; with `power` the machine too, and what was not synced is lost.

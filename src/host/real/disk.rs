@@ -1,9 +1,13 @@
-//! An actor's write-ahead log in a file: records in frames with a checksum, made durable by fdatasync. A snapshot begins a new file, which
-//! takes the place of the old one when it is durable itself. A thread writes, so that a slow disk does not hold the actor up; what it has
-//! not written yet is lost with the process, as what is not synced may be.
+//! An actor's write-ahead log in a file: records in frames, each with a checksum over itself and the one before, made durable by fdatasync. A
+//! snapshot begins a new file, which takes the place of the old one when it is durable itself. A thread writes, so that a slow disk does not
+//! hold the actor up; what it has not written yet is lost with the process, as what is not synced may be.
+//!
+//! As in etcd (`server/storage/wal/decoder.go`, isTornEntry) a last record is torn if the file ends before it does, or if a whole sector of it
+//! is zero; it was never acknowledged, and is cut off. Any other mismatch is corruption: the process does not start. A length that has become
+//! too large is taken for a torn end, there and here.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -14,6 +18,9 @@ use crate::base::digest::stable_hash;
 use crate::host::prepare::compacted;
 use crate::wire::{DiskOp, DiskRecord};
 
+/// What disks write at once (etcd `wal/decoder.go`, minSectorSize).
+const SECTOR: usize = 512;
+
 /// The log of one actor.
 pub struct Log {
     ops: Option<Sender<(Cause, DiskOp)>>,
@@ -21,13 +28,14 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log at `path`, and the records that are in it: up to the first that is torn or damaged, where it is cut.
+    /// The log at `path`, and the records that are in it, without a torn end, which is cut off. An error if one is corrupted.
     pub fn open(path: &Path) -> io::Result<(Log, Vec<DiskRecord>)> {
-        let (records, whole) = read(path)?;
+        let found = read(path)?;
         if let Ok(file) = OpenOptions::new().write(true).open(path) {
-            file.set_len(whole)?;
+            file.set_len(found.whole)?;
+            file.sync_data()?;
         }
-        Ok((Log { ops: None, path: path.to_owned() }, records))
+        Ok((Log { ops: None, path: path.to_owned() }, found.records))
     }
     /// Does it, in order; `told` hears of syncs.
     pub fn perform(&mut self, cause: Cause, op: DiskOp, told: &Told) {
@@ -50,28 +58,33 @@ impl Log {
 
 fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut checksum = read(path)?.checksum;
     while let Ok((cause, op)) = ops.recv() {
         match op {
             DiskOp::Write(record @ DiskRecord::Snapshot(_)) => {
-                let (mut records, _) = read(path)?;
+                let mut records = read(path)?.records;
                 records.push(record);
-                file = rewrite(path, compacted(records))?;
+                (file, checksum) = rewrite(path, compacted(records))?;
             }
-            DiskOp::Write(record) => file.write_all(&framed(&record))?,
+            DiskOp::Write(record) => file.write_all(&framed(&record, &mut checksum))?,
             DiskOp::Sync(id) => {
                 file.sync_data()?;
                 told.tell(cause, Arrival::Synced(id));
             }
+            // Done when the log was opened.
+            DiskOp::Repair => {}
         }
     }
     Ok(())
 }
 
-fn rewrite(path: &Path, records: Vec<DiskRecord>) -> io::Result<File> {
+/// The new file, and the checksum of its last record.
+fn rewrite(path: &Path, records: Vec<DiskRecord>) -> io::Result<(File, u64)> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
+    let mut checksum = 0;
     for record in &records {
-        file.write_all(&framed(record))?;
+        file.write_all(&framed(record, &mut checksum))?;
     }
     file.sync_data()?;
     std::fs::rename(&new, path)?;
@@ -79,32 +92,66 @@ fn rewrite(path: &Path, records: Vec<DiskRecord>) -> io::Result<File> {
         File::open(folder)?.sync_all()?;
     }
     file.seek(SeekFrom::End(0))?;
-    Ok(file)
+    Ok((file, checksum))
 }
 
-/// Checksum and record, in a frame.
-fn framed(record: &DiskRecord) -> Vec<u8> {
+/// Checksum and record, in a frame. `checksum`: of the record before, and then of this.
+fn framed(record: &DiskRecord, checksum: &mut u64) -> Vec<u8> {
     let body = postcard::to_allocvec(record).expect("a record can be written");
-    frame::of(&(stable_hash(&body[..]), body))
+    *checksum = stable_hash(&(*checksum, &body[..]));
+    frame::of(&(*checksum, body))
 }
 
-/// The records up to the first that is not whole, and how many bytes they take.
-fn read(path: &Path) -> io::Result<(Vec<DiskRecord>, u64)> {
-    let file = match File::open(path) {
+/// What stands in a log.
+#[derive(Default)]
+struct Found {
+    records: Vec<DiskRecord>,
+    /// How many bytes they take.
+    whole: u64,
+    /// Of the last.
+    checksum: u64,
+}
+
+fn read(path: &Path) -> io::Result<Found> {
+    let file = match std::fs::read(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
         Err(error) => return Err(error),
     };
-    let mut from = BufReader::new(file);
-    let (mut records, mut whole) = (Vec::new(), 0);
-    while let Ok(Some(bytes)) = frame::read(&mut from) {
-        let Ok((checksum, body)) = frame::value::<(u64, Vec<u8>)>(&bytes) else { break };
-        let record = (stable_hash(&body[..]) == checksum).then(|| postcard::from_bytes(&body).ok()).flatten();
-        let Some(record) = record else { break };
-        records.push(record);
-        whole += 4 + bytes.len() as u64;
+    let mut found = Found::default();
+    let mut rest = &file[..];
+    loop {
+        let bytes = match frame::read(&mut rest) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(found),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        let checked = frame::value::<(u64, Vec<u8>)>(&bytes).ok().filter(|(checksum, body)| {
+            let expected = stable_hash(&(found.checksum, &body[..]));
+            *checksum == expected
+        });
+        let record = checked.and_then(|(checksum, body)| Some((checksum, postcard::from_bytes(&body).ok()?)));
+        let Some((checksum, record)) = record else {
+            let begun = &file[found.whole as usize..];
+            return if is_torn(begun, found.whole, rest) { Ok(found) } else { Err(corrupted(path, &found)) };
+        };
+        found.records.push(record);
+        found.whole += 4 + bytes.len() as u64;
+        found.checksum = checksum;
     }
-    Ok((records, whole))
+}
+
+/// Of the bytes from `at` on, which should have begun with a record: a sector that was never written, and nothing after it.
+fn is_torn(begun: &[u8], at: u64, after: &[u8]) -> bool {
+    let head = (SECTOR - at as usize % SECTOR).min(begun.len());
+    let mut sectors = std::iter::once(&begun[..head]).chain(begun[head..].chunks(SECTOR));
+    after.iter().all(|byte| *byte == 0) && sectors.any(|sector| sector.iter().all(|byte| *byte == 0))
+}
+
+fn corrupted(path: &Path, found: &Found) -> io::Error {
+    let words = format!("{}: record {} does not match its checksum", path.display(), found.records.len() + 1);
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
 #[cfg(test)]
@@ -113,7 +160,7 @@ mod tests {
     use super::*;
     use crate::base::{Index, Term};
     use crate::wire::SyncId;
-    use crate::wire::raft::{Configuration, Entry, HardState, Snapshot};
+    use crate::wire::raft::{Entry, HardState, Snapshot};
     use std::sync::Arc;
 
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
@@ -141,12 +188,41 @@ mod tests {
         let path = folder.path().join("wal");
         write(&path, vec![state(1), entries(1..=2)]);
         let mut file = OpenOptions::new().append(true).open(&path).expect("the log");
-        file.write_all(&framed(&state(2))[..9]).expect("half a record");
+        file.write_all(&framed(&state(2), &mut 0)[..9]).expect("half a record");
         let (_, records) = Log::open(&path).expect("a log");
         assert_eq!(records, [state(1), entries(1..=2)]);
         write(&path, vec![state(3)]);
         let (_, records) = Log::open(&path).expect("a log");
         assert_eq!(records, [state(1), entries(1..=2), state(3)], "what is written after the cut is read");
+    }
+
+    #[test]
+    fn a_record_whose_end_was_never_written_is_torn_and_one_with_other_bits_is_corrupted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("wal");
+        write(&path, vec![state(1), entries(1..=200), entries(201..=400)]);
+        let whole = std::fs::read(&path).expect("the log");
+        let opened = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("a changed log");
+            Log::open(&path).map(|(_, records)| records.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(opened(&whole), Ok(3));
+        let mut torn = whole.clone();
+        let written = torn.len() - 700;
+        torn[written..].fill(0);
+        assert_eq!(opened(&torn), Ok(2), "a sector of the last is missing");
+        assert_eq!(opened(&[&whole[..], &[0; 600]].concat()), Ok(3), "preallocated");
+        // Any bit but those of the frames' lengths.
+        for at in [4, 10, whole.len() / 3, whole.len() - 1] {
+            let mut corrupted = whole.clone();
+            corrupted[at] ^= 0x10;
+            let error = opened(&corrupted).expect_err("it is refused");
+            assert!(error.ends_with(" does not match its checksum"), "{at}: {error}");
+        }
+        let first = 4 + u32::from_le_bytes(whole[..4].try_into().expect("four")) as usize;
+        let second = first + 4 + u32::from_le_bytes(whole[first..first + 4].try_into().expect("four")) as usize;
+        let lost = [&whole[..first], &whole[second..]].concat();
+        assert!(opened(&lost).expect_err("it is refused").contains("record 2 does not"), "a record that is missing breaks the chain");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn open(path: &std::path::Path) -> io::Result<Beginning> {
 pub fn play(beginning: Beginning, plan: Plan) -> io::Result<Replayed> {
     let Beginning { setup, at, disk, reader } = beginning;
     let backend = Recorded { reader, made: Vec::new(), outcome: None, last: at, over: false, result: Replayed::empty(), error: None };
-    let boot = Boot { incarnation: setup.incarnation, machine_boot: setup.machine_boot, disk };
+    let boot = Boot { incarnation: setup.incarnation, machine_boot: setup.machine_boot, disk, damaged: Vec::new() };
     let mut engine = role::engine(plan, &setup, at, boot, backend);
     while !engine.host.backend.over {
         engine.turn();

@@ -111,7 +111,7 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     let begin = Line::Begin { setup: Box::new(setup.clone()), at, disk };
     let journal = Journal::create(&folder.join(journal_name(setup.incarnation)), &begin)?;
     let Line::Begin { disk, .. } = begin else { unreachable!("it was made above") };
-    let boot = Boot { incarnation: setup.incarnation, machine_boot: setup.machine_boot, disk };
+    let boot = Boot { incarnation: setup.incarnation, machine_boot: setup.machine_boot, disk, damaged: Vec::new() };
     let world = World { clock, inbox, told, transport, log, journal, parent: output, over: false, lag: Lag::default(), error: None };
     let mut engine = engine(plan, &setup, at, boot, world);
     let mut sent = 0;
@@ -214,8 +214,9 @@ impl<W: Write> Backend for World<W> {
             Effect::Container(op) => self.tell(&FromChild::Container(cause, *op)),
             Effect::Endpoints(change) => self.tell(&FromChild::Endpoints(cause, *change)),
             Effect::Compute(..) => {}
+            Effect::Exit => self.over = true,
             Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
-            Effect::Record(..) | Effect::Applied(_) | Effect::Exit => unreachable!("the engine keeps these to itself"),
+            Effect::Record(..) | Effect::Applied(_) => unreachable!("the engine keeps these to itself"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | kill | kept (page cache) | reset | go on |
 //! | pause | kept | silent, then go on | go on |
-//! | power loss | a prefix survives | silent | gone |
+//! | power loss | a prefix survives, and perhaps a part of the next record | silent | gone |
 //! | reboot | kept (files are synced) | reset | gone |
 //! | freeze | kept | silent, then go on | stand still |
 //! | full disk | the member of etcd that writes ends | reset | go on; none can be made |
@@ -83,22 +83,14 @@ impl SimHost {
                 });
                 self.note_hearing(now);
             }
-            Fault::Partition { from, to, one_way } => {
-                self.links.add_cut(number, from, to, *one_way, cause);
-                for machine in from.iter().chain(to) {
-                    self.machine(*machine).holds.begin(number, Hold::Cut, cause);
-                }
-                self.note_hearing(now);
-                for conn in self.connections.all() {
-                    let Some(connection) = self.connections.get(conn) else { continue };
-                    let (a, b) = (connection.ends[0].machine, connection.ends[1].machine);
-                    if self.links.cut(a, b).or(self.links.cut(b, a)).is_some() {
-                        self.connections.get(conn).expect("it is there").silence = cause;
-                        self.watch_silence(now, conn, queue);
-                    }
+            Fault::Partition { from, to, one_way, flap } => {
+                self.cut(now, number, from, to, *one_way, cause, queue);
+                if let Some(flap) = flap {
+                    self.begin_to_flap(now, number, fault, flap, cause, queue);
                 }
             }
             Fault::SlowLink { from, to, latency, loss } => self.links.add_slow(number, from, to, latency.clone(), *loss),
+            Fault::UnreliableLink { from, to, how } => self.links.add_unreliable(number, from, to, how.clone()),
             Fault::RegistryDown => {
                 self.registry_faults.insert(number, None);
                 self.set_registry(now, queue);
@@ -114,6 +106,13 @@ impl SimHost {
                 host.machine(machine).disk.stall(number);
                 if let Some(engine) = host.engines.get_mut(&machine) {
                     engine.stall(now);
+                }
+            }),
+            Fault::DiskCorrupt { machines, which } => self.each(machines, |host, id| {
+                for address in host.processes_on(id) {
+                    if matches!(address, Address::Etcd(_)) {
+                        host.storage.corrupt(address, *which);
+                    }
                 }
             }),
             Fault::DiskFull(machines) => {
@@ -182,7 +181,7 @@ impl SimHost {
             }
             Fault::PowerLoss(machines) => self.each(machines, |host, machine| host.end_down(now, number, machine, cause, queue)),
             // It ended by itself.
-            Fault::Reboot { .. } | Fault::ContainerCrash { .. } => {}
+            Fault::Reboot { .. } | Fault::ContainerCrash { .. } | Fault::DiskCorrupt { .. } => {}
             // The engine does it.
             Fault::ClockDrift { .. } => {}
             Fault::DiskStall(machines) => self.each(machines, |host, id| host.end_stall(now, number, id, queue)),
@@ -220,14 +219,10 @@ impl SimHost {
                 self.release(now, |_, machine| thawed.contains(&machine), queue);
             }
             Fault::Partition { from, to, .. } => {
-                self.links.end(number);
-                for machine in from.iter().chain(to) {
-                    self.machine(*machine).holds.end(now, number, Hold::Cut);
-                }
-                self.note_hearing(now);
-                self.release(now, |_, _| false, queue);
+                self.flaps.remove(&number);
+                self.end_cut(now, number, from, to, queue);
             }
-            Fault::SlowLink { .. } => self.links.end(number),
+            Fault::SlowLink { .. } | Fault::UnreliableLink { .. } => self.links.end(number),
             Fault::RegistryDown | Fault::RegistrySlow { .. } => {
                 self.registry_faults.remove(&number);
                 self.set_registry(now, queue);
@@ -355,7 +350,7 @@ impl SimHost {
     }
 
     /// Which machines hear of changes of the API, and until when those that don't have heard.
-    fn note_hearing(&mut self, now: Time) {
+    pub(super) fn note_hearing(&mut self, now: Time) {
         let servers: Vec<MachineId> = self.plan.api_servers.clone();
         for number in 0..self.machines.len() {
             let here = MachineId(number as u32);

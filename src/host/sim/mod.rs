@@ -5,11 +5,13 @@
 //! Invariant: nothing reaches, and nothing comes from, a machine without power.
 
 mod connections;
+mod damage;
 mod faults;
 mod holds;
 mod initial;
 mod machines;
 mod network;
+mod partitions;
 pub mod run;
 mod storage;
 
@@ -53,6 +55,8 @@ mod what {
     pub const BOOTED: u32 = 8;
     /// `which`: connection * 2 + side.
     pub const UNACKNOWLEDGED: u32 = 9;
+    /// `which`: number of the fault; a partition that comes and goes does so.
+    pub const FLAP: u32 = 10;
 }
 
 /// A process, as the machine sees it.
@@ -99,6 +103,8 @@ pub struct SimHost {
     served: Stream,
     /// Why disks are full, by the faults' numbers.
     full_disks: BTreeMap<u32, Cause>,
+    /// Partitions that come and go, by the faults' numbers.
+    flaps: BTreeMap<u32, partitions::Flapping>,
     /// What lasting faults do to the registry, by their numbers: `None` down, else its bytes per second.
     registry_faults: BTreeMap<u32, Option<u64>>,
     /// Requests that pods were to have answered while their machines stood still, and how long after the beginning of that.
@@ -138,7 +144,7 @@ impl SimHost {
             links: Links::new(plan.network.clone(), &places, seed),
             connections: Connections::default(),
             dialling: Map::default(),
-            storage: Storage::new(seed.stream("power loss")),
+            storage: Storage::new(seed.stream("power loss"), seed.stream("damaged records")),
             engines: plan.nodes.iter().enumerate().map(engine).collect(),
             blocks: plan.nodes.iter().map(|node| node.machine).collect(),
             registry: Registry::new(
@@ -153,6 +159,7 @@ impl SimHost {
             stream: seed.stream("host"),
             served: seed.stream("requests served"),
             full_disks: BTreeMap::new(),
+            flaps: BTreeMap::new(),
             registry_faults: BTreeMap::new(),
             unanswered: Vec::new(),
             next_server: 0,
@@ -281,6 +288,8 @@ impl Host for SimHost {
                     self.push_host(queue, done, what::SYNCED, number, cause);
                 }
             }
+            Effect::Disk(DiskOp::Repair) => self.storage.repair(from),
+            Effect::Exit => SimHost::push_life(queue, now, from, Life::Stop, cause),
             Effect::Container(op) => {
                 let (machine, incarnation) = (self.processes[&from].machine, self.processes[&from].incarnation);
                 let engine = self.engines.get_mut(&machine).expect("a kubelet's machine has an engine");
@@ -301,7 +310,7 @@ impl Host for SimHost {
                 self.start(now, process, cause, queue);
             }
             // The engine keeps these to itself.
-            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) | Effect::Exit => unreachable!("facts do not reach the host"),
+            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) => unreachable!("facts do not reach the host"),
         }
     }
 
@@ -336,6 +345,7 @@ impl Host for SimHost {
                     push(queue, now, Event::input(address, Input::Synced(id)), incarnation, cause);
                 }
             }
+            what::FLAP => self.flap(now, event.which as u32, queue),
             what::BALANCER => self.balancer_checks(event.which),
             what::BOOTED => self.end_down(now, (event.which >> 32) as u32, MachineId(event.which as u32), cause, queue),
             other => unreachable!("no host event has the number {other}"),
@@ -343,11 +353,11 @@ impl Host for SimHost {
     }
 
     fn boot(&mut self, _now: Time, address: Address, incarnation: Incarnation) -> Boot {
-        let disk = self.storage.read(address);
+        let (disk, damaged) = self.storage.read(address);
         let process = self.processes.get_mut(&address).expect("every process has a place");
         process.up = true;
         process.incarnation = incarnation;
-        Boot { incarnation, machine_boot: self.machines[process.machine.0 as usize].boot, disk }
+        Boot { incarnation, machine_boot: self.machines[process.machine.0 as usize].boot, disk, damaged }
     }
 
     fn stopped(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {

@@ -9,7 +9,7 @@ use crate::engine::event::{Event, push};
 use crate::models::container_engine::block_of;
 use crate::objects::pod::PodIp;
 use crate::proxy::{Choice, NodeTable};
-use crate::wire::{Address, CloseReason, Conn, Input, KeepAlive, MachineId, Message, NetOp};
+use crate::wire::{Address, CloseReason, Conn, Input, KeepAlive, MachineId, Message, NetOp, raft};
 
 /// A dial that has not been answered.
 #[derive(Clone, Copy)]
@@ -203,6 +203,27 @@ impl SimHost {
         let connection = self.connections.get(conn).expect("what is sent has a connection");
         let (here, there, to) = (connection.ends[1 - peer].machine, connection.ends[peer].machine, connection.ends[peer].address);
         let delay = self.links.delay(here, there);
+        if let Message::Raft(raft) = &message
+            && !self.links.is_reliable()
+            && let Some(passage) = self.links.passage(here, there)
+        {
+            let incarnation = self.processes[&to].incarnation;
+            // A member that passes a proposal on does so once: a second copy would be a second write, in etcd as here.
+            let once = matches!(raft.body, raft::Body::Propose { .. });
+            if let Some(late) = passage.second.filter(|_| !once) {
+                push(queue, now + delay + late, Event::data(to, conn, message.clone()), incarnation, cause);
+            }
+            match passage.first {
+                None => {}
+                // In its order, if it is not among those that are overtaken.
+                Some(Duration::ZERO) => {
+                    let at = self.connections.get(conn).expect("it is there").ends[peer].arrival(now + delay);
+                    push(queue, at, Event::data(to, conn, message), incarnation, cause);
+                }
+                Some(late) => push(queue, now + delay + late, Event::data(to, conn, message), incarnation, cause),
+            }
+            return;
+        }
         let at = self.connections.get(conn).expect("it is there").ends[peer].arrival(now + delay);
         if let Address::Pod(ip) = to {
             let workload = self.engines[&there].serving(ip, now).map(|identity| identity.workload.clone());

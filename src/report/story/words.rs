@@ -75,6 +75,7 @@ pub fn words(record: &Record, subject: &Subject, what: &What) -> Words {
         What::Silent { of, since } if of == subject => once(format!("had not been heard of for {}", span(*since))),
         What::Silent { of, since } => once(format!("had not heard from {} for {}", who(record, of), span(*since))),
 
+        What::RefusedToStart { reason } => once(format!("refused to start: {reason}")),
         What::BecameFollower { term } => lasting(format!("became a follower in term {term}"), Aspect::Role, "was a follower"),
         What::BecameCandidate { term } => lasting(format!("became a candidate in term {term}"), Aspect::Role, "was a candidate"),
         What::BecameLeader { term } => {

@@ -2,7 +2,7 @@
 
 use super::{Lowering, at};
 use crate::base::{Duration, Name, Time};
-use crate::engine::plan::{Fault, FaultPlan, Found, Targets};
+use crate::engine::plan::{Fault, FaultPlan, Flap, Found, Targets, Unreliable, WhichRecord};
 use crate::models::container_engine::KILLED;
 use crate::models::distribution::Distribution;
 use crate::scenario::file;
@@ -42,11 +42,13 @@ impl Lowering<'_> {
             ("reboot", written.reboot.is_some()),
             ("partition", written.partition.is_some()),
             ("slowLink", written.slow_link.is_some()),
+            ("unreliableLink", written.unreliable_link.is_some()),
             ("registryDown", written.registry_down.is_some()),
             ("registrySlow", written.registry_slow.is_some()),
             ("slowDisk", written.slow_disk.is_some()),
             ("diskStall", written.disk_stall.is_some()),
             ("diskFull", written.disk_full.is_some()),
+            ("diskCorrupt", written.disk_corrupt.is_some()),
             ("slowMachine", written.slow_machine.is_some()),
             ("kubeletDown", written.kubelet_down.is_some()),
             ("clockDrift", written.clock_drift.is_some()),
@@ -87,8 +89,10 @@ impl Lowering<'_> {
             let whom = self.shown(&partition.from, &from);
             let rest = partition.to.as_ref().map_or("the rest".to_owned(), |places| self.shown(places, &to));
             let arrow = if partition.one_way { "to" } else { "from" };
-            let fault = Fault::Partition { from, to, one_way: partition.one_way };
-            add(format!("partition of {whom} {arrow} {rest}"), fault, end, found);
+            let flap = partition.flap.as_ref().map(|flap| self.flap(flap, &at(&path, "flap")));
+            let kind = if flap.is_some() { "flapping partition" } else { "partition" };
+            let fault = Fault::Partition { from, to, one_way: partition.one_way, flap };
+            add(format!("{kind} of {whom} {arrow} {rest}"), fault, end, found);
         }
         if let Some(link) = &written.slow_link {
             let path = at(path, "slowLink");
@@ -101,6 +105,14 @@ impl Lowering<'_> {
             let latency = self.distribution_or(&link.latency, &at(&path, "latency"), Distribution::Constant(Duration::ZERO));
             let loss = link.loss.map_or(0.0, |loss| loss.0);
             add(format!("slow link of {whom}"), Fault::SlowLink { from, to, latency, loss }, end, found);
+        }
+        if let Some(link) = &written.unreliable_link {
+            let path = at(path, "unreliableLink");
+            let (from, found) = self.hit(&link.from, &at(&path, "from"));
+            let to = self.other_side(&from, &link.to, &path);
+            let whom = self.shown(&link.from, &from);
+            let how = self.unreliable(link, &path);
+            add(format!("unreliable link of {whom}"), Fault::UnreliableLink { from, to, how }, end, found);
         }
         if let Some(down) = written.registry_down {
             if !down {
@@ -124,6 +136,26 @@ impl Lowering<'_> {
         if let Some(places) = &written.disk_full {
             let (machines, found) = self.hit(places, &at(path, "diskFull"));
             add(format!("full disk of {}", self.shown(places, &machines)), Fault::DiskFull(machines), end, found);
+        }
+        if let Some(corrupt) = &written.disk_corrupt {
+            let path = at(path, "diskCorrupt");
+            let (mut machines, found) = self.hit(&corrupt.on, &at(&path, "on"));
+            if end.is_some() {
+                let message = "bits flip at an instant: it has no end".to_owned();
+                self.error(&path, message, |error| error.expecting("neither \"for\" nor \"until\""));
+            }
+            machines.retain(|machine| self.topology.etcd.contains(machine));
+            let whom = self.shown(&corrupt.on, &machines);
+            if machines.is_empty() && found.is_none() {
+                let message = format!("{whom} runs no member of etcd");
+                self.error(&at(&path, "on"), message, |error| error.expecting("{ \"components\": [\"etcd-1\"] }, say"));
+            }
+            let which = match corrupt.record {
+                file::WhichRecord::Random => WhichRecord::Random,
+                file::WhichRecord::Oldest => WhichRecord::Oldest,
+                file::WhichRecord::Newest => WhichRecord::Newest,
+            };
+            add(format!("corrupted disk of {whom}"), Fault::DiskCorrupt { machines, which }, None, found);
         }
         if let Some(slow) = &written.slow_machine {
             let path = at(path, "slowMachine");
@@ -182,6 +214,28 @@ impl Lowering<'_> {
                 add(format!("containers of {} {how}", crash.workload), fault, None, None);
             }
         }
+    }
+    fn flap(&mut self, flap: &file::Flap, path: &str) -> Flap {
+        let down = self.distribution(&flap.down, &at(path, "down"));
+        let up = self.distribution(&flap.up, &at(path, "up"));
+        for (field, how_long) in [("down", &down), ("up", &up)] {
+            if *how_long == Distribution::Constant(Duration::ZERO) {
+                self.error(&at(path, field), "a turn of no length".to_owned(), |error| error.expecting("more than 0s"));
+            }
+        }
+        Flap { down, up }
+    }
+    fn unreliable(&mut self, link: &file::UnreliableLink, path: &str) -> Unreliable {
+        let share = |share: Option<Probability>| share.map_or(0.0, |share| share.0);
+        let (drop, duplicate, reorder) = (share(link.drop), share(link.duplicate), share(link.reorder));
+        if drop + duplicate + reorder == 0.0 {
+            let message = "the link is as good as before".to_owned();
+            self.error(path, message, |error| error.expecting("drop, duplicate or reorder above 0%"));
+        }
+        // 20 ms (our choice): some hundred messages of a busy leader go by, and it is far below an election timeout.
+        let default = Distribution::Exponential { mean: Duration::from_millis(20) };
+        let late = self.distribution_or(&link.delay, &at(path, "delay"), default);
+        Unreliable { drop, duplicate, reorder, late }
     }
     /// What is left of the whole, in thousandths.
     fn share_left(&mut self, share: Option<Probability>, path: &str) -> u64 {

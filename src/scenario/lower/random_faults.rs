@@ -78,7 +78,7 @@ impl Lowering<'_> {
         let Some(law) = self.law(every, &every_path) else { return };
         let mut drawn = Vec::new();
         for template in templates {
-            let instant = matches!(template.fault, Fault::ContainerCrash { .. });
+            let instant = template.fault.is_instant();
             if !instant && law.repair.is_none() {
                 self.error(&every_path, "nothing says how long it lasts".to_owned(), |error| {
                     error.expecting("\"repair\", a distribution: { \"exponential\": \"10m\" }")
@@ -200,8 +200,7 @@ impl Lowering<'_> {
     fn units(&self, fault: &Fault, each: file::Each) -> Vec<Unit> {
         let whole = || vec![Unit { fault: fault.clone(), name: self.whom(fault) }];
         let (Fault::Kill(Targets::Addresses(all)) | Fault::Pause(Targets::Addresses(all))) = fault else {
-            let links = matches!(fault, Fault::Partition { .. } | Fault::SlowLink { .. });
-            let Some(all) = fault.machines().filter(|_| !links && each != file::Each::All) else { return whole() };
+            let Some(all) = fault.machines().filter(|_| !fault.is_of_links() && each != file::Each::All) else { return whole() };
             let mut units: Vec<(String, Vec<MachineId>)> = Vec::new();
             for id in all {
                 let machine = &self.topology.machines[id.0 as usize];
@@ -324,6 +323,8 @@ fn places(written: &file::Fault) -> Option<&file::Places> {
         .or(written.clock_drift.as_ref().map(|drift| &drift.on))
         .or(written.partition.as_ref().map(|partition| &partition.from))
         .or(written.slow_link.as_ref().map(|link| &link.from))
+        .or(written.unreliable_link.as_ref().map(|link| &link.from))
+        .or(written.disk_corrupt.as_ref().map(|corrupt| &corrupt.on))
 }
 
 /// No two occurrences at one instant.

@@ -69,7 +69,7 @@ impl Lowering<'_> {
                 }
             }
             // Links stay as they are, and so does what is found only when it begins.
-            Fault::Partition { .. } | Fault::SlowLink { .. } => {}
+            links if links.is_of_links() => {}
             other if fault.found.is_none() => {
                 let Some(machines) = other.machines() else { return one };
                 let names: Vec<&str> = machines.iter().map(|id| self.topology.machines[id.0 as usize].name.as_str()).collect();
@@ -79,7 +79,7 @@ impl Lowering<'_> {
                         *value = places.clone();
                     }
                 }
-                for field in ["slowDisk", "slowMachine", "clockDrift"] {
+                for field in ["slowDisk", "diskCorrupt", "slowMachine", "clockDrift"] {
                     if let Some(value) = fields.get_mut(field) {
                         value["on"] = places.clone();
                     }

@@ -16,6 +16,9 @@ use crate::wire::{Address, MachineId, NodeId};
 pub(super) fn simulated_only(fault: &Fault) -> bool {
     match fault {
         Fault::SlowLink { .. }
+        | Fault::UnreliableLink { .. }
+        | Fault::Partition { flap: Some(_), .. }
+        | Fault::DiskCorrupt { .. }
         | Fault::RegistryDown
         | Fault::RegistrySlow { .. }
         | Fault::SlowDisk { .. }
@@ -81,7 +84,7 @@ impl Run {
                     }
                 }
             }
-            Fault::Partition { from, to, one_way } => {
+            Fault::Partition { from, to, one_way, .. } => {
                 for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
                     self.cuts.push((number, from, to));
                     if !one_way {
