@@ -74,6 +74,9 @@ pub struct Timings {
     pub kubelet: KubeletTimings,
     /// kube-proxy.
     pub kube_proxy: KubeProxyTimings,
+    /// A mistake that is planted in etcd, its Raft or its client, to see that a check finds it.
+    #[cfg(feature = "planted-bugs")]
+    pub planted_bug: Option<crate::base::planted::Bug>,
 }
 
 impl Timings {
@@ -85,6 +88,10 @@ impl Timings {
         self.scheduler.apply(&mut timings.scheduler);
         self.kubelet.apply(&mut timings.kubelet);
         self.kube_proxy.apply(&mut timings.proxy);
+        #[cfg(feature = "planted-bugs")]
+        {
+            timings.etcd.planted.bug = self.planted_bug;
+        }
         timings
     }
 }
@@ -102,6 +109,13 @@ overrides! {
         max_message_bytes: u64 => max_message_bytes,
         /// Bytes of one client request. Default 1.5 MiB.
         max_request_bytes: u64 => max_request_bytes,
+        /// After so many applied entries the log is released up to the last of them. Default 10000.
+        snapshot_count: u64 => snapshot_count,
+        /// So many released entries stay in memory for slow followers. Default 5000.
+        snapshot_catchup_entries: u64 => snapshot_catchup_entries,
+        /// Linearizable reads trust a lease on the lead instead of asking a quorum: unsafe where clocks drift, and no option of etcd's.
+        /// Default false.
+        lease_reads: bool => lease_reads,
         /// Bytes of a member's database beyond which nothing is put any more (NOSPACE alarm). Default 2 GiB.
         quota_backend_bytes: u64 => quota_backend_bytes,
         /// Whether leaders note what is left of long leases, for the next leader. Default false.

@@ -40,6 +40,7 @@ pub struct Config {
     pub watch: bool,
     /// Its history is kept.
     pub records: bool,
+    pub planted: Planted,
 }
 
 /// When the next operation begins.
