@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address::Member;
-use super::etcd::{LeaseId, WatchEvent};
+use super::etcd::{KeyRange, LeaseId, StoreKey, Value, ValueBody, WatchEvent};
 use crate::base::{Duration, Revision};
 
 /// A key of the load's key space, by its number.
@@ -17,6 +17,38 @@ pub struct Key(pub u32);
 /// A value, never written twice in a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Written(pub u64);
+
+/// What all keys of the load begin with.
+const PREFIX: &str = "/load/";
+
+impl Key {
+    /// `/load/000007`.
+    pub fn store_key(self) -> StoreKey {
+        format!("{PREFIX}{:06}", self.0).into()
+    }
+    /// The key that is stored under this text; `None` for what is not the load's.
+    pub fn of(text: &str) -> Option<Key> {
+        text.strip_prefix(PREFIX)?.parse().ok().map(Key)
+    }
+    /// All keys of the load.
+    pub fn all() -> KeyRange {
+        KeyRange::Prefix(PREFIX.into())
+    }
+}
+
+impl Written {
+    /// As the store keeps it: the number, and a size that counts on the wire and on disks.
+    pub fn value(self, size: u32) -> Value {
+        Value { size, ..Value::bytes(&self.0.to_le_bytes()) }
+    }
+    /// The value that was written; `None` for what is not the load's.
+    pub fn of(value: &Value) -> Option<Written> {
+        match &value.body {
+            ValueBody::Bytes(bytes) => (&**bytes).try_into().ok().map(|bytes| Written(u64::from_le_bytes(bytes))),
+            ValueBody::Object(_) => None,
+        }
+    }
+}
 
 /// An operation's name: unique in a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

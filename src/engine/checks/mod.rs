@@ -7,6 +7,7 @@
 
 pub mod caches;
 pub mod history;
+pub mod linearizability;
 #[cfg(test)]
 pub mod planted;
 pub mod streams;
