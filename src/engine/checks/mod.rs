@@ -6,6 +6,7 @@
 //! `planted` plays runs with planted bugs that they must find.
 
 pub mod caches;
+pub mod clients;
 pub mod history;
 pub mod linearizability;
 #[cfg(test)]
