@@ -27,7 +27,7 @@ use crate::proxy::Watcher;
 use crate::scheduler::Scheduler;
 use crate::traffic;
 use crate::wire::etcd::Applied;
-use crate::wire::{Actor, Address, MachineId, Member, NodeId, Outbox, Replica, Server};
+use crate::wire::{Actor, Address, MachineId, Member, Message, NodeId, Outbox, Replica, Server};
 
 /// A traffic client of the plan: one for each machine that a source sends from.
 struct ClientPlan {
@@ -82,6 +82,9 @@ impl Cluster {
             }
             ranges.push(first..client_plans.len() as u32);
         }
+        let mut checks = Checks::default();
+        let drifts = plan.faults.iter().map(|fault| if let Fault::ClockDrift { ppm, .. } = fault.fault { ppm.unsigned_abs() } else { 0 });
+        checks.clients.tolerate(drifts.sum());
         let seconds = plan.duration.as_secs().max(1);
         let every = (plan.nodes.len() as u64 * seconds).div_ceil(NODE_SAMPLES_MAX).max(1);
         let none = |count: usize| (0..count).map(|_| None).collect::<Vec<_>>();
@@ -101,7 +104,7 @@ impl Cluster {
             observer: Observer::default(),
             requested: Arc::default(),
             expectations: Expectations::new(&plan, ranges),
-            checks: Checks::default(),
+            checks,
             sample_every: Duration::from_secs(every),
             next_sample: plan.start,
             plan,
@@ -144,7 +147,12 @@ impl Cluster {
         sources.flat_map(|source| source.from.iter().map(|_| source.service.clone())).collect()
     }
     /// Judges the expectations that are left.
-    pub fn finish(&mut self, end: Time, recorder: &Recorder) -> Vec<Verdict> {
+    pub fn finish(&mut self, end: Time, recorder: &mut Recorder) -> Vec<Verdict> {
+        if recorder.violations.is_empty() {
+            let mut violations = Vec::new();
+            self.checks.clients.linearizability(recorder.histories(), &mut violations);
+            recorder.violations = violations;
+        }
         let empty = Expectations::new(&self.plan, Vec::new());
         std::mem::replace(&mut self.expectations, empty).finish(end, &self.observer, recorder)
     }
@@ -324,6 +332,7 @@ impl Actors for Cluster {
 
     fn applied(&mut self, now: Time, from: Address, applied: Applied, recorder: &mut Recorder, out: &mut Outbox) {
         if self.checks.applied(from, &applied, &mut recorder.violations) {
+            self.checks.clients.applied(now, &applied, &mut recorder.violations);
             self.expectations.advance(now, &self.observer, recorder);
             let touched = self.observer.committed(now, &applied, recorder, out);
             recorder.violations.append(&mut self.observer.take_violations());
@@ -346,8 +355,29 @@ impl Actors for Cluster {
         self.checks.members(&members, &mut recorder.violations);
     }
 
+    fn told(&mut self, recorder: &mut Recorder) {
+        let mut violations = std::mem::take(&mut recorder.violations);
+        self.checks.clients.told(recorder.histories(), &mut violations);
+        recorder.violations = violations;
+    }
+
+    fn wrote(&mut self, message: &Message, recorder: &mut Recorder) {
+        if let Message::Raft(message) = message {
+            self.checks.members.wrote(message, &mut recorder.violations);
+        }
+    }
+
+    fn stepped(&mut self, address: Address, recorder: &mut Recorder) {
+        if let Address::Etcd(number) = address
+            && let Some(member) = slot(&mut self.etcd, number.0)
+        {
+            self.checks.members.stepped(number, member, &mut recorder.violations);
+        }
+    }
+
     fn check_full(&mut self, history: &History, recorder: &mut Recorder) {
         let violations = &mut recorder.violations;
+        Checks::stores(&self.etcd_members(), violations);
         let mut check = |address, informers: &_| checks::caches::informers(address, informers, history, violations);
         for (number, manager) in self.managers.iter().enumerate() {
             if let Some(informers) = manager.as_deref().and_then(Manager::informers) {

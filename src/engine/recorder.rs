@@ -90,6 +90,10 @@ impl Recorder {
     pub fn history(&mut self, at: Time, event: HistoryEvent) {
         self.history.push((at, event));
     }
+    /// All of it so far.
+    pub fn histories(&self) -> &[(Time, HistoryEvent)] {
+        &self.history
+    }
     fn count(&mut self, fact: &Fact) {
         match (&fact.what, &fact.subject) {
             (What::BecameLeader { term }, Subject::Actor(address)) => {

@@ -34,6 +34,12 @@ pub trait Actors {
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
+    /// A client of etcd did or saw something: the last event of the recorder's history.
+    fn told(&mut self, _recorder: &mut Recorder) {}
+    /// A process wrote a message.
+    fn wrote(&mut self, _message: &Message, _recorder: &mut Recorder) {}
+    /// A process has done a step in a run with the dear checks.
+    fn stepped(&mut self, _address: Address, _recorder: &mut Recorder) {}
     /// A second of virtual time is over in a run with the dear checks.
     fn check_full(&mut self, _history: &History, _recorder: &mut Recorder) {}
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
@@ -427,7 +433,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 }
                 Effect::Applied(what) => applied.push(*what),
                 Effect::Exit => push(&mut self.queue, self.now, Event::Life(address, Life::Stop), Incarnation(0), cause),
-                Effect::History(event) => self.recorder.history(self.now, *event),
+                Effect::History(event) => {
+                    self.recorder.history(self.now, *event);
+                    self.actors.told(&mut self.recorder);
+                }
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;
                     let (history, violations) = (self.history.as_ref(), &mut self.recorder.violations);
@@ -444,6 +453,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                         Bug::LostOnTheWay | Bug::None => {}
                     }
                     self.streams.written(address, conn, &message, self.events, history, violations);
+                    self.actors.wrote(&message, &mut self.recorder);
                     #[cfg(test)]
                     if bug == Bug::LostOnTheWay {
                         continue;
@@ -463,6 +473,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
         }
         for what in applied {
             self.actors.applied(self.now, address, what, &mut self.recorder, &mut self.out);
+        }
+        if self.options.check_full {
+            self.actors.stepped(address, &mut self.recorder);
         }
         debug_assert!(self.out.is_empty());
     }
