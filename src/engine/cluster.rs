@@ -29,7 +29,7 @@ use crate::scheduler::Scheduler;
 use crate::traffic;
 use crate::wire::etcd::{Applied, StoreKey};
 use crate::wire::history as history_wire;
-use crate::wire::{Actor, Address, MachineId, Member, NodeId, Outbox, Replica, Server};
+use crate::wire::{Actor, Address, DiskRecord, MachineId, Member, Message, NodeId, Outbox, Provision, Replica, Server};
 
 /// A traffic client of the plan: one for each machine that a source sends from.
 struct ClientPlan {
@@ -52,6 +52,8 @@ pub struct Cluster {
     databases: Option<Vec<Option<Box<etcd::Database>>>>,
     /// Members that will begin their next life with another disk, and without their database.
     provisioned: BTreeSet<Member>,
+    /// What the last new cluster began with.
+    restored: Option<Arc<crate::wire::raft::Snapshot>>,
     servers: Vec<Option<Box<ApiServer>>>,
     managers: Vec<Option<Box<Manager>>>,
     schedulers: Vec<Option<Box<Scheduler>>>,
@@ -94,6 +96,9 @@ impl Cluster {
             ranges.push(first..client_plans.len() as u32);
         }
         let etcd_client_plans = etcd_clients(&plan);
+        let mut checks = Checks::default();
+        let drifts = plan.faults.iter().map(|fault| if let Fault::ClockDrift { ppm, .. } = fault.fault { ppm.unsigned_abs() } else { 0 });
+        checks.clients.tolerate(drifts.sum());
         let seconds = plan.duration.as_secs().max(1);
         let every = (plan.nodes.len() as u64 * seconds).div_ceil(NODE_SAMPLES_MAX).max(1);
         let none = |count: usize| (0..count).map(|_| None).collect::<Vec<_>>();
@@ -102,6 +107,7 @@ impl Cluster {
             etcd: (0..plan.etcd.len()).map(|_| None).collect(),
             databases: None,
             provisioned: BTreeSet::new(),
+            restored: None,
             servers: (0..plan.api_servers.len()).map(|_| None).collect(),
             managers: (0..plan.managers.len()).map(|_| None).collect(),
             schedulers: (0..plan.schedulers.len()).map(|_| None).collect(),
@@ -116,7 +122,7 @@ impl Cluster {
             observer: Observer::default(),
             requested: Arc::default(),
             expectations: Expectations::new(&plan, ranges),
-            checks: Checks::default(),
+            checks,
             sample_every: Duration::from_secs(every),
             next_sample: plan.start,
             plan,
@@ -167,7 +173,12 @@ impl Cluster {
         sources.flat_map(|source| source.from.iter().map(|_| source.service.clone())).collect()
     }
     /// Judges the expectations that are left.
-    pub fn finish(&mut self, end: Time, recorder: &Recorder) -> Vec<Verdict> {
+    pub fn finish(&mut self, end: Time, recorder: &mut Recorder) -> Vec<Verdict> {
+        if recorder.violations.is_empty() {
+            let mut violations = Vec::new();
+            self.checks.clients.linearizability(recorder.histories(), &mut violations);
+            recorder.violations = violations;
+        }
         let empty = Expectations::new(&self.plan, Vec::new());
         std::mem::replace(&mut self.expectations, empty).finish(end, &self.observer, recorder)
     }
@@ -250,6 +261,7 @@ fn etcd_clients(plan: &Plan) -> Vec<EtcdClientPlan> {
                 lease: load.lease,
                 watch: load.watch,
                 records: load.records,
+                planted: plan.timings.etcd.planted,
             };
             clients.push(EtcdClientPlan { machine: load.from[nth % load.from.len()], config });
         }
@@ -379,6 +391,7 @@ impl Actors for Cluster {
 
     fn applied(&mut self, now: Time, from: Address, applied: Applied, recorder: &mut Recorder, out: &mut Outbox) {
         if self.checks.applied(from, &applied, &mut recorder.violations) {
+            self.checks.clients.applied(now, &applied, &mut recorder.violations);
             self.expectations.advance(now, &self.observer, recorder);
             let touched = self.observer.committed(now, &applied, recorder, out);
             recorder.violations.append(&mut self.observer.take_violations());
@@ -386,10 +399,20 @@ impl Actors for Cluster {
         }
     }
 
-    fn provisioned(&mut self, process: Address, recorder: &mut Recorder) {
-        let Address::Etcd(member) = process else { return };
-        self.checks.restored();
-        recorder.etcd_restored();
+    fn provisioned(&mut self, provision: &Provision, recorder: &mut Recorder) {
+        let Address::Etcd(member) = provision.process else { return };
+        let snapshot = provision.disk.iter().find_map(|record| match record {
+            DiskRecord::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
+        });
+        // The members of one new cluster get one snapshot.
+        if let Some(snapshot) = snapshot
+            && self.restored.as_ref().is_none_or(|last| !Arc::ptr_eq(last, snapshot))
+        {
+            self.restored = Some(snapshot.clone());
+            self.checks.restored(&etcd::store::Store::from_snapshot(&snapshot.state).newest(), recorder.histories().len());
+            recorder.etcd_restored();
+        }
         if let Some(databases) = &mut self.databases {
             databases[usize::from(member.0) - 1] = None;
             if slot(&mut self.etcd, member.0).is_some() {
@@ -414,8 +437,29 @@ impl Actors for Cluster {
         self.checks.members(&members, &mut recorder.violations);
     }
 
+    fn told(&mut self, recorder: &mut Recorder) {
+        let mut violations = std::mem::take(&mut recorder.violations);
+        self.checks.clients.told(recorder.histories(), &mut violations);
+        recorder.violations = violations;
+    }
+
+    fn wrote(&mut self, message: &Message, recorder: &mut Recorder) {
+        if let Message::Raft(message) = message {
+            self.checks.members.wrote(message, &mut recorder.violations);
+        }
+    }
+
+    fn stepped(&mut self, address: Address, recorder: &mut Recorder) {
+        if let Address::Etcd(number) = address
+            && let Some(member) = slot(&mut self.etcd, number.0)
+        {
+            self.checks.members.stepped(number, member, &mut recorder.violations);
+        }
+    }
+
     fn check_full(&mut self, history: &History, recorder: &mut Recorder) {
         let violations = &mut recorder.violations;
+        Checks::stores(&self.etcd_members(), violations);
         let mut check = |address, informers: &_| checks::caches::informers(address, informers, history, violations);
         for (number, manager) in self.managers.iter().enumerate() {
             if let Some(informers) = manager.as_deref().and_then(Manager::informers) {

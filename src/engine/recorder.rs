@@ -99,6 +99,10 @@ impl Recorder {
     pub fn etcd_restored(&mut self) {
         self.etcd_leaders.clear();
     }
+    /// All of it so far.
+    pub fn histories(&self) -> &[(Time, HistoryEvent)] {
+        &self.history
+    }
     fn count(&mut self, fact: &Fact) {
         match (&fact.what, &fact.subject) {
             (What::BecameLeader { term }, Subject::Actor(address)) => {

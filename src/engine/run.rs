@@ -16,7 +16,7 @@ use crate::base::random::Seed;
 use crate::base::{Cause, Digest, Duration, FactId, Incarnation, Name, Stream, Time};
 use crate::engine::plan::{Fault, FaultPlan};
 use crate::wire::fact::{Fact, Subject, What};
-use crate::wire::{Address, Effect, Message, NetOp, Outbox, codec};
+use crate::wire::{Address, Effect, Message, NetOp, Outbox, Provision, codec};
 
 /// The actors of a run, as the loop sees them.
 pub trait Actors {
@@ -31,9 +31,15 @@ pub trait Actors {
     /// The store's contents at the start, where there are any.
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
     /// A process will find another disk at its next start: nothing of what it had is left, and what it held before binds it no more.
-    fn provisioned(&mut self, _process: Address, _recorder: &mut Recorder) {}
+    fn provisioned(&mut self, _provision: &Provision, _recorder: &mut Recorder) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
+    /// A client of etcd did or saw something: the last event of the recorder's history.
+    fn told(&mut self, _recorder: &mut Recorder) {}
+    /// A process wrote a message.
+    fn wrote(&mut self, _message: &Message, _recorder: &mut Recorder) {}
+    /// A process has done a step in a run with the dear checks.
+    fn stepped(&mut self, _address: Address, _recorder: &mut Recorder) {}
     /// A second of virtual time is over in a run with the dear checks.
     fn check_full(&mut self, _history: &History, _recorder: &mut Recorder) {}
     /// Whom a fault names by role (the leader of etcd, say) at this instant.
@@ -428,7 +434,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.recorder.record(self.now, id, cause, fact);
                 }
                 Effect::Applied(what) => applied.push(*what),
-                Effect::History(event) => self.recorder.history(self.now, *event),
+                Effect::History(event) => {
+                    self.recorder.history(self.now, *event);
+                    self.actors.told(&mut self.recorder);
+                }
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;
                     let (history, violations) = (self.history.as_ref(), &mut self.recorder.violations);
@@ -445,6 +454,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                         Bug::LostOnTheWay | Bug::None => {}
                     }
                     self.streams.written(address, conn, &message, self.events, history, violations);
+                    self.actors.wrote(&message, &mut self.recorder);
                     #[cfg(test)]
                     if bug == Bug::LostOnTheWay {
                         continue;
@@ -455,7 +465,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 effect => {
                     match &effect {
                         Effect::Net(NetOp::Close(conn)) => self.streams.closed(*conn),
-                        Effect::Provision(provision) => self.actors.provisioned(provision.process, &mut self.recorder),
+                        Effect::Provision(provision) => self.actors.provisioned(provision, &mut self.recorder),
                         _ => {}
                     }
                     self.host.perform(self.now, address, cause, effect, &mut self.queue);
@@ -464,6 +474,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
         }
         for what in applied {
             self.actors.applied(self.now, address, what, &mut self.recorder, &mut self.out);
+        }
+        if self.options.check_full {
+            self.actors.stepped(address, &mut self.recorder);
         }
         debug_assert!(self.out.is_empty());
     }

@@ -194,6 +194,10 @@ impl EtcdMember {
     pub fn entry_term(&self, index: Index) -> Option<Term> {
         self.life.as_ref()?.raft.entry_term(index)
     }
+    /// Its Raft, to look into.
+    pub fn raft(&self) -> Option<&Raft> {
+        self.life.as_ref().map(|life| &life.raft)
+    }
     /// The membership as applied so far.
     pub fn configuration(&self) -> Option<&Configuration> {
         self.life.as_ref().map(|life| life.raft.configuration())

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::base::planted::Planted;
 use crate::base::{Cause, Duration, Incarnation, Map, Revision, Stream, Time};
 use crate::client::etcd::{EtcdClient, EtcdOutput};
 use crate::wire::etcd::{
@@ -167,9 +168,11 @@ pub struct Client {
 impl Client {
     /// `network` is for the connections, `stream` for what it does.
     pub fn new(id: u32, config: Config, incarnation: Incarnation, network: Stream, stream: Stream) -> Client {
+        let mut client = EtcdClient::new(config.endpoints.clone(), network);
+        client.plant(config.planted);
         Client {
             id,
-            client: EtcdClient::new(config.endpoints.clone(), network),
+            client,
             stream,
             outputs: Vec::new(),
             due: BTreeSet::new(),

@@ -134,4 +134,9 @@ pub enum HistoryEvent {
         ttl: Duration,
         asked: Duration,
     },
+    /// This client asks for the lease's end: from now on it may end at any time.
+    LeaseRevoking {
+        client: u32,
+        lease: LeaseId,
+    },
 }

@@ -1,12 +1,37 @@
-//! Invariants across members of the store, checked while a run goes on: each looks at what the event changed only.
+//! Invariants, checked while a run goes on: each looks at what the event changed only. Kept apart from the code that they check.
 //!
-//! Kept apart from the code that they check. "At most one leader a term" is checked where elections are recorded
-//! ([`super::recorder`]), "a pod is bound once" where bindings are observed ([`super::observer`]), "no container of a lost machine makes
-//! progress" by the host. The dear ones (`--check full`), of streams and caches, hold them against the store's own [`history`];
-//! `planted` plays runs with planted bugs that they must find.
+//! The numbers are those of section 5 in the facts on etcd. *Cheap* checks are always on, the others with `--check full`.
+//!
+//! | | invariant | where |
+//! | --- | --- | --- |
+//! | 1 | at most one leader a term | cheap: [`super::recorder`], of recorded elections; full: [`members`] |
+//! | 2 | a leader never removes or replaces its entries | full: [`members`] |
+//! | 3 | same index and term: same entry, same before it | full: [`members`]; cheap, once a second: [`Checks::members`] |
+//! | 4 | who leads has all that was committed | full: [`members`], when elected; cheap, once a second: [`Checks::members`] |
+//! | 5 | same index applied: same command | cheap: [`Checks::applied`], of revisions; full: [`members`], of all entries |
+//! | 6 | term, commit and applied index never go back | full: [`members`]; their order cheap, once a second: [`Checks::members`] |
+//! | 7 | one vote a term, also after a crash | cheap: [`members::Members::wrote`] |
+//! | 8 | committed is what a quorum holds durably; by counting only in the leader's term | full: [`members`] |
+//! | 9 | one change of members at a time, quorums intersect, all agree on members | full: [`members`] |
+//! | 10 | acknowledged is what a quorum holds durably | by 8: an answer is of an applied revision ([`clients`]), which was committed |
+//! | 11 | revisions of a member rise; same index, same revision and content | cheap: [`Checks::applied`]; whole stores, once a second: full |
+//! | 12 | versions, create and mod revisions | cheap: [`clients`] |
+//! | 13 | what was at a revision stays so | cheap: [`clients`], of all that is read |
+//! | 14 | linearizable reads | cheap: [`clients`], by revisions; at the end of a run: [`linearizability`] |
+//! | 15 | watches | cheap: [`clients`], as clients see them; [`streams`], as they are written; full: against [`history`] |
+//! | 16 | the compacted revision never goes back, nor beyond the newest | full: [`members`]; cheap: [`clients`], of watches |
+//! | 17 | leases | cheap: [`clients`] |
+//! | 18 | no write under a NOSPACE alarm | cheap: [`Checks::alarmed`] |
+//! | 19 | the API is the store | full: [`caches`], [`streams`] |
+//!
+//! "A pod is bound once" is checked where bindings are observed ([`super::observer`]), "no container of a lost machine makes progress" by
+//! the host. `planted` plays runs with planted bugs that the dear checks must find.
 
 pub mod caches;
+pub mod clients;
 pub mod history;
+pub mod linearizability;
+pub mod members;
 #[cfg(test)]
 pub mod planted;
 pub mod streams;
@@ -14,7 +39,7 @@ pub mod streams;
 use crate::base::{Index, Map, Revision, Term};
 use crate::etcd::EtcdMember;
 use crate::etcd::raft::Role;
-use crate::wire::etcd::Applied;
+use crate::wire::etcd::{Applied, KeyRange, Range, StoreSnapshot};
 use crate::wire::{Address, Member};
 
 /// What the first member to apply a revision made of it.
@@ -35,6 +60,10 @@ pub struct Checks {
     newest: (Index, Term),
     /// The last revision of each member in its present life.
     last: Map<Address, Revision>,
+    /// Members that know of a NOSPACE alarm, each since this revision.
+    alarms: Map<Address, Revision>,
+    pub members: members::Members,
+    pub clients: clients::Clients,
 }
 
 /// How many revisions a member may lag behind before its revisions are no longer compared.
@@ -46,6 +75,11 @@ impl Checks {
         let revision = applied.revision.0;
         if self.firsts.is_empty() {
             self.base = revision;
+        }
+        if let Some(since) = self.alarms.get(&from)
+            && applied.events.iter().any(|event| !event.deleted)
+        {
+            violations.push(format!("{from} wrote revision {revision} under a NOSPACE alarm, raised at revision {since}"));
         }
         let last = self.last.insert(from, applied.revision).unwrap_or_default();
         if last.0 >= revision {
@@ -77,15 +111,48 @@ impl Checks {
     }
 
     /// A member begins a new life: it applies again what lies above the commit index that it had saved.
-    pub fn began(&mut self, member: Address) {
-        self.last.remove(&member);
+    pub fn began(&mut self, address: Address) {
+        self.last.remove(&address);
+        self.alarms.remove(&address);
+        if let Address::Etcd(member) = address {
+            self.members.began(member);
+        }
     }
-
-    /// A member begins anew from a snapshot, in a cluster of its own: what the old one committed binds nobody.
-    pub fn restored(&mut self) {
-        self.firsts.clear();
-        self.last.clear();
+    /// A new cluster begins from this snapshot: what was done after it is lost by design. Once for all its members, before they start.
+    /// `position`: events in the record's history so far.
+    pub fn restored(&mut self, snapshot: &StoreSnapshot, position: usize) {
+        let kept = (snapshot.revision.0 + 1).saturating_sub(self.base);
+        self.firsts.truncate(kept as usize);
+        // The new cluster's log begins anew: its indexes and terms are no longer those of the revisions before.
         self.newest = Default::default();
+        self.last.clear();
+        self.alarms.clear();
+        self.members.restored();
+        self.clients.restored(snapshot, position);
+    }
+    /// A member has applied a NOSPACE alarm, or its end. From then on it applies no more puts: told of in the order of what it applies.
+    pub fn alarmed(&mut self, member: Address, raised: bool, at: Revision) {
+        if raised {
+            self.alarms.insert(member, at);
+        } else {
+            self.alarms.remove(&member);
+        }
+    }
+    /// Members that have applied the same revision hold the same: once a second, in full.
+    pub fn stores(members: &[(Member, &EtcdMember)], violations: &mut Vec<String>) {
+        let mut stores: Vec<_> = members.iter().filter_map(|(me, member)| Some((*me, member.store()?))).collect();
+        stores.sort_by_key(|(_, store)| store.revision());
+        for pair in stores.windows(2) {
+            let [(me, one), (you, other)] = pair else { continue };
+            let at = one.revision();
+            let mut all = Range::of(KeyRange::From("".into()));
+            all.revision = at;
+            if let (Ok(first), Ok(second)) = (one.range(&all), other.range(&all))
+                && first != second
+            {
+                violations.push(format!("{me} and {you} hold different things at revision {at}"));
+            }
+        }
     }
 
     /// Committed prefixes are equal: at the lower of two commit indexes both logs have an entry of the same term.

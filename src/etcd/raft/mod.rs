@@ -283,6 +283,14 @@ impl Raft {
     pub fn entry_term(&self, index: Index) -> Option<Term> {
         self.log.term(index)
     }
+    /// `None`: the log does not reach so far, or no longer.
+    pub fn entry(&self, index: Index) -> Option<&Arc<Entry>> {
+        self.log.entry(index)
+    }
+    /// The last entry that is no longer in the log.
+    pub fn log_offset(&self) -> Index {
+        self.log.offset()
+    }
     /// Up to here the log is durable.
     pub fn stable(&self) -> Index {
         self.log.stable()

@@ -51,6 +51,20 @@ impl Store {
             ..self.snapshot_at_compaction(self.leases().collect(), Vec::new())
         }
     }
+    /// The store as it is, without its history.
+    pub fn newest(&self) -> StoreSnapshot {
+        let state = self.ordered.values().filter_map(|&slot| {
+            let slot = &self.slots[slot as usize];
+            slot.live().map(|version| self.pair(slot, version))
+        });
+        StoreSnapshot {
+            revision: self.revision,
+            compacted: self.revision,
+            kvs: state.collect(),
+            leases: self.leases().collect(),
+            ..StoreSnapshot::default()
+        }
+    }
     /// The store as it was at the last compaction, but for leases and alarms, which have no revisions.
     pub fn snapshot_at_compaction(&self, leases: Vec<LeaseRecord>, alarms: Vec<(Member, Alarm)>) -> StoreSnapshot {
         let revision = self.compacted;

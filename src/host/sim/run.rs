@@ -62,7 +62,7 @@ impl Run {
     pub fn finish(self) -> Record {
         let Run { plan, mut engine } = self;
         let now = engine.now();
-        let expectations = engine.actors.finish(now, &engine.recorder);
+        let expectations = engine.actors.finish(now, &mut engine.recorder);
         let violations = std::mem::take(&mut engine.recorder.violations);
         let whereabouts = engine.whereabouts();
         let mut record = Record {
