@@ -8,6 +8,7 @@ use clustersim::base::{Cause, Duration, Revision, Term};
 use clustersim::etcd::EtcdMember;
 use clustersim::wire::Member;
 use clustersim::wire::etcd::*;
+use clustersim::wire::raft::Configuration;
 use etcd_world::{World, member, play_directory, world_command};
 
 fn keys(text: &str) -> KeyRange {
@@ -183,7 +184,7 @@ fn a_running_cluster_boots_from_a_store() {
         cause: Cause::NONE,
     };
     let state = StoreSnapshot { revision: Revision(100), kvs: vec![kv.clone()], ..StoreSnapshot::default() };
-    let records = EtcdMember::boot_records(state, Term(4));
+    let records = EtcdMember::boot_records(state, Term(4), Configuration::of((1..=3).map(Member)));
     let mut world = World::new(3, 1);
     world.members().into_iter().for_each(|member| world.set_disk(member, records.clone()));
     world.start_all();

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
+use clustersim::base::planted::Planted;
 use clustersim::base::random::Seed;
 use clustersim::base::{Cause, Duration, Index, Term, Time};
 use clustersim::etcd::raft::{Config, Raft, Ready, Role};
 use clustersim::wire::Member;
 use clustersim::wire::actor::DiskRecord;
-use clustersim::wire::etcd::{LeaseId, Op, Operation, Txn, Value};
-use clustersim::wire::raft::{Body, Entry, HardState, Message};
+use clustersim::wire::etcd::{Answer, LeaseId, Op, Operation, Txn, Value};
+use clustersim::wire::raft::{Body, Configuration, Entry, HardState, Message};
 use etcd_world::{World, member, play_directory, world_command};
 
 fn put(key: &str, value: &str) -> Operation {
@@ -40,8 +41,42 @@ fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
             }
             .unwrap();
         }
+        // etcdctl, at a member: the answer comes within 100 ms, or is not waited for.
+        ["at", at, ..] => {
+            let at = member(world, at);
+            let operation = match words[2..] {
+                ["member", "add", new] => Operation::MemberAdd { member: member(world, new), learner: false },
+                ["member", "add", new, "--learner"] => Operation::MemberAdd { member: member(world, new), learner: true },
+                ["member", "promote", learner] => Operation::MemberPromote { member: member(world, learner) },
+                ["member", "remove", old] => Operation::MemberRemove { member: member(world, old) },
+                ["member", "replace", old, new] => Operation::MemberReplace { leaves: member(world, old), joins: member(world, new) },
+                ["member", "list"] => Operation::MemberList,
+                ["move-leader", to] => Operation::MoveLeader { to: member(world, to) },
+                _ => panic!("unknown command: {command}"),
+            };
+            let id = world.request(at, operation);
+            world_command(slot, "run 100ms", output);
+            let answer = match slot.as_ref().unwrap().answer(id).map(|response| &response.result) {
+                None => "no answer".to_owned(),
+                Some(Ok(Answer::Members(configuration))) => shown(configuration),
+                Some(Ok(other)) => format!("{other:?}"),
+                Some(Err(error)) => format!("{error:?}"),
+            };
+            writeln!(output, "{}: {answer}", words[2..].join(" ")).unwrap();
+        }
         _ => panic!("unknown command: {command}"),
     }
+}
+
+/// `voters 1 2 3, leaving 1 2, learners 4`.
+fn shown(configuration: &Configuration) -> String {
+    let Configuration { voters, outgoing, learners, removed, .. } = configuration;
+    let parts = [("voters", voters), ("leaving", outgoing), ("learners", learners), ("removed", removed)];
+    let part = |(name, members): (&str, &Vec<Member>)| {
+        let numbers: Vec<String> = members.iter().map(|member| member.0.to_string()).collect();
+        format!("{name} {}", numbers.join(" "))
+    };
+    parts.into_iter().filter(|(_, members)| !members.is_empty()).map(part).collect::<Vec<String>>().join(", ")
 }
 
 #[test]
@@ -62,8 +97,10 @@ fn raft(me: u16, terms: &[u64], term: u64, now: Time) -> Raft {
         election_ticks: 10,
         max_in_flight: 512,
         max_message_bytes: 1 << 20,
+        lease_reads: false,
+        planted: Planted::default(),
     };
-    Raft::new(config, &[DiskRecord::HardState(state), DiskRecord::Entries(entries)], now, Seed(1).stream("paper"))
+    Raft::new(config, &[DiskRecord::HardState(state), DiskRecord::Entries(entries)], None, now, Seed(1).stream("paper"))
 }
 
 /// Takes what is ready, as if every write were durable at once; gives the messages.
@@ -129,14 +166,21 @@ fn an_older_terms_entry_is_committed_only_by_one_of_the_leaders_term() {
 }
 
 /// Kills, power losses, partitions, stalled disks and writes, at random; at every step no two leaders of a term, no committed entry lost or
-/// replaced, and in the end everybody agrees and every acknowledged write is there.
-fn survive(seed: u64, members: u16) {
-    println!("seed {seed}, {members} members");
+/// replaced, and in the end everybody agrees and every acknowledged write is there. With spares members come and go, too, and logs are
+/// short, so that snapshots are sent.
+fn survive(seed: u64, members: u16, spares: u16) {
+    println!("seed {seed}, {members} members, {spares} spares");
     let mut stream = Seed(seed).stream("faults");
     let mut world = World::new(members, seed);
+    world.keeps_databases = seed.is_multiple_of(2);
+    if spares > 0 {
+        (world.config.snapshot_count, world.config.snapshot_catchup_entries) = (15, 5);
+        (1..=spares).for_each(|spare| world.add_machine(Member(members + spare)));
+    }
+    let members = members + spares;
     world.start_all();
     let (mut leaders, mut committed) = (BTreeMap::new(), BTreeMap::new());
-    let mut written: Vec<(u64, String)> = Vec::new();
+    let (mut written, mut changes): (Vec<(u64, String)>, Vec<u64>) = Default::default();
     for round in 0..120 {
         let victim = Member(1 + stream.below(u64::from(members)) as u16);
         match stream.below(10) {
@@ -154,6 +198,21 @@ fn survive(seed: u64, members: u16) {
                     if !world.is_up(member) {
                         world.start(member);
                     }
+                }
+            }
+            7 | 8 if spares > 0 => {
+                let [one, other, at] = [(); 3].map(|()| Member(1 + stream.below(u64::from(members)) as u16));
+                let operation = match stream.below(6) {
+                    0 => Operation::MemberAdd { member: one, learner: true },
+                    1 => Operation::MemberAdd { member: one, learner: false },
+                    2 => Operation::MemberPromote { member: one },
+                    3 => Operation::MemberRemove { member: one },
+                    4 => Operation::MemberReplace { leaves: one, joins: other },
+                    _ => Operation::MoveLeader { to: one },
+                };
+                let at = world.leader().unwrap_or(at);
+                if world.is_up(at) {
+                    changes.push(world.request(at, operation));
                 }
             }
             _ => {}
@@ -178,12 +237,14 @@ fn survive(seed: u64, members: u16) {
     }
     world.run_for(Duration::from_secs(20));
     world.check(&mut leaders, &mut committed);
-    let first = world.status(Member(1)).unwrap();
-    assert!(first.leader.is_some());
+    let leader = world.leader().expect("somebody leads in the end");
+    let first = world.status(leader).unwrap();
+    let configuration = world.actor(leader).unwrap().configuration().unwrap().clone();
     let mut acknowledged = 0;
-    for member in world.members() {
+    for member in configuration.members() {
         let status = world.status(member).unwrap();
-        assert_eq!((status.applied, status.revision, status.leader), (first.applied, first.revision, first.leader), "{member}");
+        assert_eq!((status.applied, status.revision, status.leader), (first.applied, first.revision, Some(leader)), "{member}");
+        assert_eq!(world.actor(member).unwrap().configuration(), Some(&configuration), "{member}");
         for (id, key) in &written {
             if world.answer(*id).is_some_and(|response| response.result.is_ok()) {
                 acknowledged += 1;
@@ -191,15 +252,22 @@ fn survive(seed: u64, members: u16) {
             }
         }
     }
+    let changed = changes.iter().filter(|id| world.answer(**id).is_some_and(|response| response.result.is_ok())).count();
+    assert!(spares == 0 || changed > 0, "no change was made");
     assert!(acknowledged > 0, "nothing was written");
 }
 
 #[test]
 fn three_members_survive_random_faults() {
-    (0..12).for_each(|seed| survive(seed, 3));
+    (0..12).for_each(|seed| survive(seed, 3, 0));
 }
 
 #[test]
 fn five_members_survive_random_faults() {
-    (100..106).for_each(|seed| survive(seed, 5));
+    (100..106).for_each(|seed| survive(seed, 5, 0));
+}
+
+#[test]
+fn members_that_come_and_go_survive_random_faults() {
+    (200..230).for_each(|seed| survive(seed, 3, 4));
 }

@@ -33,7 +33,7 @@ pub enum Bug {
     SnapshotWithoutMembership,
     /// The database's applied index lags behind its contents at a crash, and entries are applied again.
     AppliedTwice,
-    /// After a restart the store counts revisions from the last compaction.
+    /// After a restart the store counts revisions from the newest one that a living key bears.
     RevisionReused,
     /// Reads are answered from what is applied here, without waiting for the read index.
     ReadBehindIndex,

@@ -48,6 +48,10 @@ pub struct Cluster {
     plan: Arc<Plan>,
     seed: Seed,
     etcd: Vec<Option<Box<EtcdMember>>>,
+    /// The members' databases, while they are down. `None`: this host keeps none.
+    databases: Option<Vec<Option<Box<etcd::Database>>>>,
+    /// Members that will begin their next life with another disk, and without their database.
+    provisioned: BTreeSet<Member>,
     servers: Vec<Option<Box<ApiServer>>>,
     managers: Vec<Option<Box<Manager>>>,
     schedulers: Vec<Option<Box<Scheduler>>>,
@@ -96,6 +100,8 @@ impl Cluster {
         Cluster {
             seed: Seed(plan.seed),
             etcd: (0..plan.etcd.len()).map(|_| None).collect(),
+            databases: None,
+            provisioned: BTreeSet::new(),
             servers: (0..plan.api_servers.len()).map(|_| None).collect(),
             managers: (0..plan.managers.len()).map(|_| None).collect(),
             schedulers: (0..plan.schedulers.len()).map(|_| None).collect(),
@@ -117,6 +123,10 @@ impl Cluster {
         }
     }
 
+    /// This process outlives those of the members: it keeps their databases between their lives.
+    pub fn keep_databases(&mut self) {
+        self.databases = Some(self.plan.etcd.iter().map(|_| None).collect());
+    }
     /// Every process and its machine, in the order that [`super::run::Directory`] wants. What is outside of the cluster (the operator,
     /// the proxies' watcher) lives on `outside`.
     pub fn places(&self, outside: MachineId) -> Vec<(Address, MachineId)> {
@@ -259,7 +269,10 @@ impl Actors for Cluster {
         match address {
             Address::Etcd(member) => {
                 self.checks.began(address);
-                let actor = EtcdMember::new(timings.etcd.clone(), member, self.plan.first_members(), stream("raft"));
+                let mut actor = EtcdMember::new(timings.etcd.clone(), member, self.plan.first_members(), stream("raft"));
+                if let Some(databases) = &mut self.databases {
+                    actor = actor.with_database(databases[usize::from(member.0) - 1].take());
+                }
                 *slot(&mut self.etcd, member.0) = Some(Box::new(actor));
             }
             Address::Api(number) => {
@@ -309,7 +322,12 @@ impl Actors for Cluster {
 
     fn retire(&mut self, address: Address) {
         match address {
-            Address::Etcd(member) => *slot(&mut self.etcd, member.0) = None,
+            Address::Etcd(member) => {
+                let database = slot(&mut self.etcd, member.0).take().and_then(|actor| actor.into_database());
+                if let Some(databases) = &mut self.databases {
+                    databases[usize::from(member.0) - 1] = database.filter(|_| !self.provisioned.remove(&member));
+                }
+            }
             Address::Api(server) => *slot(&mut self.servers, server.0) = None,
             Address::Manager(replica) => *slot(&mut self.managers, replica.0) = None,
             Address::Scheduler(replica) => *slot(&mut self.schedulers, replica.0) = None,
@@ -320,6 +338,19 @@ impl Actors for Cluster {
             Address::EtcdClient(client) => self.etcd_clients[client as usize] = None,
             Address::Etcdctl => self.etcdctl = None,
             Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => {}
+        }
+    }
+
+    fn provisioned(&mut self, address: Address, recorder: &mut Recorder) {
+        if let Address::Etcd(_) = address {
+            self.checks.restored();
+            recorder.etcd_restored();
+        }
+        if let (Address::Etcd(member), Some(databases)) = (address, &mut self.databases) {
+            databases[usize::from(member.0) - 1] = None;
+            if slot(&mut self.etcd, member.0).is_some() {
+                self.provisioned.insert(member);
+            }
         }
     }
 
@@ -368,19 +399,18 @@ impl Actors for Cluster {
         }
     }
 
-    fn provisioned(&mut self, process: Address, recorder: &mut Recorder) {
-        if let Address::Etcd(_) = process {
-            self.checks.restored();
-            recorder.etcd_restored();
-        }
-    }
-
     fn preload(&mut self, now: Time, stored: &[crate::objects::Stored], recorder: &mut Recorder, out: &mut Outbox) {
         self.observer.preload(now, stored, recorder, out);
     }
 
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder) {
         recorder.etcd_leader = self.etcd_leader().filter(|leader| up(*leader));
+        if let Some(Address::Etcd(leader)) = recorder.etcd_leader
+            && let Some(configuration) = slot(&mut self.etcd, leader.0).as_deref().and_then(EtcdMember::configuration)
+            && recorder.etcd_members != *configuration
+        {
+            recorder.etcd_members = configuration.clone();
+        }
         self.expectations.advance(now, &self.observer, recorder);
         if now >= self.next_sample {
             self.next_sample = now + self.sample_every;

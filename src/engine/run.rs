@@ -25,13 +25,13 @@ pub trait Actors {
     /// Drops it.
     fn retire(&mut self, address: Address);
     fn step(&mut self, now: Time, event: Event, out: &mut Outbox);
+    /// A process will find another disk at its next start: nothing of what it had is left.
+    fn provisioned(&mut self, _address: Address, _recorder: &mut Recorder) {}
     fn deadline(&self, address: Address) -> Time;
     /// A store's member applied a revision: invariants across members, facts about objects.
     fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
     /// The store's contents at the start, where there are any.
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
-    /// A process gets a new disk: what it held before binds it no more.
-    fn provisioned(&mut self, _process: Address, _recorder: &mut Recorder) {}
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// A second of virtual time is over in a run with the dear checks.
@@ -428,6 +428,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     self.recorder.record(self.now, id, cause, fact);
                 }
                 Effect::Applied(what) => applied.push(*what),
+                Effect::Exit => push(&mut self.queue, self.now, Event::Life(address, Life::Stop), Incarnation(0), cause),
                 Effect::History(event) => self.recorder.history(self.now, *event),
                 Effect::Net(NetOp::Write(conn, message)) => {
                     self.messages += 1;

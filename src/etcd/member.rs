@@ -4,8 +4,13 @@
 //! or not at all: then it is a `Timeout` after 7 s, with an unknown outcome. Without a leader proposals wait; with a dead one that is not
 //! yet given up they are lost. Linearizable reads wait for a read index, all that come meanwhile for the next one. Left out: alarms and
 //! the space quota, authentication, checkpoints of leases, and passing a lease's keep-alive on to the leader.
+//!
+//! What was applied outlives the process in the [`Database`], where the host can keep one; else it is made again from the log, which then
+//! is only shortened at compactions of the store, by a snapshot of all of it.
 
 mod apply;
+mod database;
+mod membership;
 mod peers;
 mod requests;
 
@@ -22,6 +27,8 @@ use crate::wire::etcd::StoreSnapshot;
 use crate::wire::raft::{self as raft_wire, Configuration, HardState, Snapshot};
 use crate::wire::{Actor, Address, Conn, EtcdMessage, Fact, Input, Member, Outbox, What, fact::Subject};
 use apply::Leases;
+pub use database::Database;
+use membership::Moving;
 use peers::Link;
 use requests::{Proposals, Reads};
 
@@ -41,6 +48,9 @@ pub struct EtcdMember {
     members: Vec<Member>,
     /// Until `Boot`, for the election timer.
     stream: Option<Stream>,
+    /// Of an earlier life, until `Boot`.
+    database: Option<Box<Database>>,
+    keeps_database: bool,
     life: Option<Life>,
 }
 
@@ -48,7 +58,7 @@ pub struct EtcdMember {
 struct Life {
     config: Config,
     me: Member,
-    members: Vec<Member>,
+    keeps_database: bool,
     now: Time,
     booted: Time,
     raft: Raft,
@@ -58,9 +68,17 @@ struct Life {
     notices: Vec<Notice>,
     /// The last entry that was applied, and its index for each revision since the last compaction.
     applied: Index,
+    /// The log was released up to here.
+    released: Index,
     made_by: VecDeque<Index>,
     leases: Leases,
     links: Vec<Link>,
+    /// Clients that wait for the lead to change hands.
+    moving: Vec<Moving>,
+    /// Configurations that took effect while this member led, untold.
+    membership_changed: Vec<Configuration>,
+    /// It was removed, and is about to end.
+    left: bool,
     clients: BTreeSet<Conn>,
     proposals: Proposals,
     reads: Reads,
@@ -95,6 +113,9 @@ pub struct MemberStatus {
     pub revision: Revision,
     pub compacted: Revision,
     pub db_bytes: u64,
+    /// Up to here its log is durable.
+    pub stable: Index,
+    pub vote: Option<Member>,
 }
 
 impl Actor for EtcdMember {
@@ -103,7 +124,7 @@ impl Actor for EtcdMember {
     fn step(&mut self, now: Time, input: Input<EtcdMessage>, out: &mut Outbox) {
         if let Input::Boot(boot) = input {
             let stream = self.stream.take().expect("a member is booted once; each life is a new one");
-            let mut life = Life::new(self.config.clone(), self.me, &self.members, now, *boot, stream);
+            let mut life = Life::new(self, now, *boot, stream);
             life.start(out);
             self.life = Some(life);
         } else if let Some(life) = &mut self.life {
@@ -116,17 +137,26 @@ impl Actor for EtcdMember {
 }
 
 impl EtcdMember {
-    /// `members`: all voting members, this one too. `stream`: for its election timeouts, of this incarnation.
+    /// `members`: the voters that the cluster began with; a member that joins later is not among them. `stream`: for its election
+    /// timeouts, of this incarnation.
     pub fn new(config: Config, me: Member, members: Vec<Member>, stream: Stream) -> EtcdMember {
-        assert!(members.contains(&me), "{me} is not among {members:?}");
-        EtcdMember { config, me, members, stream: Some(stream), life: None }
+        EtcdMember { config, me, members, stream: Some(stream), database: None, keeps_database: false, life: None }
+    }
+    /// The host keeps what is in the database between this member's lives; here comes that of the last one, if there was any.
+    pub fn with_database(mut self, database: Option<Box<Database>>) -> EtcdMember {
+        (self.database, self.keeps_database) = (database, true);
+        self
+    }
+    /// What outlives the process.
+    pub fn into_database(self) -> Option<Box<Database>> {
+        self.life.filter(|life| life.keeps_database).map(|life| Box::new(Database::of(life)))
     }
     /// What the disk of each member holds in a cluster that has been running: a store, made by an entry of `term`.
-    pub fn boot_records(state: StoreSnapshot, term: Term) -> Vec<DiskRecord> {
+    pub fn boot_records(state: StoreSnapshot, term: Term, configuration: Configuration) -> Vec<DiskRecord> {
         // At least one entry made each revision.
         let index = Index(state.revision.0.max(1));
         vec![
-            DiskRecord::Snapshot(Arc::new(Snapshot { index, term, configuration: Configuration::default(), state: Arc::new(state) })),
+            DiskRecord::Snapshot(Arc::new(Snapshot { index, term, configuration, state: Arc::new(state) })),
             DiskRecord::HardState(HardState { term, vote: None, commit: index }),
         ]
     }
@@ -143,11 +173,17 @@ impl EtcdMember {
             revision: life.store.revision(),
             compacted: life.store.compacted(),
             db_bytes: life.store.db_bytes(),
+            stable: life.raft.stable(),
+            vote: life.raft.vote(),
         })
     }
     /// The term of a log entry; `None` if the log does not reach so far, or no longer.
     pub fn entry_term(&self, index: Index) -> Option<Term> {
         self.life.as_ref()?.raft.entry_term(index)
+    }
+    /// The membership as applied so far.
+    pub fn configuration(&self) -> Option<&Configuration> {
+        self.life.as_ref().map(|life| life.raft.configuration())
     }
     /// The store as applied so far.
     pub fn store(&self) -> Option<&Store> {
@@ -160,24 +196,32 @@ impl EtcdMember {
 }
 
 impl Life {
-    fn new(config: Config, me: Member, members: &[Member], now: Time, boot: Boot, stream: Stream) -> Life {
+    fn new(member: &mut EtcdMember, now: Time, boot: Boot, stream: Stream) -> Life {
         let Boot { incarnation, disk, .. } = boot;
+        let (config, me) = (member.config.clone(), member.me);
         let raft_config = raft::Config {
             me,
-            members: members.to_vec(),
+            members: member.members.clone(),
             tick: config.heartbeat_interval,
             election_ticks: (config.election_timeout.nanos() / config.heartbeat_interval.nanos()).max(2),
             max_in_flight: config.max_inflight,
             max_message_bytes: config.max_message_bytes,
+            lease_reads: config.lease_reads,
+            planted: config.planted,
         };
-        Life {
-            raft: Raft::new(raft_config, &disk, now, stream),
-            links: members.iter().filter(|&&member| member != me).map(|&member| Link::new(member)).collect(),
+        let database = member.database.take();
+        let applied = database.as_ref().map(|database| database.applied());
+        let mut life = Life {
+            raft: Raft::new(raft_config, &disk, applied, now, stream),
+            links: Vec::new(),
+            moving: Vec::new(),
+            membership_changed: Vec::new(),
+            left: false,
             // 5 s for queueing and the disk, and two elections (etcd `server/config/config.go`, ReqTimeout).
             proposals: Proposals::new(me, incarnation, Duration::from_secs(5) + config.election_timeout * 2),
             config,
             me,
-            members: members.to_vec(),
+            keeps_database: member.keeps_database,
             now,
             booted: now,
             ready: Ready::default(),
@@ -185,6 +229,7 @@ impl Life {
             watchers: Watchers::default(),
             notices: Vec::new(),
             applied: Index::ZERO,
+            released: Index::ZERO,
             made_by: VecDeque::new(),
             leases: Leases::default(),
             clients: BTreeSet::new(),
@@ -199,13 +244,18 @@ impl Life {
             appended: VecDeque::new(),
             appended_to: Index::ZERO,
             latencies: Vec::new(),
+        };
+        if let Some(database) = database {
+            database.open(&mut life);
         }
+        life
     }
     /// Reads the log back, and dials the others.
     fn start(&mut self, out: &mut Outbox) {
         if self.raft.ready(&mut self.ready) {
             self.replay();
         }
+        self.meet(&self.raft.configuration().clone());
         for link in &mut self.links {
             link.dial(out);
         }
@@ -213,9 +263,13 @@ impl Life {
     }
     fn step(&mut self, now: Time, input: Input<EtcdMessage>, out: &mut Outbox) {
         self.now = now;
+        if self.left {
+            return;
+        }
         match input {
             Input::Boot(_) => unreachable!("handled by the member"),
             Input::Wake => self.wake(out),
+            Input::Data(conn, EtcdMessage::Raft(message)) if self.is_foreign(conn, &message, out) => return,
             Input::Accepted(conn, from) => {
                 if !matches!(from, Address::Etcd(_)) {
                     self.clients.insert(conn);
@@ -284,6 +338,10 @@ impl Life {
             // Both may give Raft something to do: proposals that waited for a leader, the next read index.
             self.note_appended();
             self.watch_leader(out);
+            self.watch_transfer(out);
+            if self.proposals.has_held() && self.leader.is_some() && !self.raft.is_transferring() {
+                self.propose_held();
+            }
             self.serve_reads(out);
             if !self.raft.ready(&mut ready) {
                 break;
@@ -303,10 +361,13 @@ impl Life {
             self.apply(&ready.committed, out);
             out.because(fact.or(input_cause));
             self.reads.confirmed(&ready.reads);
+            self.send_snapshots(&ready.snapshots_wanted);
+            self.release_log();
         }
         self.ready = ready;
         self.flush_watches(out);
         out.because(input_cause);
+        self.tell_membership(out);
     }
     /// Notes when a leader's entries were appended.
     fn note_appended(&mut self) {
@@ -393,6 +454,9 @@ impl Life {
 fn write(persist: Persist, out: &mut Outbox) {
     if let Some(snapshot) = persist.snapshot {
         out.disk_write(DiskRecord::Snapshot(snapshot));
+    }
+    if let Some(release) = persist.release {
+        out.disk_write(DiskRecord::Release(release));
     }
     if let Some(state) = persist.hard_state {
         out.disk_write(DiskRecord::HardState(state));

@@ -6,7 +6,7 @@ pub mod raft;
 pub mod store;
 mod watch;
 
-pub use member::{EtcdMember, MemberStatus};
+pub use member::{Database, EtcdMember, MemberStatus};
 
 use crate::base::Duration;
 use crate::base::planted::Planted;
@@ -24,6 +24,13 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// 1.5 MiB
     pub max_request_bytes: usize,
+    /// After so many applied entries the log is released up to the last of them (`--snapshot-count`): 10,000.
+    pub snapshot_count: u64,
+    /// So many released entries stay in memory for slow followers (`--snapshot-catchup-entries`): 5,000.
+    pub snapshot_catchup_entries: u64,
+    /// Reads are confirmed by a lease on the lead instead of a round of heartbeats. Unsafe where clocks drift, and so no option of etcd's:
+    /// Raft's library has it (`ReadOnlyLeaseBased`).
+    pub lease_reads: bool,
     pub planted: Planted,
 }
 
@@ -35,6 +42,9 @@ impl Default for Config {
             max_inflight: 512,
             max_message_bytes: 1 << 20,
             max_request_bytes: 1_572_864,
+            snapshot_count: 10_000,
+            snapshot_catchup_entries: 5_000,
+            lease_reads: false,
             planted: Planted::default(),
         }
     }

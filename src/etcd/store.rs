@@ -198,6 +198,15 @@ impl Store {
             event(versions[at].clone(), at.checked_sub(1).map(|before| &versions[before]))
         })
     }
+    /// The store as it is, without its history.
+    pub fn snapshot(&self) -> StoreSnapshot {
+        let kvs = self.ordered.values().filter_map(|&slot| self.slots[slot as usize].live().cloned()).collect();
+        StoreSnapshot { revision: self.revision, compacted: self.revision, kvs, leases: self.leases().collect() }
+    }
+    /// A planted mistake: revisions go on after the newest one that a living key bears.
+    pub fn reuse_revisions(&mut self) {
+        self.revision = self.slots.iter().filter_map(|slot| slot.live()).map(|kv| kv.mod_revision).max().unwrap_or(FIRST_REVISION);
+    }
     /// The store as it was at the last compaction, but for leases, which have no revisions.
     pub fn snapshot_at_compaction(&self, leases: Vec<(LeaseId, Duration)>) -> StoreSnapshot {
         let revision = self.compacted;

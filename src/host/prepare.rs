@@ -72,17 +72,17 @@ fn fix_cluster_ips(plan: &mut Plan) -> Vec<PodIp> {
     ips
 }
 
-/// What is left of a log with a snapshot in it: the last snapshot, which makes what stands before it superfluous but for the newest hard
-/// state and entries beyond its index, and all that stands after it.
+/// What is left of a log with a snapshot or a release in it: the last of them, which makes what stands before it superfluous but for the
+/// newest hard state and entries beyond its index, and all that stands after it.
 pub fn compacted(log: Vec<DiskRecord>) -> Vec<DiskRecord> {
     let last = log.iter().enumerate().rev().find_map(|(place, record)| match record {
-        DiskRecord::Snapshot(snapshot) => Some((place, snapshot.clone())),
+        DiskRecord::Snapshot(snapshot) => Some((place, snapshot.index)),
+        DiskRecord::Release(release) => Some((place, release.index)),
         _ => None,
     });
-    let Some((place, snapshot)) = last else { return log };
-    let index = snapshot.index;
+    let Some((place, index)) = last else { return log };
     let mut state: Option<HardState> = None;
-    let mut kept = vec![DiskRecord::Snapshot(snapshot)];
+    let mut kept = vec![log[place].clone()];
     for (at, record) in log.into_iter().enumerate() {
         match record {
             DiskRecord::HardState(newer) if at < place => state = Some(newer),

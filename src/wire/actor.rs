@@ -131,6 +131,8 @@ pub enum Effect {
     Applied(Box<etcd::Applied>),
     /// From a client of etcd: what it did and saw. For the record and the checks of consistency.
     History(Box<HistoryEvent>),
+    /// This process ends by itself, and is not started again by anybody who does not mean to.
+    Exit,
     /// From an operator's hands: this process is stopped if it runs, its disk holds these records instead of its own, and it is started.
     Provision(Box<Provision>),
     /// From the proxy's watcher: what every node's proxy will know after its own delay.
@@ -164,6 +166,8 @@ pub enum DiskRecord {
     Entries(Vec<Arc<raft::Entry>>),
     /// The whole state at an index: what stands before it may be dropped.
     Snapshot(Arc<raft::Snapshot>),
+    /// The state machine's own file holds everything up to here: a host that keeps such files may drop entries up to it.
+    Release(raft::Release),
 }
 
 /// A new disk for a process.
@@ -283,6 +287,9 @@ impl Outbox {
     /// Tells what a client of etcd did or saw.
     pub fn history(&mut self, event: HistoryEvent) {
         self.push(Effect::History(Box::new(event)));
+    }
+    pub fn exit(&mut self) {
+        self.push(Effect::Exit);
     }
     pub fn provision(&mut self, process: Address, disk: Vec<DiskRecord>) {
         self.push(Effect::Provision(Box::new(Provision { process, disk })));

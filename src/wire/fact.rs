@@ -195,6 +195,16 @@ pub enum What {
         p99: Duration,
     },
 
+    // etcd's membership. New variants stand last: the number of a variant goes into the digest of recorded runs.
+    /// A change of the membership has taken effect at its leader. Joint while there are outgoing voters.
+    Membership {
+        voters: Vec<Member>,
+        outgoing: Vec<Member>,
+        learners: Vec<Member>,
+    },
+    /// A member has learned that it was removed, and ends.
+    LeftCluster,
+
     // Clients of etcd: one bucket of one client.
     EtcdOperations {
         /// The end of the second in which the operations began; the fact comes when the last of them has ended.
@@ -244,6 +254,8 @@ impl What {
             What::BecameLeader { .. } => "BecameLeader",
             What::Committed { .. } => "Committed",
             What::Compacted { .. } => "Compacted",
+            What::Membership { .. } => "Membership",
+            What::LeftCluster => "LeftCluster",
             What::Leading => "Leading",
             What::StoppedLeading => "StoppedLeading",
             What::Created { .. } => "Created",
@@ -286,6 +298,14 @@ impl fmt::Display for What {
             What::BecameLeader { term } => write!(f, "leader in term {term}"),
             What::Committed { revision, index, .. } => write!(f, "committed revision {revision} at index {index}"),
             What::Compacted { revision } => write!(f, "compacted to revision {revision}"),
+            What::Membership { voters, outgoing, learners } => {
+                write!(f, "voters {}", members(voters))?;
+                if !outgoing.is_empty() {
+                    write!(f, ", leaving {}", members(outgoing))?;
+                }
+                if learners.is_empty() { Ok(()) } else { write!(f, ", learners {}", members(learners)) }
+            }
+            What::LeftCluster => f.write_str("is no member any more"),
             What::Leading => f.write_str("leading"),
             What::StoppedLeading => f.write_str("stopped leading"),
             What::Created { .. } => f.write_str("created"),
@@ -321,4 +341,8 @@ impl fmt::Display for What {
             }
         }
     }
+}
+
+fn members(members: &[Member]) -> String {
+    members.iter().map(Member::to_string).collect::<Vec<_>>().join(" ")
 }

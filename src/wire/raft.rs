@@ -29,6 +29,8 @@ pub struct Configuration {
     pub learners: Vec<Member>,
     /// Voters of `outgoing` that will be learners when it is left.
     pub learners_next: Vec<Member>,
+    /// Who was a member once: it is not listened to any more.
+    pub removed: Vec<Member>,
 }
 
 /// One step of a change.
@@ -62,6 +64,13 @@ pub struct HardState {
     pub term: Term,
     pub vote: Option<Member>,
     pub commit: Index,
+}
+
+/// The state machine's own file holds everything up to this entry (etcd `walpb.Snapshot`): the log may begin after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Release {
+    pub index: Index,
+    pub term: Term,
 }
 
 /// The whole state of the store at an index.
@@ -153,6 +162,11 @@ pub enum Body {
     Propose {
         commands: Vec<Arc<Command>>,
     },
+    /// A follower passes a change of the membership on.
+    ProposeChange {
+        change: Arc<ConfigurationChange>,
+        command: Arc<Command>,
+    },
     /// A follower asks at which index it may serve a linearizable read.
     ReadIndex {
         context: u64,
@@ -162,6 +176,8 @@ pub enum Body {
         index: Index,
     },
     TimeoutNow,
+    /// To who was removed and does not know it (rafthttp's 410). No message of Raft's own: members see to it.
+    Gone,
     InstallSnapshot {
         snapshot: Arc<Snapshot>,
     },

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use clustersim::base::random::Seed;
 use clustersim::base::{Cause, Duration, Incarnation, Index, Revision, Term, Time};
-use clustersim::etcd::{Config, EtcdMember, MemberStatus};
+use clustersim::etcd::{Config, Database, EtcdMember, MemberStatus};
 use clustersim::wire::actor::{Boot, DiskRecord};
 use clustersim::wire::etcd::{Applied, Operation, Request, Response};
 use clustersim::wire::fact::Fact;
@@ -21,6 +21,11 @@ const CLIENT: Address = Address::Operator;
 pub struct World {
     pub now: Time,
     seed: u64,
+    pub config: Config,
+    /// The voters that the cluster begins with.
+    initial: Vec<Member>,
+    /// What was applied outlives its member's process, as in the simulator; else it is made again from the log, as on a real host.
+    pub keeps_databases: bool,
     machines: BTreeMap<Member, Machine>,
     out: Outbox,
     /// Ends of each connection: who dialled, who listens.
@@ -38,6 +43,7 @@ pub struct World {
 
 struct Machine {
     actor: Option<EtcdMember>,
+    database: Option<Box<Database>>,
     incarnation: Incarnation,
     durable: Vec<DiskRecord>,
     unsynced: Vec<DiskRecord>,
@@ -57,6 +63,9 @@ impl World {
         let mut world = World {
             now: Time::ZERO,
             seed,
+            config: Config::default(),
+            initial: (1..=members).map(Member).collect(),
+            keeps_databases: false,
             machines: BTreeMap::new(),
             out: Outbox::new(),
             conns: BTreeMap::new(),
@@ -69,12 +78,14 @@ impl World {
             client_conns: BTreeMap::new(),
             next_request: 0,
         };
-        for member in (1..=members).map(Member) {
-            let sync = Duration::from_millis(1);
-            let machine = Machine { actor: None, incarnation: Incarnation(0), durable: Vec::new(), unsynced: Vec::new(), sync };
-            world.machines.insert(member, machine);
-        }
+        world.initial.clone().into_iter().for_each(|member| world.add_machine(member));
         world
+    }
+    /// A process with an empty data directory, which is not a member yet.
+    pub fn add_machine(&mut self, member: Member) {
+        let sync = Duration::from_millis(1);
+        let machine = Machine { actor: None, database: None, incarnation: Incarnation(0), durable: Vec::new(), unsynced: Vec::new(), sync };
+        self.machines.insert(member, machine);
     }
     pub fn members(&self) -> Vec<Member> {
         self.machines.keys().copied().collect()
@@ -104,12 +115,16 @@ impl World {
         self.members().into_iter().filter(|member| leading(member).is_some()).max_by_key(|member| leading(member).map(|s| s.term))
     }
     pub fn start(&mut self, member: Member) {
-        let members = self.members();
+        let members = self.initial.clone();
         let machine = self.machines.get_mut(&member).unwrap();
         assert!(machine.actor.is_none(), "{member} runs already");
         machine.incarnation = machine.incarnation.next();
         let name = format!("{member} incarnation {}", machine.incarnation);
-        machine.actor = Some(EtcdMember::new(Config::default(), member, members, Seed(self.seed).stream(&name)));
+        let mut actor = EtcdMember::new(self.config.clone(), member, members, Seed(self.seed).stream(&name));
+        if self.keeps_databases {
+            actor = actor.with_database(machine.database.take());
+        }
+        machine.actor = Some(actor);
         machine.durable.append(&mut machine.unsynced);
         let boot = Boot { incarnation: machine.incarnation, machine_boot: Incarnation(1), disk: machine.durable.clone() };
         self.step(member, Input::Boot(Box::new(boot)));
@@ -117,7 +132,7 @@ impl World {
     /// The process dies; with `power` the machine too, and what was not synced is lost.
     pub fn stop(&mut self, member: Member, power: bool) {
         let machine = self.machines.get_mut(&member).unwrap();
-        machine.actor = None;
+        machine.database = machine.actor.take().and_then(EtcdMember::into_database);
         if power {
             machine.unsynced.clear();
         }
@@ -242,6 +257,7 @@ impl World {
                 }
                 Effect::Record(_, fact) => self.facts.push((self.now, member, fact)),
                 Effect::Applied(applied) => self.applied.push((member, *applied)),
+                Effect::Exit => self.stop(member, false),
                 other => panic!("a member has no business with {other:?}"),
             }
         }
@@ -329,7 +345,7 @@ pub fn play_directory(directory: &str, run: impl Fn(&mut Option<World>, &str, &m
 /// `etcd-2`, or `leader`.
 pub fn member(world: &World, text: &str) -> Member {
     match text {
-        "leader" => world.leader().expect("there is a leader"),
+        "leader" => world.leader().unwrap_or_else(|| panic!("{}: nobody leads", world.now)),
         "dead" => world.members().into_iter().find(|&member| !world.is_up(member)).expect("somebody is down"),
         "follower" => world.members().into_iter().find(|&member| world.is_up(member) && Some(member) != world.leader()).unwrap(),
         _ => Member(text.strip_prefix("etcd-").and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no member: {text}"))),
@@ -348,7 +364,14 @@ pub fn world_command(world: &mut Option<World>, command: &str, output: &mut Stri
     let words: Vec<&str> = command.split_whitespace().collect();
     let field = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     if words[0] == "cluster" {
-        let mut new = World::new(field("members").unwrap().parse().unwrap(), field("seed").unwrap().parse().unwrap());
+        let number = |name: &str| field(name).map(|number| number.parse::<u64>().unwrap());
+        let members = number("members").unwrap() as u16;
+        let mut new = World::new(members, number("seed").unwrap());
+        (1..=number("spares").unwrap_or(0) as u16).for_each(|spare| new.add_machine(Member(members + spare)));
+        new.keeps_databases = words.contains(&"databases");
+        let defaults = Config::default();
+        new.config.snapshot_count = number("snapshot-count").unwrap_or(defaults.snapshot_count);
+        new.config.snapshot_catchup_entries = number("snapshot-catchup-entries").unwrap_or(defaults.snapshot_catchup_entries);
         new.start_all();
         *world = Some(new);
         return true;

@@ -148,6 +148,7 @@ impl Life {
     fn apply_entry(&mut self, entry: &Entry, events: &mut Vec<WatchEvent>) -> Result<Answer, EtcdError> {
         assert_eq!(entry.index, self.applied.next(), "entries are applied in order");
         self.applied = entry.index;
+        let changed = entry.change.as_ref().is_some_and(|change| self.change_membership(change));
         let Some(command) = &entry.command else { return Err(EtcdError::Unavailable) };
         let result = match &command.mutation {
             Mutation::Txn(txn) => self.store.txn(txn, command.cause, events).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
@@ -162,10 +163,11 @@ impl Life {
                     Answer::LeaseRevoked
                 })
             }
+            Mutation::Membership(_) if changed => Ok(Answer::Members(self.raft.configuration().clone())),
             Mutation::Membership(_) => Err(EtcdError::UnhealthyCluster),
             Mutation::Compact { revision } => self.compact(*revision).map(|()| Answer::Compacted),
         };
-        if !events.is_empty() {
+        if !events.is_empty() && !self.keeps_database {
             self.made_by.push_back(entry.index);
         }
         result
@@ -175,6 +177,9 @@ impl Life {
     /// in its database file.
     fn compact(&mut self, revision: Revision) -> Result<(), EtcdError> {
         self.store.compact(revision)?;
+        if self.keeps_database {
+            return Ok(());
+        }
         let older = (self.store.revision().0 - revision.0) as usize;
         // Revision 1 was made by no entry.
         let Some(dropped) = self.made_by.len().checked_sub(older).filter(|&dropped| dropped > 0) else { return Ok(()) };

@@ -32,6 +32,12 @@ impl Link {
     pub fn dial(&mut self, out: &mut Outbox) {
         self.state = State::Dialling(out.dial(Address::Etcd(self.member), KeepAlive::ETCD_PEER));
     }
+    pub fn member(&self) -> Member {
+        self.member
+    }
+    pub fn is_open_to(&self, member: Member) -> bool {
+        self.member == member && matches!(self.state, State::Open(_) | State::Blocked(_))
+    }
     pub fn deadline(&self) -> Time {
         match self.state {
             State::Lost { redial_at } => redial_at,
@@ -47,6 +53,26 @@ impl Link {
 }
 
 impl Life {
+    /// Is this message none for Raft? Who was removed is told so (and so are we); who is met for the first time, since the change that
+    /// brought it has not been applied here, gets a connection for the answers.
+    pub(super) fn is_foreign(&mut self, conn: Conn, message: &raft::Message, out: &mut Outbox) -> bool {
+        let from = message.from;
+        if matches!(message.body, raft::Body::Gone) {
+            self.leave(out);
+            return true;
+        }
+        if self.raft.configuration().removed.contains(&from) {
+            let gone = raft::Message { from: self.me, to: from, term: self.raft.term(), body: raft::Body::Gone };
+            out.write(conn, Message::Raft(Box::new(gone)));
+            return true;
+        }
+        if self.links.iter().all(|link| link.member() != from) {
+            let mut link = Link::new(from);
+            link.dial(out);
+            self.links.push(link);
+        }
+        false
+    }
     fn link(&mut self, conn: Conn) -> Option<&mut Link> {
         self.links.iter_mut().find(|link| link.conn() == Some(conn))
     }

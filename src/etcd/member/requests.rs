@@ -36,7 +36,7 @@ impl Proposals {
         self.next += 1;
         Command { origin: self.me, number: self.next, cause, mutation }
     }
-    fn wait(&mut self, number: u64, now: Time, conn: Conn, id: u64) {
+    pub fn wait(&mut self, number: u64, now: Time, conn: Conn, id: u64) {
         self.waiting.insert(number, (conn, id));
         self.deadlines.push_back((now + self.timeout, number));
     }
@@ -47,6 +47,9 @@ impl Proposals {
             self.deadlines.pop_front();
         }
         client
+    }
+    pub fn has_held(&self) -> bool {
+        !self.held.is_empty()
     }
     pub fn deadline(&self) -> Time {
         self.deadlines.front().map_or(Time::NEVER, |&(at, _)| at)
@@ -62,9 +65,10 @@ struct Read {
     question: Question,
 }
 
-enum Question {
+pub(super) enum Question {
     Range(Range),
     Txn(Txn),
+    Members,
 }
 
 /// One read index is asked for at a time, for all reads that came before it was.
@@ -137,17 +141,11 @@ impl Life {
                     self.respond(conn, watch, Ok(Answer::WatchProgress), out);
                 }
             }
-            Operation::MemberAdd { .. }
-            | Operation::MemberPromote { .. }
-            | Operation::MemberRemove { .. }
-            | Operation::MemberReplace { .. }
-            | Operation::MemberList
-            | Operation::MoveLeader { .. }
-            | Operation::Snapshot => self.respond(conn, id, Err(EtcdError::Unavailable), out),
             Operation::Status => {
                 let status = Status { leader: self.raft.leader(), applied: self.applied, db_bytes: self.store.db_bytes() };
                 self.respond(conn, id, Ok(Answer::Status(status)), out);
             }
+            operation => self.maintain(conn, id, &operation, out),
         }
     }
     /// What is refused at the door.
@@ -155,6 +153,8 @@ impl Life {
         match operation {
             Operation::Status => Ok(()),
             _ if !self.serving => Err(EtcdError::Unavailable),
+            Operation::Range(range) if range.serializable => Ok(()),
+            _ if self.raft.configuration().learns(self.me) => Err(EtcdError::Learner),
             Operation::Txn(txn) => {
                 store::validate(txn)?;
                 if txn.size() > self.config.max_request_bytes { Err(EtcdError::TooLarge) } else { Ok(()) }
@@ -179,9 +179,8 @@ impl Life {
             self.proposals.held.push_back(command);
         }
     }
-    /// There is a new leader: what waited for one is proposed, and reads whose index was asked of the old one fail.
-    pub(super) fn leader_changed(&mut self, out: &mut Outbox) {
-        let cause = out.cause();
+    /// What waited for a leader is proposed.
+    pub(super) fn propose_held(&mut self) {
         for command in std::mem::take(&mut self.proposals.held) {
             // Those that have timed out meanwhile were never proposed.
             if self.proposals.waiting.contains_key(&command.number) && self.raft.propose(self.now, command.cause, command.clone()).is_err()
@@ -189,6 +188,10 @@ impl Life {
                 self.proposals.held.push_back(command);
             }
         }
+    }
+    /// There is a new leader: reads whose index was asked of the old one fail.
+    pub(super) fn leader_changed(&mut self, out: &mut Outbox) {
+        let cause = out.cause();
         if self.reads.index.is_none() {
             self.reads.retry_at = None;
             for read in std::mem::take(&mut self.reads.asked) {
@@ -199,7 +202,7 @@ impl Life {
         out.because(cause);
     }
 
-    fn read(&mut self, conn: Conn, id: u64, question: Question, out: &Outbox) {
+    pub(super) fn read(&mut self, conn: Conn, id: u64, question: Question, out: &Outbox) {
         let deadline = self.now + self.proposals.timeout;
         self.reads.waiting.push(Read { conn, id, deadline, cause: out.cause(), question });
         self.ask_read_index();
@@ -226,6 +229,7 @@ impl Life {
             for read in std::mem::take(&mut self.reads.asked) {
                 let answer = match &read.question {
                     Question::Range(range) => self.store.range(range).map(Answer::Range),
+                    Question::Members => Ok(Answer::Members(self.raft.configuration().clone())),
                     Question::Txn(txn) => self.store.read_txn(txn).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
                 };
                 out.because(read.cause);

@@ -1,6 +1,8 @@
 //! Elections: terms, votes, roles. At most one leader a term, since a member votes once a term, and remembers it through a crash.
 
+use super::configuration::Tally;
 use super::{Raft, Role, RoleChange};
+use crate::base::planted::Bug;
 use crate::base::{Index, Term};
 use crate::wire::Member;
 use crate::wire::raft::{Body, Message};
@@ -10,6 +12,10 @@ impl Raft {
     pub(super) fn follow_newer_term(&mut self, message: &Message) -> bool {
         match &message.body {
             Body::PreVote { .. } | Body::Vote { transfer: false, .. } if self.hears_leader() => false,
+            Body::PreVote { .. } if self.config.planted.has(Bug::PreVoteRaisesTerm) => {
+                self.become_follower(message.term, None, Vec::new());
+                true
+            }
             // A pre-candidate asks about a term that nobody has begun, and the granting answer is about the same.
             Body::PreVote { .. } | Body::PreVoteResponse { granted: true } => true,
             Body::Append { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
@@ -69,13 +75,16 @@ impl Raft {
     }
     fn ask_all(&mut self, term: Term, body: &Body) {
         for at in 0..self.peers.len() {
-            self.send_in(term, self.cause, self.peers[at].member, body.clone());
+            if self.configuration.votes(self.peers[at].member) {
+                self.send_in(term, self.cause, self.peers[at].member, body.clone());
+            }
         }
     }
     /// Answers a candidate (`pre`: a pre-candidate). `term` is the candidate's.
     pub(super) fn answer_vote(&mut self, from: Member, term: Term, last_index: Index, last_term: Term, pre: bool) {
         let free = self.vote == Some(from) || (self.vote.is_none() && self.leader.is_none()) || (pre && term > self.term);
-        let granted = free && self.log.is_up_to_date(last_index, last_term);
+        let stale = self.config.planted.has(Bug::StaleCandidateElected);
+        let granted = free && (stale || self.log.is_up_to_date(last_index, last_term));
         if granted && !pre {
             self.vote = Some(from);
             self.election_since = self.ticks.count(self.now);
@@ -93,12 +102,11 @@ impl Raft {
     }
     /// Has the (pre-)candidacy been decided?
     pub(super) fn tally(&mut self) {
-        let granted = usize::from(self.own_vote) + self.peers.iter().filter(|peer| peer.vote == Some(true)).count();
-        let refused = self.peers.iter().filter(|peer| peer.vote == Some(false)).count();
-        if granted >= self.quorum() {
-            if self.role == Role::PreCandidate { self.campaign_for_term(false) } else { self.become_leader() }
-        } else if refused > self.peers.len() + 1 - self.quorum() {
-            self.become_follower(self.term, None, Vec::new());
+        match self.tally_votes() {
+            Tally::Won if self.role == Role::PreCandidate => self.campaign_for_term(false),
+            Tally::Won => self.become_leader(),
+            Tally::Lost => self.become_follower(self.term, None, Vec::new()),
+            Tally::Pending => {}
         }
     }
 
@@ -108,8 +116,10 @@ impl Raft {
         self.reset(self.term);
         self.leader = Some(self.config.me);
         self.last_tick = self.ticks.count(self.now);
+        // Changes of the membership may stand in the log, unapplied: none is added before all of it is (etcd-io/raft `becomeLeader`).
+        self.pending_change = self.log.last_index();
         // Entries of older terms are committed only by one of this term (paper, section 5.4.2).
-        self.append(None);
+        self.append(None, None);
     }
     pub(super) fn become_follower(&mut self, term: Term, leader: Option<Member>, silent: Vec<Member>) {
         if self.role != Role::Follower {
@@ -132,8 +142,12 @@ impl Raft {
         self.own_vote = false;
         let last = self.log.last_index();
         self.peers.iter_mut().for_each(|peer| peer.reset(last));
+        if self.config.planted.has(Bug::DeposedLeaderReads) {
+            self.confirm_own_reads();
+        }
         self.reads.clear();
         self.append_due = false;
+        self.transfer = None;
         self.election_since = self.ticks.count(self.now);
         self.draw_election_timeout();
     }
@@ -147,8 +161,7 @@ impl Raft {
             return;
         }
         self.election_since = count;
-        let heard = 1 + self.peers.iter().filter(|peer| peer.recently_active).count();
-        if heard < self.quorum() {
+        if !self.is_quorum(|peer| peer.recently_active, true) {
             let silent = self.peers.iter().filter(|peer| !peer.recently_active).map(|peer| peer.member).collect();
             self.become_follower(self.term, None, silent);
         }

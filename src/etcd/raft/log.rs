@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::base::planted::{Bug, Planted};
 use crate::base::{Index, Term};
 use crate::wire::raft::Entry;
 
@@ -65,14 +66,24 @@ impl Log {
     }
     /// A follower's append (paper, figure 2): `Err` if the previous entry is not here; else the conflicting suffix is replaced, and the
     /// last index that now matches the leader's log is returned.
-    pub fn try_append(&mut self, previous_index: Index, previous_term: Term, entries: &[Arc<Entry>]) -> Result<Index, ()> {
+    pub fn try_append(
+        &mut self,
+        previous_index: Index,
+        previous_term: Term,
+        entries: &[Arc<Entry>],
+        planted: Planted,
+    ) -> Result<Index, ()> {
         if self.term(previous_index) != Some(previous_term) {
             return Err(());
         }
         let matched = Index(previous_index.0 + entries.len() as u64);
         let conflict = entries.iter().position(|entry| self.term(entry.index) != Some(entry.term));
-        if let Some(first) = conflict {
-            self.truncate(entries[first].index);
+        if let Some(mut first) = conflict {
+            if planted.has(Bug::ConflictNotTruncated) {
+                first = entries.iter().position(|entry| entry.index > self.last_index()).unwrap_or(entries.len());
+            } else {
+                self.truncate(entries[first].index);
+            }
             entries[first..].iter().for_each(|entry| self.append(entry.clone()));
         }
         Ok(matched)
@@ -116,6 +127,15 @@ impl Log {
     /// All that was handed out is durable, but for what has been replaced since.
     pub fn written_is_stable(&mut self) {
         self.stable = self.written;
+    }
+    /// Everything up to this entry is in a state that is kept apart: what follows it here stays, if it does follow.
+    pub fn begin_after(&mut self, index: Index, term: Term) {
+        if self.term(index) == Some(term) {
+            self.commit_to(index);
+            self.compact(index);
+        } else if index > self.offset {
+            *self = Log::after(index, term);
+        }
     }
     /// Drops entries up to `index`, which a snapshot holds.
     pub fn compact(&mut self, index: Index) {

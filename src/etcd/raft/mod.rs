@@ -16,19 +16,22 @@
 //! At most one leader a term, equal logs up to equal entries, committed entries never lost: `tests/raft.rs` checks all three under random
 //! faults.
 
+pub mod configuration;
 mod election;
 mod log;
+mod membership;
 mod progress;
 mod replication;
 mod ticks;
 
 use std::sync::Arc;
 
+use crate::base::planted::{Bug, Planted};
 use crate::base::{Cause, Duration, Index, Stream, Term, Time};
 use crate::wire::Member;
 use crate::wire::actor::DiskRecord;
 use crate::wire::etcd::Command;
-use crate::wire::raft::{Body, Configuration, Entry, HardState, Message, Snapshot};
+use crate::wire::raft::{Body, Configuration, Entry, HardState, Message, Release, Snapshot};
 use log::Log;
 use progress::Progress;
 use replication::Reads;
@@ -38,7 +41,7 @@ use ticks::Ticks;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub me: Member,
-    /// All voting members, this one too.
+    /// The voters that the group began with. A process that joins later is not among them.
     pub members: Vec<Member>,
     /// The period of ticks and of heartbeats.
     pub tick: Duration,
@@ -48,6 +51,10 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Bytes of entries in one append.
     pub max_message_bytes: usize,
+    /// Reads are confirmed by the lease that the last quorum check gave, not by a round of heartbeats (thesis, section 6.4.1). Only as
+    /// safe as clocks run alike: etcd does not use it.
+    pub lease_reads: bool,
+    pub planted: Planted,
 }
 
 /// A member's part in the group.
@@ -75,12 +82,16 @@ pub struct Ready {
     pub committed: Vec<Arc<Entry>>,
     /// Reads that may be served once the index is applied: (context, index).
     pub reads: Vec<(u64, Index)>,
+    /// These lack entries that the log no longer has: to be answered with [`Raft::send_snapshot`].
+    pub snapshots_wanted: Vec<Member>,
 }
 
 /// What has to become durable.
 pub struct Persist {
     /// It replaces all that was written before; `entries` are then all that follow it.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// What is up to here need not be kept: the state machine's own file has it.
+    pub release: Option<Release>,
     pub hard_state: Option<HardState>,
     pub entries: Vec<Arc<Entry>>,
 }
@@ -99,9 +110,17 @@ pub struct RoleChange {
     pub silent: Vec<Member>,
 }
 
-/// There is no leader to whom a proposal or a read could go.
+/// Why a proposal or a read goes nowhere: there is no leader, or it is about to hand its lead over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoLeader;
+
+/// What the state machine's own file holds of the log, for a start.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub index: Index,
+    pub term: Term,
+    pub configuration: Configuration,
+}
 
 /// See the module.
 pub struct Raft {
@@ -112,13 +131,17 @@ pub struct Raft {
     vote: Option<Member>,
     leader: Option<Member>,
     log: Log,
-    /// The newest snapshot: what a follower gets that is behind the log's beginning.
+    /// The newest snapshot that is to stand before the log on disk.
     snapshot: Option<Arc<Snapshot>>,
-    /// The other members, sorted.
+    /// The other members, learners too, sorted.
     peers: Vec<Progress>,
     /// Our own answer to our (pre-)candidacy: for a vote, once it is durable.
     own_vote: bool,
     reads: Reads,
+    /// The last entry that changes the configuration, or that may: no other change is appended before it is applied.
+    pending_change: Index,
+    /// To whom the lead is being handed, and since which tick.
+    transfer: Option<(Member, u64)>,
 
     stream: Stream,
     ticks: Ticks,
@@ -136,6 +159,8 @@ pub struct Raft {
     persisting: bool,
     /// The snapshot is to be written, and the log after it anew.
     rewrite: bool,
+    /// Is to be written.
+    release: Option<Release>,
     /// The last committed entry that was handed out.
     handed_out: Index,
     /// There may be something to append or a commit index to tell.
@@ -146,34 +171,46 @@ pub struct Raft {
     held: Vec<(Cause, Message)>,
     changes: Vec<RoleChange>,
     confirmed_reads: Vec<(u64, Index)>,
+    snapshots_wanted: Vec<Member>,
     restore: Option<Arc<Snapshot>>,
 }
 
 impl Raft {
-    /// Starts from what survived on disk; the first [`Ready`] restores and applies what of it is known to be committed.
-    pub fn new(config: Config, disk: &[DiskRecord], now: Time, stream: Stream) -> Raft {
+    /// Starts from what survived on disk; the first [`Ready`] restores and applies what of it is known to be committed. `applied`: the state
+    /// machine has kept its own state, up to there; else all that the log releases is still in it.
+    pub fn new(config: Config, disk: &[DiskRecord], applied: Option<Applied>, now: Time, stream: Stream) -> Raft {
         let mut log = Log::default();
         let mut hard_state = HardState::default();
         let mut snapshot: Option<Arc<Snapshot>> = None;
+        let mut configuration = Configuration::of(config.members.iter().copied());
         for record in disk {
             match record {
                 DiskRecord::HardState(state) => hard_state = *state,
                 DiskRecord::Entries(entries) => log::replay(&mut log, entries),
                 DiskRecord::Snapshot(newer) => {
                     // What follows the snapshot is written again after it; until that is durable the old records are still there.
-                    if log.term(newer.index) == Some(newer.term) {
-                        log.commit_to(newer.index);
-                        log.compact(newer.index);
-                    } else {
-                        log = Log::after(newer.index, newer.term);
-                    }
+                    log.begin_after(newer.index, newer.term);
                     snapshot = Some(newer.clone());
                 }
+                DiskRecord::Release(release) if applied.is_some() => log.begin_after(release.index, release.term),
+                DiskRecord::Release(_) => {}
             }
         }
+        if let Some(snapshot) = &snapshot {
+            configuration.clone_from(&snapshot.configuration);
+        }
+        let mut handed_out = log.offset();
+        if let Some(applied) = applied {
+            // What was applied was committed, whether or not that much of the log is there.
+            if log.term(applied.index) == Some(applied.term) {
+                log.commit_to(applied.index);
+            } else if applied.index > log.offset() {
+                log.begin_after(applied.index, applied.term);
+            }
+            (handed_out, configuration) = (applied.index, applied.configuration);
+            snapshot = None;
+        }
         log.commit_to(hard_state.commit.min(log.last_index()));
-        let mut peers: Vec<Progress> = config.members.iter().filter(|&&member| member != config.me).map(|&m| Progress::new(m)).collect();
-        peers.sort_by_key(|peer| peer.member);
         let term = hard_state.term.max(log.last_term());
         let vote = if term == hard_state.term { hard_state.vote } else { None };
         let mut raft = Raft {
@@ -181,13 +218,15 @@ impl Raft {
             term,
             vote,
             leader: None,
-            handed_out: log.offset(),
+            handed_out,
             log,
             restore: snapshot.clone(),
             snapshot,
-            peers,
+            peers: Vec::new(),
             own_vote: false,
             reads: Reads::default(),
+            pending_change: Index::ZERO,
+            transfer: None,
             stream,
             ticks: Ticks::new(now, config.tick),
             election_since: 0,
@@ -198,14 +237,17 @@ impl Raft {
             durable: (term, vote),
             persisting: false,
             rewrite: false,
+            release: None,
             append_due: false,
             messages: Vec::new(),
             held: Vec::new(),
             changes: Vec::new(),
             confirmed_reads: Vec::new(),
-            configuration: Configuration::of(config.members.iter().copied()),
+            snapshots_wanted: Vec::new(),
+            configuration,
             config,
         };
+        raft.meet_peers();
         raft.draw_election_timeout();
         raft
     }
@@ -215,9 +257,6 @@ impl Raft {
     }
     pub fn role(&self) -> Role {
         self.role
-    }
-    pub fn configuration(&self) -> &Configuration {
-        &self.configuration
     }
     pub fn term(&self) -> Term {
         self.term
@@ -232,6 +271,14 @@ impl Raft {
     pub fn last_index(&self) -> Index {
         self.log.last_index()
     }
+    /// Is the lead being handed over? Then no proposals are taken.
+    pub fn is_transferring(&self) -> bool {
+        self.transfer.is_some()
+    }
+    /// Whom this member has voted for in its term.
+    pub fn vote(&self) -> Option<Member> {
+        self.vote
+    }
     /// The term of an entry; `None` if the log does not reach so far, or no longer.
     pub fn entry_term(&self, index: Index) -> Option<Term> {
         self.log.term(index)
@@ -245,6 +292,7 @@ impl Raft {
     pub fn deadline(&self) -> Time {
         match self.role {
             Role::Leader => self.ticks.time_of(self.last_tick + 1),
+            _ if !self.configuration.votes(self.config.me) => Time::NEVER,
             _ => self.ticks.time_of(self.election_since + self.election_timeout),
         }
     }
@@ -259,6 +307,7 @@ impl Raft {
         // Proposals and questions are about no term.
         match message.body {
             Body::Propose { commands } => drop(self.propose_or_forward(commands)),
+            Body::ProposeChange { change, command } => drop(self.change_or_forward(change, command)),
             Body::ReadIndex { context } if self.role == Role::Leader => self.lead_read(message.from, context),
             Body::ReadIndex { .. } => {}
             _ if message.term > self.term && !self.follow_newer_term(&message) => {}
@@ -308,6 +357,14 @@ impl Raft {
             self.peers[at].unreachable();
         }
     }
+    /// The state machine's own file holds everything up to `index`, which was applied: entries up to it are no longer needed on disk, and
+    /// all but the last `kept` no longer in memory, where slow followers find them.
+    pub fn release(&mut self, index: Index, kept: u64) {
+        assert!(index <= self.handed_out, "a release of {index}, which was not applied");
+        let Some(term) = self.log.term(index) else { return };
+        self.log.compact(Index(index.0.saturating_sub(kept)));
+        self.release = Some(Release { index, term });
+    }
     /// A snapshot of the applied state was made: the log up to it is no longer needed.
     pub fn compact(&mut self, snapshot: Arc<Snapshot>) {
         assert!(snapshot.index <= self.handed_out, "a snapshot at {} of what was not applied", snapshot.index);
@@ -323,6 +380,8 @@ impl Raft {
         if self.persisting {
             return false;
         }
+        // What was handed out before has been applied.
+        self.leave_joint();
         if std::mem::take(&mut self.append_due) && self.role == Role::Leader {
             (0..self.peers.len()).for_each(|peer| self.replicate_to(peer, false));
         }
@@ -333,6 +392,8 @@ impl Raft {
         ready.changes.append(&mut self.changes);
         ready.reads.clear();
         ready.reads.append(&mut self.confirmed_reads);
+        ready.snapshots_wanted.clear();
+        ready.snapshots_wanted.append(&mut self.snapshots_wanted);
         ready.committed.clear();
         let to = self.log.committed().min(self.log.stable());
         if to > self.handed_out {
@@ -342,6 +403,7 @@ impl Raft {
         ready.persist = self.take_persist();
         match (&ready.persist, self.role) {
             (None, _) => ready.messages.append(&mut self.messages),
+            (Some(_), _) if self.config.planted.has(Bug::AcknowledgedBeforeFsync) => ready.messages.append(&mut self.messages),
             (Some(_), Role::Leader) => {
                 let waits =
                     |body: &Body| matches!(body, Body::AppendResponse { .. } | Body::VoteResponse { .. } | Body::PreVoteResponse { .. });
@@ -354,12 +416,13 @@ impl Raft {
         ready.restore.is_some()
             || ready.persist.is_some()
             || !(ready.messages.is_empty() && ready.committed.is_empty() && ready.changes.is_empty() && ready.reads.is_empty())
+            || !ready.snapshots_wanted.is_empty()
     }
 
     /// A new commit index alone is not worth a write: it goes with the next one, and until then the leader's word replaces it.
     fn take_persist(&mut self) -> Option<Persist> {
         let voted = (self.term, self.vote) != self.durable;
-        if !voted && !self.rewrite && !self.log.has_unwritten() {
+        if !voted && !self.rewrite && !self.log.has_unwritten() && self.release.is_none() {
             return None;
         }
         let snapshot = if std::mem::take(&mut self.rewrite) { self.snapshot.clone() } else { None };
@@ -370,8 +433,9 @@ impl Raft {
         self.durable = (self.term, self.vote);
         self.persisting = true;
         self.ticks.hold(self.now);
-        let hard_state = Some(HardState { term: self.term, vote: self.vote, commit: self.log.committed() });
-        Some(Persist { snapshot, hard_state, entries })
+        let vote = self.vote.filter(|_| !self.config.planted.has(Bug::VoteNotPersisted));
+        let hard_state = Some(HardState { term: self.term, vote, commit: self.log.committed() });
+        Some(Persist { snapshot, release: self.release.take(), hard_state, entries })
     }
     fn begin(&mut self, now: Time, cause: Cause) {
         (self.now, self.cause) = (now, cause);
@@ -382,6 +446,9 @@ impl Raft {
         if self.role == Role::Leader {
             if count > self.last_tick {
                 self.last_tick = count;
+                if self.transfer.is_some_and(|(_, since)| count >= since + self.config.election_ticks) {
+                    self.transfer = None;
+                }
                 self.check_quorum(count);
                 if self.role == Role::Leader {
                     self.broadcast_heartbeat();
@@ -389,7 +456,9 @@ impl Raft {
             }
         } else if count >= self.election_since + self.election_timeout {
             self.election_since = count;
-            self.campaign();
+            if self.is_promotable() {
+                self.campaign();
+            }
         }
     }
     fn step_body(&mut self, message: Message) {
@@ -405,7 +474,8 @@ impl Raft {
             }
             Body::Heartbeat { commit, read_context } => {
                 self.hear_leader(from);
-                self.log.commit_to(commit);
+                let beyond = self.config.planted.has(Bug::CommitBeyondMatch);
+                self.log.commit_to(if beyond { commit.min(self.log.last_index()) } else { commit });
                 self.send(from, Body::HeartbeatResponse { read_context });
             }
             Body::InstallSnapshot { snapshot } => {
@@ -415,16 +485,16 @@ impl Raft {
             Body::AppendResponse { index, rejected } => self.handle_append_response(from, index, rejected),
             Body::HeartbeatResponse { read_context } => self.handle_heartbeat_response(from, read_context),
             Body::ReadIndexResponse { context, index } => self.confirmed_reads.push((context, index)),
-            Body::TimeoutNow if self.role != Role::Leader => self.campaign_for_term(true),
+            Body::TimeoutNow if self.role != Role::Leader && self.is_promotable() => self.campaign_for_term(true),
             Body::TimeoutNow => {}
-            Body::Propose { .. } | Body::ReadIndex { .. } => unreachable!("handled before terms are looked at"),
+            Body::Propose { .. } | Body::ProposeChange { .. } | Body::ReadIndex { .. } => {
+                unreachable!("handled before terms are looked at")
+            }
+            Body::Gone => {}
         }
     }
     fn peer(&self, member: Member) -> Option<usize> {
         self.peers.binary_search_by_key(&member, |peer| peer.member).ok()
-    }
-    fn quorum(&self) -> usize {
-        self.peers.len().div_ceil(2) + usize::from(self.peers.len().is_multiple_of(2))
     }
     fn send(&mut self, to: Member, body: Body) {
         self.send_in(self.term, self.cause, to, body);

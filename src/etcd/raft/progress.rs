@@ -30,9 +30,12 @@ pub enum Flow {
     Probe { waiting: bool },
     /// Pipelined: the last index of each append that is not acknowledged.
     Replicate { in_flight: VecDeque<Index> },
-    /// A snapshot at this index is on its way; nothing else is sent.
-    Snapshot { index: Index },
+    /// A snapshot at this index is on its way; nothing else is sent. `heartbeats`: answered since.
+    Snapshot { index: Index, heartbeats: u32 },
 }
+
+/// A snapshot that has not arrived after so many heartbeats was lost.
+const SNAPSHOT_HEARTBEATS_MAX: u32 = 100;
 
 impl Progress {
     pub fn new(member: Member) -> Progress {
@@ -83,7 +86,7 @@ impl Progress {
                 }
             }
             Flow::Probe { .. } if index >= self.matched => self.replicate(),
-            Flow::Snapshot { index: pending } if self.matched >= *pending => self.replicate(),
+            Flow::Snapshot { index: pending, .. } if self.matched >= *pending => self.replicate(),
             // An old answer, or one that crossed the snapshot.
             Flow::Probe { .. } | Flow::Snapshot { .. } => {}
         }
@@ -120,11 +123,17 @@ impl Progress {
             Flow::Replicate { in_flight } if in_flight.len() >= max_in_flight => {
                 in_flight.pop_front();
             }
-            Flow::Replicate { .. } | Flow::Snapshot { .. } => {}
+            Flow::Snapshot { heartbeats, .. } => {
+                *heartbeats += 1;
+                if *heartbeats > SNAPSHOT_HEARTBEATS_MAX {
+                    self.unreachable();
+                }
+            }
+            Flow::Replicate { .. } => {}
         }
     }
     pub fn send_snapshot(&mut self, index: Index) {
-        self.flow = Flow::Snapshot { index };
+        self.flow = Flow::Snapshot { index, heartbeats: 0 };
         self.next = index.next();
     }
     fn probe(&mut self) {

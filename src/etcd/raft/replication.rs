@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::log::Log;
-use super::progress::Flow;
+use super::progress::{Flow, Progress};
 use super::{NoLeader, Raft, Role};
+use crate::base::planted::Bug;
 use crate::base::{Cause, Index, Term};
 use crate::wire::Member;
 use crate::wire::etcd::Command;
-use crate::wire::raft::{Body, Entry, Rejection, Snapshot};
+use crate::wire::raft::{Body, ConfigurationChange, Entry, Rejection, Snapshot};
 
 /// Reads that wait until a quorum has confirmed that this leader still leads (thesis, section 6.4). Each has a round; the heartbeat that
 /// bears a round, and every later one, asks for all up to it.
@@ -40,16 +41,17 @@ impl Reads {
 impl Raft {
     pub(super) fn propose_or_forward(&mut self, commands: Vec<Arc<Command>>) -> Result<(), NoLeader> {
         match self.leader {
-            Some(leader) if leader == self.config.me => commands.into_iter().for_each(|command| self.append(Some(command))),
+            Some(leader) if leader == self.config.me && self.transfer.is_some() => return Err(NoLeader),
+            Some(leader) if leader == self.config.me => commands.into_iter().for_each(|command| self.append(Some(command), None)),
             Some(leader) => self.send(leader, Body::Propose { commands }),
             None => return Err(NoLeader),
         }
         Ok(())
     }
     /// A leader's new entry. It leaves with the next `Ready`, together with others that come until then.
-    pub(super) fn append(&mut self, command: Option<Arc<Command>>) {
+    pub(super) fn append(&mut self, command: Option<Arc<Command>>, change: Option<Arc<ConfigurationChange>>) {
         let index = self.log.last_index().next();
-        self.log.append(Arc::new(Entry { term: self.term, index, command, change: None }));
+        self.log.append(Arc::new(Entry { term: self.term, index, command, change }));
         self.append_due = true;
     }
 
@@ -62,7 +64,7 @@ impl Raft {
             }
             let to = peer.member;
             let previous_index = peer.next.previous();
-            let Some(previous_term) = self.log.term(previous_index) else { return self.send_snapshot(at) };
+            let Some(previous_term) = self.log.term(previous_index) else { return self.want_snapshot(at) };
             let commit = self.log.committed();
             let mut bytes = 0;
             let entries: Vec<Arc<Entry>> = self
@@ -85,12 +87,19 @@ impl Raft {
             self.send_in(self.term, cause, to, Body::Append { previous_index, previous_term, entries, commit });
         }
     }
-    fn send_snapshot(&mut self, at: usize) {
-        let snapshot = self.snapshot.clone().expect("what is no longer in the log is in a snapshot");
-        // Who is silent would not take it, and the state is large (etcd-io/raft `maybeSendSnapshot`).
+    /// What this follower lacks is no longer in the log. Who is silent would not take the state, which is large (etcd-io/raft
+    /// `maybeSendSnapshot`).
+    fn want_snapshot(&mut self, at: usize) {
         if self.peers[at].recently_active {
+            self.peers[at].send_snapshot(self.log.committed());
+            self.snapshots_wanted.push(self.peers[at].member);
+        }
+    }
+    /// Sends the state to a follower that [`super::Ready::snapshots_wanted`] named.
+    pub fn send_snapshot(&mut self, to: Member, snapshot: Arc<Snapshot>) {
+        if let Some(at) = self.peer(to).filter(|_| self.role == Role::Leader) {
             self.peers[at].send_snapshot(snapshot.index);
-            self.send(self.peers[at].member, Body::InstallSnapshot { snapshot });
+            self.send(to, Body::InstallSnapshot { snapshot });
         }
     }
     pub(super) fn handle_append(
@@ -105,7 +114,7 @@ impl Raft {
             let index = self.log.committed();
             return self.send(from, Body::AppendResponse { index, rejected: None });
         }
-        match self.log.try_append(previous_index, previous_term, entries) {
+        match self.log.try_append(previous_index, previous_term, entries, self.config.planted) {
             Ok(index) => {
                 self.log.commit_to(commit.min(index));
                 self.send(from, Body::AppendResponse { index, rejected: None });
@@ -133,6 +142,7 @@ impl Raft {
             None => {
                 if self.peers[at].acknowledged(index) {
                     self.advance_commit();
+                    self.transfer_if_complete(at);
                 }
                 // The flow may have opened; a commit index to tell goes to all, with the next `Ready`.
                 self.append_due = true;
@@ -141,16 +151,9 @@ impl Raft {
     }
     /// Commits what a quorum has, if it is of this term (paper, section 5.4.2).
     pub(super) fn advance_commit(&mut self) {
-        // Of our own entries only the durable ones count.
-        let own = self.log.stable();
-        let mut candidate = Index::ZERO;
-        for index in self.peers.iter().map(|peer| peer.matched).chain([own]) {
-            let owners = self.peers.iter().filter(|peer| peer.matched >= index).count() + usize::from(own >= index);
-            if owners >= self.quorum() {
-                candidate = candidate.max(index);
-            }
-        }
-        if self.log.term(candidate) == Some(self.term) && self.log.commit_to(candidate) {
+        let candidate = self.quorum_index();
+        let ours = self.log.term(candidate) == Some(self.term) || self.config.planted.has(Bug::OlderTermCommitted);
+        if ours && self.log.commit_to(candidate) {
             self.append_due = true;
             for (from, context) in std::mem::take(&mut self.reads.postponed) {
                 self.lead_read(from, context);
@@ -165,7 +168,11 @@ impl Raft {
             } else {
                 self.log = Log::after(snapshot.index, snapshot.term);
                 self.handed_out = snapshot.index;
-                self.snapshot = Some(snapshot.clone());
+                if !self.config.planted.has(Bug::SnapshotWithoutMembership) {
+                    self.configuration.clone_from(&snapshot.configuration);
+                    self.meet_peers();
+                }
+                (self.snapshot, self.release) = (Some(snapshot.clone()), None);
                 self.restore = Some(snapshot);
                 self.rewrite = true;
             }
@@ -178,7 +185,8 @@ impl Raft {
     pub(super) fn broadcast_heartbeat(&mut self) {
         let read_context = self.reads.waiting.back().map_or(0, |read| read.round);
         for at in 0..self.peers.len() {
-            let commit = self.peers[at].matched.min(self.log.committed());
+            let beyond = self.config.planted.has(Bug::CommitBeyondMatch);
+            let commit = if beyond { self.log.committed() } else { self.peers[at].matched.min(self.log.committed()) };
             self.send(self.peers[at].member, Body::Heartbeat { commit, read_context });
         }
     }
@@ -206,20 +214,40 @@ impl Raft {
         }
         self.reads.round += 1;
         self.reads.waiting.push_back(Read { round: self.reads.round, from, context, index, cause: self.cause });
-        if self.peers.is_empty() { self.confirm_reads() } else { self.broadcast_heartbeat() }
+        let alone = self.is_quorum(|_| false, true);
+        if alone || self.has_lease() || self.config.planted.has(Bug::ReadIndexWithoutQuorum) {
+            while self.answer_read() {}
+        } else {
+            self.broadcast_heartbeat();
+        }
+    }
+    /// Does nobody else lead by now? Others do not vote within an election timeout of hearing this leader; a quorum was heard when its
+    /// quorum check last held, which looks back over as long a time. By this member's clock, that is.
+    fn has_lease(&self) -> bool {
+        let heard = |peer: &Progress| peer.recently_active && peer.matched > Index::ZERO;
+        self.config.lease_reads && self.transfer.is_none() && self.is_quorum(heard, true)
     }
     fn confirm_reads(&mut self) {
         while let Some(read) = self.reads.waiting.front() {
-            let confirmed = 1 + self.peers.iter().filter(|peer| peer.read_round >= read.round).count();
-            if confirmed < self.quorum() {
+            let round = read.round;
+            if !self.is_quorum(|peer| peer.read_round >= round, true) {
                 return;
             }
-            let Some(Read { from, context, index, cause, .. }) = self.reads.waiting.pop_front() else { return };
-            if from == self.config.me {
-                self.confirmed_reads.push((context, index));
-            } else {
-                self.send_in(self.term, cause, from, Body::ReadIndexResponse { context, index });
-            }
+            self.answer_read();
         }
+    }
+    /// Answers the first read that waits; `false`: there is none.
+    fn answer_read(&mut self) -> bool {
+        let Some(Read { from, context, index, cause, .. }) = self.reads.waiting.pop_front() else { return false };
+        if from == self.config.me {
+            self.confirmed_reads.push((context, index));
+        } else {
+            self.send_in(self.term, cause, from, Body::ReadIndexResponse { context, index });
+        }
+        true
+    }
+    /// A planted mistake: reads that were being confirmed are answered though this member leads no more.
+    pub(super) fn confirm_own_reads(&mut self) {
+        while self.answer_read() {}
     }
 }

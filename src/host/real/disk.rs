@@ -113,6 +113,7 @@ mod tests {
     use super::*;
     use crate::base::{Index, Term};
     use crate::wire::SyncId;
+    use crate::wire::raft::Configuration;
     use crate::wire::raft::{Entry, HardState, Snapshot};
     use std::sync::Arc;
 

@@ -83,7 +83,7 @@ pub fn bytes_of(cause: Cause, effect: &Effect) -> Vec<u8> {
         Effect::Disk(op) => bytes.extend(format!("{op:?}").bytes()),
         Effect::Compute(id, work) => bytes.extend(format!("{id:?} {work:?}").bytes()),
         Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
-        Effect::Record(..) | Effect::Applied(_) => unreachable!("facts do not reach the host"),
+        Effect::Record(..) | Effect::Applied(_) | Effect::Exit => unreachable!("the engine keeps these to itself"),
     }
     bytes
 }

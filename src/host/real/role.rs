@@ -215,7 +215,7 @@ impl<W: Write> Backend for World<W> {
             Effect::Endpoints(change) => self.tell(&FromChild::Endpoints(cause, *change)),
             Effect::Compute(..) => {}
             Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
-            Effect::Record(..) | Effect::Applied(_) => unreachable!("facts do not reach the host"),
+            Effect::Record(..) | Effect::Applied(_) | Effect::Exit => unreachable!("the engine keeps these to itself"),
         }
     }
 }

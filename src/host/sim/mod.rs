@@ -301,7 +301,7 @@ impl Host for SimHost {
                 self.start(now, process, cause, queue);
             }
             // The engine keeps these to itself.
-            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) => unreachable!("facts do not reach the host"),
+            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) | Effect::Exit => unreachable!("facts do not reach the host"),
         }
     }
 

@@ -40,7 +40,8 @@ impl Run {
     pub fn new(mut plan: Plan, options: Options) -> Run {
         let (outside, service_ips) = prepare::prepare(&mut plan);
         let plan = Arc::new(plan);
-        let cluster = Cluster::new(plan.clone(), &service_ips);
+        let mut cluster = Cluster::new(plan.clone(), &service_ips);
+        cluster.keep_databases();
         let places = cluster.places(outside);
         let mut host = SimHost::new(plan.clone(), &places);
         let preloaded = match plan.initial {

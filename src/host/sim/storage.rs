@@ -82,9 +82,9 @@ impl Storage {
 impl Log {
     /// Adds records that are durable now.
     fn append(&mut self, records: Vec<DiskRecord>) {
-        let has_snapshot = records.iter().any(|record| matches!(record, DiskRecord::Snapshot(_)));
+        let shortens = records.iter().any(|record| matches!(record, DiskRecord::Snapshot(_) | DiskRecord::Release(_)));
         self.durable.extend(records);
-        if has_snapshot {
+        if shortens {
             self.durable = prepare::compacted(std::mem::take(&mut self.durable));
         }
     }

@@ -81,6 +81,8 @@ pub fn words(record: &Record, subject: &Subject, what: &What) -> Words {
             lasting(format!("became the leader in term {term}"), Aspect::Role, format!("was the leader in term {term}"))
         }
         What::Committed { revision, by, .. } => once(format!("committed revision {revision}, first applied by {by}")),
+        What::Membership { .. } => once(format!("saw the membership change: {what}")),
+        What::LeftCluster => once("learned that it was removed, and ended"),
         What::Compacted { revision } => once(format!("compacted its history to revision {revision}")),
         What::Leading => lasting("became the leader", Aspect::Role, "was the leader"),
         What::StoppedLeading => lasting("gave up the lead", Aspect::Role, "had given up the lead"),
