@@ -427,6 +427,12 @@ impl Actors for Cluster {
 
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder) {
         recorder.etcd_leader = self.etcd_leader().filter(|leader| up(*leader));
+        if let Some(Address::Etcd(leader)) = recorder.etcd_leader
+            && let Some(configuration) = slot(&mut self.etcd, leader.0).as_deref().and_then(EtcdMember::configuration)
+            && recorder.etcd_members != *configuration
+        {
+            recorder.etcd_members = configuration.clone();
+        }
         self.expectations.advance(now, &self.observer, recorder);
         if now >= self.next_sample {
             self.next_sample = now + self.sample_every;

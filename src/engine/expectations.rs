@@ -8,6 +8,7 @@ use super::record::Verdict;
 use super::recorder::Recorder;
 use crate::base::{Map, Name, Time};
 use crate::objects::{Key, Kind};
+use crate::wire::Member;
 
 /// One expectation and what has been seen of it.
 struct Tracker {
@@ -166,6 +167,15 @@ impl Expectations {
             Predicate::EtcdLeader { present } => {
                 let seen = recorder.etcd_leader.map_or("no leader".to_owned(), |leader| format!("{leader} leads"));
                 (recorder.etcd_leader.is_some() == *present, seen)
+            }
+            Predicate::EtcdMembers { voters, learners } => {
+                let seen = &recorder.etcd_members;
+                let names = |members: &[Member]| members.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let mut text = format!("voters {}", names(&seen.voters));
+                if !seen.learners.is_empty() {
+                    text.push_str(&format!(", learners {}", names(&seen.learners)));
+                }
+                (!seen.is_joint() && seen.voters == *voters && seen.learners == *learners, text)
             }
             Predicate::ClientOperations { at_most_failed, at_least_ok } => {
                 let clients = &recorder.clients;

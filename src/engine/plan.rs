@@ -419,6 +419,8 @@ pub enum Predicate {
     FailedRequestsPerMille { traffic: usize, at_most: u64 },
     /// Whether etcd has a leader, as of the last second.
     EtcdLeader { present: bool },
+    /// The members of etcd, as its last leader had them at the last second.
+    EtcdMembers { voters: Vec<Member>, learners: Vec<Member> },
     /// Operations of etcd's clients since the start: per mille of those that ended that failed or may have, and how many were answered.
     ClientOperations { at_most_failed: Option<u64>, at_least_ok: Option<u64> },
     /// The longest time between two successive acknowledged writes of clients whose history is kept.

@@ -11,6 +11,7 @@ use crate::base::digest::Digester;
 use crate::base::{Cause, Digest, Duration, FactId, Map, Name, Revision, Term, Time};
 use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::history::HistoryEvent;
+use crate::wire::raft::Configuration;
 use crate::wire::{Address, MachineId};
 
 /// Beyond this many checkpoints every other one is dropped.
@@ -44,6 +45,8 @@ pub struct Recorder {
     pub clients: Clients,
     /// Who leads etcd, as it was last looked at.
     pub etcd_leader: Option<Address>,
+    /// The membership of etcd, as its leader then had it.
+    pub etcd_members: Configuration,
     /// Broken invariants: the run stops at the first.
     pub violations: Vec<String>,
     outcome: Digester,

@@ -150,6 +150,17 @@ pub struct EtcdLeader {
     pub present: bool,
 }
 
+/// The members of etcd.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdMembers {
+    /// Those with a vote.
+    pub voters: Vec<String>,
+    /// Those without one. Default none.
+    #[serde(default)]
+    pub learners: Vec<String>,
+}
+
 /// A bound on operations of etcd's clients that failed.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

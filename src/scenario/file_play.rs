@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::file::Distribution;
-use super::file_etcd::{ClientOperations, EtcdCompact, EtcdLeader, EtcdMemberAdd, EtcdMemberReplace, EtcdSnapshotRestore, LongestWriteGap};
+use super::file_etcd::{
+    ClientOperations, EtcdCompact, EtcdLeader, EtcdMemberAdd, EtcdMemberReplace, EtcdMembers, EtcdSnapshotRestore, LongestWriteGap,
+};
 use super::file_faults::{DiskCorrupt, Flap, UnreliableLink};
 use super::units::{Bandwidth, Percent, Probability, Rate, Span};
 
@@ -467,6 +469,9 @@ pub struct Expectation {
     /// Whether etcd has a leader, looked at each second.
     #[serde(default)]
     pub etcd_leader: Option<EtcdLeader>,
+    /// Who etcd's members are, looked at each second.
+    #[serde(default)]
+    pub etcd_members: Option<EtcdMembers>,
     /// How the operations of etcd's clients ended since the start.
     #[serde(default)]
     pub client_operations: Option<ClientOperations>,

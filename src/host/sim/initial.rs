@@ -21,7 +21,7 @@ use crate::objects::{Condition, Conditions, Deployment, Key, Kind, List, Node, O
 use crate::scheduler::place_all;
 use crate::wire::etcd::{KeyValue, LeaseId, StoreSnapshot, Value};
 use crate::wire::raft::Configuration;
-use crate::wire::{Address, MachineId, Member};
+use crate::wire::{Address, MachineId};
 
 /// Fills the store, the machines and the engines. Returns what the store holds: owners before what they own.
 pub fn preload(plan: &Plan, host: &mut SimHost) -> Vec<Stored> {
@@ -248,9 +248,9 @@ impl Start<'_> {
         }
         kvs.sort_by(|one, other| one.key.cmp(&other.key));
         let snapshot = StoreSnapshot { revision, compacted: revision, kvs, ..StoreSnapshot::default() };
-        let records = EtcdMember::boot_records(snapshot, Term(1), Configuration::of((1..=plan.etcd.len() as u16).map(Member)));
-        for member in 1..=plan.etcd.len() as u16 {
-            host.preload_disk(Address::Etcd(Member(member)), records.clone());
+        let records = EtcdMember::boot_records(snapshot, Term(1), Configuration::of(plan.first_members()));
+        for member in plan.first_members() {
+            host.preload_disk(Address::Etcd(member), records.clone());
         }
         all
     }

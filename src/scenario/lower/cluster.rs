@@ -33,7 +33,7 @@ impl Lowering<'_> {
         let disk = self.disk(cluster);
         let bandwidth = cluster.bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0);
         self.control_plane(cluster, &disk, bandwidth);
-        let is_etcd_only = self.topology.api_servers.is_empty();
+        let is_etcd_only = self.topology.is_etcd_only();
         self.node_groups(&cluster.nodes, is_etcd_only, &disk, bandwidth);
         Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
     }

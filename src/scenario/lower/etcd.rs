@@ -227,6 +227,18 @@ impl Lowering<'_> {
             let text = if leader.present { "etcd has a leader" } else { "etcd has no leader" };
             return Some((Predicate::EtcdLeader { present: leader.present }, text.to_owned()));
         }
+        if let Some(members) = &written.etcd_members {
+            let path = at(path, "etcdMembers");
+            let mut named = |names: &[String], field: &str| {
+                let places = (0..).map(|index| format!("{path}.{field}[{index}]"));
+                let mut found: Vec<Member> = names.iter().zip(places).filter_map(|(name, path)| self.etcd_member(name, &path)).collect();
+                found.sort_unstable();
+                found
+            };
+            let (voters, learners) = (named(&members.voters, "voters"), named(&members.learners, "learners"));
+            let text = format!("etcd's voters are {}", members.voters.join(", "));
+            return Some((Predicate::EtcdMembers { voters, learners }, text));
+        }
         if let Some(operations) = &written.client_operations {
             let path = at(path, "clientOperations");
             let mut parts = Vec::new();

@@ -88,6 +88,7 @@ impl Lowering<'_> {
             ("etcdLeaderChanges", written.etcd_leader_changes.is_some()),
             ("failedRequests", written.failed_requests.is_some()),
             ("etcdLeader", written.etcd_leader.is_some()),
+            ("etcdMembers", written.etcd_members.is_some()),
             ("clientOperations", written.client_operations.is_some()),
             ("longestWriteGap", written.longest_write_gap.is_some()),
         ];
@@ -140,7 +141,11 @@ impl Lowering<'_> {
             let text = format!("{}changes of etcd's leader", counted(bounds.at_least, bounds.at_most));
             return Some((Predicate::EtcdLeaderChanges { at_least: bounds.at_least, at_most: bounds.at_most }, text));
         }
-        if written.etcd_leader.is_some() || written.client_operations.is_some() || written.longest_write_gap.is_some() {
+        if written.etcd_leader.is_some()
+            || written.etcd_members.is_some()
+            || written.client_operations.is_some()
+            || written.longest_write_gap.is_some()
+        {
             return self.etcd_predicate(written, path);
         }
         let failed = written.failed_requests.as_ref()?;

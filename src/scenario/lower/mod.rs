@@ -94,7 +94,7 @@ impl Lowering<'_> {
         let behaviours = self.behaviours(&scenario.behaviours);
         let traffic = self.traffic(&scenario.traffic);
         let etcd_load = self.etcd_clients(&scenario.etcd_clients);
-        if self.topology.api_servers.is_empty() {
+        if self.topology.is_etcd_only() {
             self.nothing_for_kubernetes(scenario);
         }
         let (faults, first) = self.faults(&scenario.faults);

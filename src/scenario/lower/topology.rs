@@ -39,6 +39,10 @@ const LEADERS: [(&str, Component); 3] = [
 ];
 
 impl Topology {
+    /// There is no Kubernetes around etcd.
+    pub fn is_etcd_only(&self) -> bool {
+        self.api_servers.is_empty() && self.managers.is_empty() && self.schedulers.is_empty()
+    }
     pub fn component(&self, name: &str) -> Option<Component> {
         if let Some((_, leader)) = LEADERS.iter().find(|(leader, _)| *leader == name) {
             return Some(leader.clone());
