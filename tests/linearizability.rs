@@ -51,7 +51,8 @@ fn two_hundred_histories_with_known_verdicts() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a variable tells a test to rewrite what it expects")]
 fn generated_histories_are_what_their_seeds_give() {
-    let mut text = "# Made up at random, and changed where that made them impossible; tests/linearizability.rs writes this file.\n".to_owned();
+    let mut text =
+        "# Made up at random, and changed where that made them impossible; tests/linearizability.rs writes this file.\n".to_owned();
     let (mut possible, mut impossible, mut seed) = (0, 0, 0);
     while possible + impossible < 150 {
         seed += 1;
@@ -82,8 +83,13 @@ fn it_agrees_with_trying_everything() {
     let (mut possible, mut impossible) = (0, 0);
     for seed in 0..cases() {
         let mut stream = Seed(seed).stream("small history");
-        let shape =
-            Shape { operations: 1 + stream.index(7), keys: 1 + stream.below(3), clients: 1 + stream.index(5), unknown: 10 * stream.below(7), transactions: 10 * stream.below(9) };
+        let shape = Shape {
+            operations: 1 + stream.index(7),
+            keys: 1 + stream.below(3),
+            clients: 1 + stream.index(5),
+            unknown: 10 * stream.below(7),
+            transactions: 10 * stream.below(9),
+        };
         let mut history = simulate(&mut stream, &shape);
         for _ in 0..stream.below(5) {
             mutate(&mut stream, &mut history);
@@ -103,7 +109,8 @@ fn cases() -> u64 {
 #[test]
 fn a_history_survives_its_text() {
     for seed in 0..200 {
-        let history = simulate(&mut Seed(seed).stream("text"), &Shape { operations: 9, keys: 3, clients: 4, unknown: 30, transactions: 50 });
+        let history =
+            simulate(&mut Seed(seed).stream("text"), &Shape { operations: 9, keys: 3, clients: 4, unknown: 30, transactions: 50 });
         let text = format!("title\n{}ok\n", write(&history));
         assert_eq!(write(&parse(&text)[0].history), write(&history));
     }
@@ -112,7 +119,9 @@ fn a_history_survives_its_text() {
 /// Counts, not times: the configurations that are looked at must not grow faster than the history.
 #[test]
 fn ten_thousand_operations_with_unknown_outcomes() {
-    for (clients, keys, unknown, transactions) in [(1, 1, 0, 50), (5, 5, 0, 50), (5, 5, 20, 0), (10, 3, 30, 0), (8, 8, 70, 0), (5, 5, 5, 10)] {
+    for (clients, keys, unknown, transactions) in
+        [(1, 1, 0, 50), (5, 5, 0, 50), (5, 5, 20, 0), (10, 3, 30, 0), (8, 8, 70, 0), (5, 5, 5, 10)]
+    {
         let mut stream = Seed(clients as u64).stream("long history");
         let history = simulate(&mut stream, &Shape { operations: 10_000, keys, clients, unknown, transactions });
         match check(&history, &Initial::new(), BUDGET) {

@@ -41,7 +41,9 @@ fn parse_one(lines: &[&str]) -> Known {
     let mut initial = State::new();
     for (number, line) in operations.iter().enumerate() {
         if let Some(held) = line.strip_prefix("at first ") {
-            initial.extend(held.split(", ").map(|held| held.split_once('=').unwrap()).map(|(key, held)| (self::key(key), value(held).unwrap())));
+            initial.extend(
+                held.split(", ").map(|held| held.split_once('=').unwrap()).map(|(key, held)| (self::key(key), value(held).unwrap())),
+            );
             continue;
         }
         let wrong = format!("{title}: {line}");
@@ -129,7 +131,8 @@ pub fn write(history: &History) -> String {
         });
         let seconds = |at: &Time| at.since(Time::ZERO).as_secs();
         write!(text, "{}-{} ", seconds(called), ending.map_or_else(String::new, |(at, _)| seconds(at).to_string())).unwrap();
-        let compares: Vec<String> = operation.compares.iter().map(|(compared, wanted)| format!("{}={}", key(compared), value(wanted))).collect();
+        let compares: Vec<String> =
+            operation.compares.iter().map(|(compared, wanted)| format!("{}={}", key(compared), value(wanted))).collect();
         if !compares.is_empty() {
             write!(text, "if {} then ", compares.join(" and ")).unwrap();
         }

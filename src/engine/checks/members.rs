@@ -220,7 +220,8 @@ impl Members {
                 Some((known_before, known)) => {
                     let same_before = before.is_none() || known_before.is_none() || before == *known_before;
                     if !same_before || !(Arc::ptr_eq(known, entry) || known == entry) {
-                        violations.push(format!("{me} has another entry {index} of term {} than somebody else had, or before it", entry.term));
+                        violations
+                            .push(format!("{me} has another entry {index} of term {} than somebody else had, or before it", entry.term));
                     }
                 }
             }

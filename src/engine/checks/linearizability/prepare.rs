@@ -284,7 +284,9 @@ fn drop_unneeded(told: &mut Vec<Told<'_>>) {
     }
     let mut kept = kept.into_iter();
     // What can be placed anywhere and changes nothing is no part of the search either.
-    told.retain(|one| kept.next() == Some(true) && !one.ways.iter().any(|way| way.sees.is_empty() && way.differs.is_empty() && way.writes.is_empty()));
+    told.retain(|one| {
+        kept.next() == Some(true) && !one.ways.iter().any(|way| way.sees.is_empty() && way.differs.is_empty() && way.writes.is_empty())
+    });
 }
 
 /// Splits the operations into groups that have no key in common, and numbers keys and values.

@@ -205,8 +205,9 @@ impl<'a> Search<'a> {
     /// An item must have taken effect. `false`: the budget is used up.
     fn returns(&mut self, number: u32) -> bool {
         let mut kept = Kept::default();
-        let (done, mut next): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.configurations).into_iter().partition(|configuration| configuration.done.binary_search(&number).is_ok());
+        let (done, mut next): (Vec<_>, Vec<_>) = std::mem::take(&mut self.configurations)
+            .into_iter()
+            .partition(|configuration| configuration.done.binary_search(&number).is_ok());
         for configuration in done {
             kept.add(configuration, number);
         }
@@ -312,7 +313,8 @@ impl<'a> Search<'a> {
     /// What somebody who is pending would see, and does not; without a value: anything else.
     fn wanted(&self, from: &Configuration, awaited: u32, related: &[bool]) -> Vec<(u32, Option<Code>)> {
         let mut wanted = Vec::new();
-        let pending = self.observers.iter().chain(&self.writers).filter(|&&number| number == awaited || touches(self.group, number, related));
+        let pending =
+            self.observers.iter().chain(&self.writers).filter(|&&number| number == awaited || touches(self.group, number, related));
         for &number in pending.filter(|number| from.done.binary_search(number).is_err()) {
             for way in &self.group.items[number as usize].ways {
                 let held = |&(key, value): &(u32, Code)| seen(from.state[key as usize]) == value;

@@ -35,7 +35,8 @@ pub fn tell(history: &[(Time, HistoryEvent)], story: &Story, operation: Operatio
             };
         }
     }
-    let related: Vec<usize> = (0..all.len()).filter(|&other| self::keys(all[other].operation).iter().any(|key| keys.contains(key))).collect();
+    let related: Vec<usize> =
+        (0..all.len()).filter(|&other| self::keys(all[other].operation).iter().any(|key| keys.contains(key))).collect();
     let place = related.binary_search(&at).unwrap_or_default();
     // A long operation may have to do with many: those that ended before it began say what was there.
     for &other in &related[place.saturating_sub(BEFORE)..(place + AFTER + 1).min(related.len())] {
@@ -93,7 +94,13 @@ fn line(shown: &Shown<'_>) -> String {
         Some((_, Outcome::Unknown)) => text += " -> unknown",
         Some((_, Outcome::Failed)) => text += " -> failed",
         Some((_, Outcome::Done { succeeded, reads, revision, .. })) => {
-            let branch = if compares.is_empty() { "" } else if *succeeded { " then" } else { " else" };
+            let branch = if compares.is_empty() {
+                ""
+            } else if *succeeded {
+                " then"
+            } else {
+                " else"
+            };
             let reads: String = reads.iter().map(|read| format!(" {}", value(read))).collect();
             let _ = write!(text, " ->{branch}{reads} at revision {revision}");
         }
