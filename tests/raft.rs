@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use clustersim::base::Duration;
 use clustersim::base::random::Seed;
+use clustersim::engine::checks::members::Members;
 use clustersim::wire::Member;
 use clustersim::wire::etcd::{Answer, LeaseId, Op, Operation, Txn, Value};
 use clustersim::wire::raft::Configuration;
@@ -185,4 +186,55 @@ fn five_members_survive_random_faults() {
 #[test]
 fn members_that_come_and_go_survive_random_faults() {
     (200..230).for_each(|seed| survive(seed, 3, 4));
+}
+
+/// Members of two clusters that took different ways, under one name: each check of members that this can break is seen to find it.
+#[test]
+fn members_that_are_not_what_they_were_are_found() {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    for seed in 0..40 {
+        let grown = |seed: u64, writes: u32| {
+            let mut world = World::new(3, seed);
+            world.start_all();
+            world.run_for(Duration::from_secs(4));
+            for number in 0..writes {
+                let leader = world.leader().expect("three members elect a leader");
+                world.request(leader, put("key", &format!("{seed} {number}")));
+                world.run_for(Duration::from_millis(100));
+            }
+            world
+        };
+        let (one, other) = (grown(seed, 6), grown(seed + 100, 3));
+        let mut checks = Members::default();
+        let mut violations = Vec::new();
+        for member in one.members() {
+            checks.stepped(member, one.actor(member).unwrap(), &mut violations);
+        }
+        assert!(violations.is_empty() || violations.iter().all(|text| text.contains("on no quorum")), "{violations:?}");
+        violations.clear();
+        for member in other.members() {
+            checks.stepped(member, other.actor(member).unwrap(), &mut violations);
+        }
+        let parts = [
+            "went back",
+            "has another entry",
+            "two leaders in term",
+            "replaced entries after",
+            "which elsewhere is of term",
+            "without index",
+        ];
+        found.extend(parts.into_iter().filter(|part| violations.iter().any(|text| text.contains(part))));
+        let mut violations = Vec::new();
+        for to in [Member(2), Member(3), Member(2)] {
+            let message = Message { from: Member(1), to, term: Term(9), body: Body::VoteResponse { granted: true } };
+            checks.wrote(&message, &mut violations);
+        }
+        assert_eq!(violations, ["etcd-1 voted in term 9 for etcd-2, and then for etcd-3"]);
+        // It has spoken in term 9, and comes back in an older one.
+        checks.began(Member(1));
+        violations.clear();
+        checks.stepped(Member(1), one.actor(Member(1)).unwrap(), &mut violations);
+        assert!(violations.iter().any(|text| text.contains("though it has spoken in term 9")), "{violations:?}");
+    }
+    assert!(found.len() >= 4, "{found:?}");
 }

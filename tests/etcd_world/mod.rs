@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use clustersim::base::random::Seed;
 use clustersim::base::{Cause, Duration, Incarnation, Index, Revision, Term, Time};
+use clustersim::engine::checks::members::Members;
 use clustersim::etcd::{Config, Database, EtcdMember, MemberStatus};
 use clustersim::wire::actor::{Boot, DiskRecord};
 use clustersim::wire::etcd::{Applied, Operation, Request, Response};
@@ -40,6 +41,9 @@ pub struct World {
     next_request: u64,
     /// Of every member that is started from now on.
     pub config: Config,
+    /// Every member is looked at after each of its steps.
+    checks: Members,
+    violations: Vec<String>,
 }
 
 struct Machine {
@@ -78,6 +82,8 @@ impl World {
             client_conns: BTreeMap::new(),
             next_request: 0,
             config: Config::default(),
+            checks: Members::default(),
+            violations: Vec::new(),
         };
         world.initial.clone().into_iter().for_each(|member| world.add_machine(member));
         world
@@ -120,6 +126,7 @@ impl World {
         let machine = self.machines.get_mut(&member).unwrap();
         assert!(machine.actor.is_none(), "{member} runs already");
         machine.incarnation = machine.incarnation.next();
+        self.checks.began(member);
         let name = format!("{member} incarnation {}", machine.incarnation);
         let mut actor = EtcdMember::new(self.config.clone(), member, members, Seed(self.seed).stream(&name));
         if self.keeps_databases {
@@ -190,6 +197,10 @@ impl World {
             let incarnation = self.machines[&member].incarnation;
             self.push(delay, Event::Input(member, incarnation, input));
         }
+    }
+    /// What the checks of members found.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
     }
     /// Goes on until `until`.
     pub fn run_until(&mut self, until: Time) {
@@ -263,8 +274,14 @@ impl World {
                 other => panic!("a member has no business with {other:?}"),
             }
         }
+        if let Some(actor) = &self.machines[&member].actor {
+            self.checks.stepped(member, actor, &mut self.violations);
+        }
     }
     fn write(&mut self, from: Member, conn: Conn, message: Message) {
+        if let Message::Raft(message) = &message {
+            self.checks.wrote(message, &mut self.violations);
+        }
         let Some(&(dialler, listener)) = self.conns.get(&conn) else { return };
         let to = if dialler == Address::Etcd(from) { listener } else { dialler };
         match message {
@@ -284,6 +301,7 @@ impl World {
 
     /// Raft's safety, as far as it can be seen now: one leader a term, equal logs up to equal entries, equal state where it was applied.
     pub fn check(&self, leaders: &mut BTreeMap<Term, Member>, committed: &mut BTreeMap<Index, Term>) {
+        assert!(self.violations.is_empty(), "{:?}", self.violations);
         for (_, member, fact) in &self.facts {
             if let What::BecameLeader { term } = fact.what {
                 let first = *leaders.entry(term).or_insert(*member);
@@ -338,6 +356,9 @@ pub fn play_directory(directory: &str, run: impl Fn(&mut Option<World>, &str, &m
             } else {
                 writeln!(commands, "{line}").unwrap();
             }
+        }
+        if let Some(world) = &world {
+            assert!(world.violations().is_empty(), "{}: {:?}", path.display(), world.violations());
         }
         let seen = format!("{}\n", seen.trim_end());
         if update {
