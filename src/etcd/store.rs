@@ -213,7 +213,12 @@ impl Store {
         self.push_version(slot, version);
     }
     fn hash_of_change(&self, key_hash: u64, version: &Version) -> u64 {
-        stable_hash(&(key_hash, version.value.hash, version.modified.0 << 1 | u64::from(version.number == 0), self.leases.id(version.lease)))
+        stable_hash(&(
+            key_hash,
+            version.value.hash,
+            version.modified.0 << 1 | u64::from(version.number == 0),
+            self.leases.id(version.lease),
+        ))
     }
     /// `None`: the key keeps its value, or its lease; it exists then.
     fn put_key(&mut self, key: &StoreKey, value: Option<&Value>, lease: Option<LeaseId>, revision: Revision, cause: Cause) {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Life;
-use crate::base::{Cause, Duration, Incarnation, Index, Map, Time};
 use crate::base::planted::Bug;
+use crate::base::{Cause, Duration, Incarnation, Index, Map, Time};
 use crate::etcd::store;
 use crate::etcd::watch::Notice;
 use crate::wire::etcd::{Answer, Command, EtcdError, LeaseQuestion, Mutation, Operation, Range, Request, Response, Status, Txn, Watch};

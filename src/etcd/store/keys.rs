@@ -221,11 +221,8 @@ impl Changes {
         let distance = from.0.saturating_sub(self.base);
         // The newest revision is asked for each time that something is applied.
         let recent = self.entries.iter().rev().take(4).take_while(|(at, _)| u64::from(*at) >= distance).count();
-        let first = if recent < 4 {
-            self.entries.len() - recent
-        } else {
-            self.entries.partition_point(|(at, _)| u64::from(*at) < distance)
-        };
+        let first =
+            if recent < 4 { self.entries.len() - recent } else { self.entries.partition_point(|(at, _)| u64::from(*at) < distance) };
         self.entries.range(first..).map(|&(distance, slot)| (Revision(self.base + u64::from(distance)), slot))
     }
     pub fn shrink(&mut self) {

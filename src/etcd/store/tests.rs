@@ -328,7 +328,8 @@ fn a_store_comes_back_from_its_snapshot_with_all_its_history() {
         let snapshot = store.snapshot();
         let mut restored = Store::from_snapshot(&snapshot);
         let observe = |store: &Store| {
-            let states: Vec<_> = (store.compacted().0.max(1)..=store.revision().0).map(|at| store.range(&everything(Revision(at)))).collect();
+            let states: Vec<_> =
+                (store.compacted().0.max(1)..=store.revision().0).map(|at| store.range(&everything(Revision(at)))).collect();
             let events: Vec<_> = store.events_since(store.compacted().next(), &KeyRange::Prefix("".into())).collect();
             let leases: Vec<(LeaseRecord, Vec<StoreKey>)> =
                 store.leases().map(|lease| (lease, store.lease_keys(lease.id).cloned().collect())).collect();
@@ -339,7 +340,7 @@ fn a_store_comes_back_from_its_snapshot_with_all_its_history() {
         assert_eq!(restored.snapshot(), snapshot);
         // And it goes on as the other does, compactions included.
         let mut other = Draw(Seed(seed).stream("later"));
-       
+
         for _ in 0..60 {
             let txn = other.txn(0);
             if validate(&txn).is_ok() {
