@@ -242,3 +242,77 @@ fn a_watch_from_a_compacted_revision_ends() {
     bench.close(member);
     assert!(bench.written().is_empty());
 }
+
+#[test]
+fn what_a_learner_refuses_goes_to_the_next_member_even_a_write() {
+    let mut bench = Bench::new();
+    bench.send(put(), "write");
+    let (learner, id, _) = bench.one();
+    bench.say(learner, id, 0, Err(EtcdError::Learner));
+    let (voter, id, _) = bench.one();
+    assert_ne!(learner, voter);
+    bench.say(voter, id, 8, found());
+    assert_eq!(bench.told(), ["write r8"]);
+}
+
+#[test]
+fn a_response_in_parts_is_handed_over_whole_and_half_of_one_is_forgotten() {
+    let mut bench = Bench::new();
+    let watch = Watch { fragment: true, ..Watch::of(KeyRange::Prefix("/".into()), Revision(5)) };
+    bench.client.watch_as(bench.now, watch, &mut bench.out);
+    let (member, id, operation) = bench.one();
+    assert!(matches!(operation, Operation::Watch(Watch { fragment: true, start: Revision(5), .. })), "{operation:?}");
+    let part = |revisions: &[u64]| {
+        events(revisions).map(|answer| match answer {
+            Answer::WatchEvents(events) => Answer::WatchFragment(events),
+            other => other,
+        })
+    };
+    bench.say(member, id, 7, part(&[5, 6]));
+    assert_eq!(bench.told(), [""; 0]);
+    bench.say(member, id, 7, events(&[6, 7]));
+    assert_eq!(bench.told(), ["[5, 6, 6, 7] to r7"]);
+    bench.say(member, id, 9, part(&[8]));
+    bench.close(member);
+    let (other, id, operation) = bench.one();
+    assert!(matches!(operation, Operation::Watch(Watch { start: Revision(8), .. })), "{operation:?}");
+    bench.say(other, id, 9, events(&[8, 9]));
+    assert_eq!(bench.told(), ["[8, 9] to r9"]);
+}
+
+#[test]
+fn members_come_and_go() {
+    let mut bench = Bench::new();
+    bench.client.watch(bench.now, KeyRange::Prefix("/".into()), Revision(4), &mut bench.out);
+    let (first, ..) = bench.one();
+    for token in ["a", "b", "c"] {
+        bench.send(if token == "b" { put() } else { range() }, token);
+    }
+    let sent = bench.written();
+    // Everything that the one with the write has is lost to it; the watch and reads go on elsewhere.
+    let gone = sent[1].0;
+    let stay: Vec<Member> = (1..=4).filter(|&member| member != gone).map(Member).collect();
+    let (now, out, outputs) = (bench.now, &mut bench.out, &mut bench.outputs);
+    bench.client.set_endpoints(now, &stay, out, outputs);
+    assert_eq!(bench.told(), ["b Timeout"]);
+    let closed: Vec<Conn> =
+        (bench.out.effects()).filter_map(|effect| if let Effect::Net(NetOp::Close(conn)) = effect { Some(*conn) } else { None }).collect();
+    assert_eq!(closed, [bench.conns[&Member(gone)]]);
+    let mut moved = 0;
+    for (_, effect) in bench.out.drain() {
+        match effect {
+            Effect::Net(NetOp::Dial(conn, Address::Etcd(Member(4)), _)) => {
+                bench.conns.insert(Member(4), conn);
+            }
+            Effect::Net(NetOp::Write(conn, Message::EtcdRequest(request))) => {
+                assert!(matches!(request.operation, Operation::Watch(_)) && conn != bench.conns[&Member(gone)]);
+                moved += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(moved, u32::from(first == gone));
+    bench.open(4);
+    let turns: BTreeSet<u16> = (0..3).map(|_| (bench.send(range(), "d"), bench.one().0).1).collect();
+    assert_eq!(turns, stay.iter().map(|member| member.0).collect());
+}
