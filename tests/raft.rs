@@ -5,12 +5,12 @@ mod etcd_world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use clustersim::base::Duration;
 use clustersim::base::random::Seed;
+use clustersim::base::{Duration, Term};
 use clustersim::engine::checks::members::Members;
 use clustersim::wire::Member;
 use clustersim::wire::etcd::{Answer, LeaseId, Op, Operation, Txn, Value};
-use clustersim::wire::raft::Configuration;
+use clustersim::wire::raft::{Body, Configuration, Message};
 use etcd_world::{World, member, play_directory, world_command};
 
 fn put(key: &str, value: &str) -> Operation {

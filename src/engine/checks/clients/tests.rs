@@ -47,18 +47,18 @@ impl Play {
     /// The store makes a revision of this, and a member applies it as `spoilt` says.
     fn apply_as(&mut self, steps: &[Step], lease: u64, spoilt: impl Fn(&mut Applied)) -> u64 {
         let op = |step: &Step| match *step {
-            Step::Write(key, value) => Op::Put { key: key.store_key(), value: value.value(100), lease: LeaseId(lease) },
-            Step::Delete(key) => Op::Delete { keys: KeyRange::One(key.store_key()) },
+            Step::Write(key, value) => Op::put(key.store_key(), value.value(100), LeaseId(lease)),
+            Step::Delete(key) => Op::delete(KeyRange::One(key.store_key())),
             Step::Read(_) => unreachable!("changes only"),
         };
         let txn = Txn { compares: Vec::new(), then: steps.iter().map(op).collect(), otherwise: Vec::new() };
-        let mut events = Vec::new();
-        self.store.txn(&txn, Cause::NONE, &mut events).unwrap();
-        self.applied(events, spoilt)
+        self.store.txn(&txn, Cause::NONE, true).unwrap();
+        self.applied(spoilt)
     }
-    fn applied(&mut self, events: Vec<WatchEvent>, spoilt: impl Fn(&mut Applied)) -> u64 {
+    fn applied(&mut self, spoilt: impl Fn(&mut Applied)) -> u64 {
         let revision = self.store.revision();
-        let mut applied = Applied { index: Index(revision.0), revision, term: Term(1), cause: Cause::NONE, events };
+        let (hash, events) = (self.store.hash(), self.store.newest_events().collect());
+        let mut applied = Applied { index: Index(revision.0), revision, term: Term(1), cause: Cause::NONE, hash, events };
         spoilt(&mut applied);
         self.events.extend(applied.events.iter().cloned());
         self.clients.applied(self.now, &applied, &mut self.violations);
@@ -295,9 +295,8 @@ fn leased() -> Play {
 }
 fn end_lease(play: &mut Play, at: u64) {
     play.now = Time::from_secs(at);
-    let mut events = Vec::new();
-    play.store.revoke(LeaseId(7), Cause::NONE, &mut events).unwrap();
-    play.applied(events, |_| {});
+    play.store.revoke(LeaseId(7), Cause::NONE).unwrap();
+    play.applied(|_| {});
 }
 
 #[test]
