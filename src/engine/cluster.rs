@@ -410,7 +410,7 @@ impl Actors for Cluster {
             && self.restored.as_ref().is_none_or(|last| !Arc::ptr_eq(last, snapshot))
         {
             self.restored = Some(snapshot.clone());
-            self.checks.restored(&etcd::store::Store::from_snapshot(&snapshot.state).newest(), recorder.histories().len());
+            self.checks.restored(&etcd::store::Store::from_snapshot(&snapshot.state).newest(), recorder.histories());
             recorder.etcd_restored();
         }
         if let Some(databases) = &mut self.databases {

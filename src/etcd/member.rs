@@ -306,7 +306,7 @@ impl Life {
             }
             Input::Data(_, EtcdMessage::Peer(message)) => self.peer_lease(*message, out),
             Input::Data(conn, EtcdMessage::Client(request)) => self.request(conn, *request, out),
-            Input::Opened(conn) => self.link_opened(conn),
+            Input::Opened(conn) => self.link_opened(conn, out),
             Input::Refused(conn) => self.link_lost(conn),
             Input::Closed(conn, _) => {
                 self.link_lost(conn);

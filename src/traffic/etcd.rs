@@ -85,8 +85,6 @@ impl Mix {
 const BUCKET: Duration = Duration::from_secs(1);
 /// How many neighbouring keys a range has at most.
 const SPAN_MAX: usize = 4;
-/// The first leased key.
-const LEASED: u32 = 900_000;
 /// How often a watch asks how far it has come (ours).
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Pause after a lease that could not be had (ours).
@@ -441,7 +439,7 @@ impl Client {
                 let token = Token::KeepAlive { lease, asked: now };
                 self.client.send(now, Operation::LeaseKeepAlive { id: lease }, now + ttl, token, out);
                 let value = self.value().value(self.config.value_size);
-                let put = Op::put(Key(LEASED + self.id).store_key(), value, lease);
+                let put = Op::put(Key(Key::LEASED + self.id).store_key(), value, lease);
                 self.bucket(now).sent += 1;
                 let request = Operation::Txn(Txn::unconditional(put));
                 self.client.send(now, request, now + self.config.timeout, Token::Leased { asked: now }, out);

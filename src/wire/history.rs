@@ -22,6 +22,8 @@ pub struct Written(pub u64);
 const PREFIX: &str = "/load/";
 
 impl Key {
+    /// From here on keys are those that clients put under their leases: no operation of the history touches one.
+    pub const LEASED: u32 = 900_000;
     /// `/load/000007`.
     pub fn store_key(self) -> StoreKey {
         format!("{PREFIX}{:06}", self.0).into()
@@ -29,6 +31,10 @@ impl Key {
     /// The key that is stored under this text; `None` for what is not the load's.
     pub fn of(text: &str) -> Option<Key> {
         text.strip_prefix(PREFIX)?.parse().ok().map(Key)
+    }
+    /// Is it one of those that clients put under leases?
+    pub fn is_leased(self) -> bool {
+        self.0 >= Key::LEASED
     }
     /// All keys of the load.
     pub fn all() -> KeyRange {

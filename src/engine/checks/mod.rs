@@ -36,10 +36,11 @@ pub mod members;
 pub mod planted;
 pub mod streams;
 
-use crate::base::{Index, Map, Revision, Term};
+use crate::base::{Index, Map, Revision, Term, Time};
 use crate::etcd::EtcdMember;
 use crate::etcd::raft::Role;
 use crate::wire::etcd::{Applied, KeyRange, Range, StoreSnapshot};
+use crate::wire::history::HistoryEvent;
 use crate::wire::{Address, Member};
 
 /// What the first member to apply a revision made of it.
@@ -119,16 +120,15 @@ impl Checks {
         }
     }
     /// A new cluster begins from this snapshot: what was done after it is lost by design. Once for all its members, before they start.
-    /// `position`: events in the record's history so far.
-    pub fn restored(&mut self, snapshot: &StoreSnapshot, position: usize) {
-        let kept = (snapshot.revision.0 + 1).saturating_sub(self.base);
-        self.firsts.truncate(kept as usize);
+    /// `history`: the record's so far.
+    pub fn restored(&mut self, snapshot: &StoreSnapshot, history: &[(Time, HistoryEvent)]) {
+        self.firsts.clear();
         // The new cluster's log begins anew: its indexes and terms are no longer those of the revisions before.
         self.newest = Default::default();
         self.last.clear();
         self.alarms.clear();
         self.members.restored();
-        self.clients.restored(snapshot, position);
+        self.clients.restored(snapshot, history);
     }
     /// A member has applied a NOSPACE alarm, or its end. From then on it applies no more puts: told of in the order of what it applies.
     pub fn alarmed(&mut self, member: Address, raised: bool, at: Revision) {

@@ -7,11 +7,15 @@ use crate::wire::{Address, Conn, KeepAlive, Member, Message, Outbox, raft};
 
 /// How long after a lost connection the next is tried (etcd `rafthttp/stream.go`, DialRetryFrequency: 10 a second).
 const REDIAL: Duration = Duration::from_millis(100);
+/// Messages that wait for a connection (etcd `rafthttp/pipeline.go`, pipelineBufSize).
+const WAITING_MAX: usize = 64;
 
 /// The connection to one member.
 pub(super) struct Link {
     member: Member,
     state: State,
+    /// For when it is open.
+    waiting: Vec<raft::Message>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,14 +24,16 @@ enum State {
     Open(Conn),
     /// Unsent bytes have piled up: what comes now is dropped.
     Blocked(Conn),
+    /// `refused`: the last dial failed, so that there is nobody to dial before `redial_at`.
     Lost {
         redial_at: Time,
+        refused: bool,
     },
 }
 
 impl Link {
     pub fn new(member: Member) -> Link {
-        Link { member, state: State::Lost { redial_at: Time::ZERO } }
+        Link { member, state: State::Lost { redial_at: Time::ZERO, refused: true }, waiting: Vec::new() }
     }
     pub fn dial(&mut self, out: &mut Outbox) {
         self.state = State::Dialling(out.dial(Address::Etcd(self.member), KeepAlive::ETCD_PEER));
@@ -40,7 +46,7 @@ impl Link {
     }
     pub fn deadline(&self) -> Time {
         match self.state {
-            State::Lost { redial_at } => redial_at,
+            State::Lost { redial_at, .. } => redial_at,
             _ => Time::NEVER,
         }
     }
@@ -76,15 +82,20 @@ impl Life {
     fn link(&mut self, conn: Conn) -> Option<&mut Link> {
         self.links.iter_mut().find(|link| link.conn() == Some(conn))
     }
-    pub(super) fn link_opened(&mut self, conn: Conn) {
+    pub(super) fn link_opened(&mut self, conn: Conn, out: &mut Outbox) {
         if let Some(link) = self.link(conn) {
             link.state = State::Open(conn);
+            for message in std::mem::take(&mut link.waiting) {
+                out.write(conn, Message::Raft(Box::new(message)));
+            }
         }
     }
     pub(super) fn link_lost(&mut self, conn: Conn) {
         let redial_at = self.now + REDIAL;
         if let Some(link) = self.link(conn) {
-            link.state = State::Lost { redial_at };
+            let refused = matches!(link.state, State::Dialling(_));
+            link.state = State::Lost { redial_at, refused };
+            link.waiting.clear();
             let member = link.member;
             self.raft.report_unreachable(member);
         }
@@ -101,11 +112,18 @@ impl Life {
             None => self.watchers.set_blocked(conn, blocked),
         }
     }
+    /// Over the open connection. One that has just been lost is dialled again at once, and what is sent meanwhile waits, as in rafthttp's
+    /// pipeline, which stands in for a broken stream with a request of its own for each message.
     pub(super) fn send(&mut self, message: raft::Message, out: &mut Outbox) {
         let to = message.to;
-        match self.open_link(to) {
-            Some(conn) => out.write(conn, Message::Raft(Box::new(message))),
-            None => self.raft.report_unreachable(to),
+        let Some(link) = self.links.iter_mut().find(|link| link.member == to) else { return self.raft.report_unreachable(to) };
+        if let State::Lost { refused: false, .. } = link.state {
+            link.dial(out);
+        }
+        match link.state {
+            State::Open(conn) => out.write(conn, Message::Raft(Box::new(message))),
+            State::Dialling(_) if link.waiting.len() < WAITING_MAX => link.waiting.push(message),
+            _ => self.raft.report_unreachable(to),
         }
     }
     /// Where to write to a member, if what is written would get there.

@@ -18,13 +18,19 @@ pub struct Version {
 }
 
 /// See the module.
-#[derive(Default)]
 pub struct Log {
     newest: Revision,
     keys: Map<Key, Vec<Version>>,
     /// Revisions that changed keys of the load, each with where its keys begin in `changed`.
     revisions: Vec<(Revision, usize)>,
     changed: Vec<Key>,
+}
+
+impl Default for Log {
+    /// An empty store is at revision 1.
+    fn default() -> Log {
+        Log { newest: Revision(1), keys: Map::default(), revisions: Vec::new(), changed: Vec::new() }
+    }
 }
 
 impl Log {

@@ -19,7 +19,7 @@ mod log;
 mod tests;
 mod watches;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::linearizability::{self, Initial};
 use crate::base::{Map, Revision, Time};
@@ -39,8 +39,10 @@ pub struct Clients {
     deleters: Map<Key, u32>,
     watches: Watches,
     leases: Leases,
-    /// Where in the record's history each era but the first begins, and with what.
-    eras: Vec<(usize, Initial)>,
+    /// Where in the record's history the era at hand begins, and with what; and what was wrong in earlier ones.
+    era_from: usize,
+    initial: Initial,
+    verdicts: Vec<String>,
 }
 
 struct Pending {
@@ -92,6 +94,8 @@ impl Clients {
                 continue;
             };
             match self.writes.get_mut(&value) {
+                // What clients put under their leases they do not tell.
+                None if key.is_leased() => {}
                 None => violations.push(format!("value {} of revision {} was written by nobody", value.0, applied.revision)),
                 Some(Write { operation, applied: Some(first), .. }) if *first != applied.revision => {
                     let (name, second) = (name(*operation), applied.revision);
@@ -186,12 +190,17 @@ impl Clients {
         // A write is done where its revision says; what changes nothing sees the store as it is.
         let before = self.run(operation, Revision(revision.0.saturating_sub(1)));
         let is = |effect: &Effect| effect.succeeded == succeeded && effect.reads == reads;
-        if is(&before) && !before.changes.is_empty() && self.log.changes(revision) == before.changes {
-            return if revision > floor { Ok(()) } else { Err(format!("revision {floor} had been applied when the write was asked for")) };
+        let wrote = is(&before) && !before.changes.is_empty() && self.log.changes(revision) == before.changes;
+        if wrote && revision > floor {
+            return Ok(());
         }
+        // Somebody else may have deleted just before what this one then did not find.
         let after = self.run(operation, revision);
         if is(&after) && after.changes.is_empty() {
             return Ok(());
+        }
+        if wrote {
+            return Err(format!("revision {floor} had been applied when the write was asked for"));
         }
         let branch = if succeeded { &operation.then } else { &operation.otherwise };
         if branch.iter().any(|step| matches!(step, Step::Write(..))) && self.log.changes(revision) != before.changes {
@@ -225,8 +234,10 @@ impl Clients {
         Effect { succeeded, reads, changes }
     }
 
-    /// A new cluster goes on from this snapshot. `position`: events in the record's history so far.
-    pub fn restored(&mut self, snapshot: &StoreSnapshot, position: usize) {
+    /// A new cluster goes on from this snapshot. `history`: the record's so far.
+    pub fn restored(&mut self, snapshot: &StoreSnapshot, history: &[(Time, HistoryEvent)]) {
+        let verdict = self.era(history);
+        self.verdicts.extend(verdict);
         self.log = Log::from_snapshot(snapshot);
         self.pending.clear();
         self.watches = Watches::default();
@@ -235,26 +246,71 @@ impl Clients {
             write.applied = None;
         }
         let held = |kv: &crate::wire::etcd::KeyValue| Some((Key::of(&kv.key)?, Written::of(&kv.value)?));
-        self.eras.push((position, snapshot.kvs.iter().filter_map(held).collect()));
+        (self.era_from, self.initial) = (history.len(), snapshot.kvs.iter().filter_map(held).collect());
     }
 
     /// At the end of a run: could what the clients were told have happened?
     pub fn linearizability(&self, history: &[(Time, HistoryEvent)], violations: &mut Vec<String>) {
-        let mut from = 0;
-        let mut initial = &Initial::new();
-        let mut across: Vec<(Time, HistoryEvent)> = Vec::new();
-        let end = (history.len(), Initial::new());
-        for (until, next) in self.eras.iter().chain([&end]) {
-            let own = &history[from..*until];
-            let verdict = if from == 0 {
-                linearizability::check(own, initial, linearizability::BUDGET)
-            } else {
-                linearizability::check(&with_unknown(&across, own), initial, linearizability::BUDGET)
-            };
-            violations.extend(verdict.violation());
-            across = unreturned(&history[..*until]);
-            (from, initial) = (*until, next);
+        violations.extend(self.verdicts.iter().cloned());
+        violations.extend(self.era(history));
+    }
+    /// The same of the era at hand.
+    fn era(&self, history: &[(Time, HistoryEvent)]) -> Option<String> {
+        let own = &history[self.era_from..];
+        if self.era_from == 0 {
+            return self.possible(own);
         }
+        self.possible(&with_unknown(&unreturned(&history[..self.era_from]), own))
+    }
+    fn possible(&self, history: &[(Time, HistoryEvent)]) -> Option<String> {
+        let deletions = self.unanswered_deletions(history);
+        let revision_of = |id: OperationId, operation: &Operation| {
+            let written = operation.then.iter().chain(&operation.otherwise).find_map(|step| match step {
+                Step::Write(_, value) => self.writes.get(value)?.applied,
+                _ => None,
+            });
+            written.or_else(|| deletions.get(&id).copied())
+        };
+        if linearizability::linearization(history, &self.initial, revision_of).is_some() {
+            return None;
+        }
+        linearizability::check(history, &self.initial, linearizability::BUDGET).violation()
+    }
+    /// Deletions bear no value that would tell whose they were: those that no answer claims are given to operations without an answer that
+    /// delete the same keys, in the order of their calls.
+    fn unanswered_deletions(&self, history: &[(Time, HistoryEvent)]) -> Map<OperationId, Revision> {
+        let deleted = |operation: &Operation| {
+            let steps = operation.then.iter().chain(&operation.otherwise);
+            steps.filter_map(|step| if let Step::Delete(key) = step { Some(*key) } else { None }).collect::<Vec<Key>>()
+        };
+        let (mut claimed, mut waiting) = (BTreeSet::new(), BTreeMap::new());
+        for (place, (_, event)) in history.iter().enumerate() {
+            match event {
+                HistoryEvent::Called(id, operation) if !deleted(operation).is_empty() => {
+                    waiting.insert(*id, (place, deleted(operation)));
+                }
+                HistoryEvent::Returned(id, Outcome::Done { revision, .. }) if waiting.remove(id).is_some() => {
+                    claimed.insert(*revision);
+                }
+                HistoryEvent::Returned(id, Outcome::Failed) => drop(waiting.remove(id)),
+                _ => {}
+            }
+        }
+        let mut waiting: Vec<(usize, OperationId, Vec<Key>)> = waiting.into_iter().map(|(id, (place, keys))| (place, id, keys)).collect();
+        waiting.sort_unstable();
+        let mut given = Map::default();
+        let mut place = 0;
+        while let Some(revision) = self.log.revision(place) {
+            let keys = self.log.keys_of(place);
+            place += 1;
+            if !claimed.contains(&revision)
+                && keys.iter().all(|key| self.log.value(*key, revision).is_none())
+                && let Some(who) = waiting.iter().position(|(_, _, deleted)| keys.iter().all(|key| deleted.contains(key)))
+            {
+                given.insert(waiting.remove(who).1, revision);
+            }
+        }
+        given
     }
 }
 

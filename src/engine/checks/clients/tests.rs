@@ -345,7 +345,7 @@ fn a_restored_cluster_begins_an_era() {
     let lost = play.write(&[write(X, 4)]);
     let across = play.call(of(&[write(X, 6)]));
     play.store = Store::from_snapshot(&snapshot);
-    play.clients.restored(&snapshot, play.history.len());
+    play.clients.restored(&snapshot, &play.history);
     play.read(X, Some(2), 3);
     assert_eq!(play.write(&[write(X, 5)]), lost);
     play.done(across, &[], 4);

@@ -13,13 +13,19 @@
 //! so are serializable reads, which may be stale: `clients` holds those against the store. Watches, leases and revisions are no part of
 //! it either.
 //!
+//! Before the search the order of revisions is tried ([`linearization`]): a sound store's clients have one that explains everything, and to
+//! look at it costs next to nothing.
+//!
 //! The search may give up: after a number of configurations, not after a time, so that a run has the same verdict everywhere.
 
 mod prepare;
 mod search;
 mod tell;
+mod witness;
 
 use std::collections::BTreeMap;
+
+pub use witness::linearization;
 
 use crate::base::Time;
 use crate::wire::history::{HistoryEvent, Key, OperationId, Written};
