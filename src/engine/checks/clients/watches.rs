@@ -44,7 +44,7 @@ impl Watches {
         if revision > log.newest() {
             wrong(format!("complete up to revision {revision}, but no member has applied more than {}", log.newest()));
         }
-        match log.revision(watch.place) {
+        match watch.expected(log) {
             Some(missing) if missing <= revision => wrong(format!("complete up to revision {revision}, but {missing} never came")),
             _ => watch.next = watch.next.max(revision.next()),
         }
@@ -62,6 +62,13 @@ impl Watches {
 }
 
 impl Watch {
+    /// The next revision that it must be told of, if there is one already. (It may have begun before there was any.)
+    fn expected(&mut self, log: &Log) -> Option<Revision> {
+        while log.revision(self.place).is_some_and(|revision| revision < self.next) {
+            self.place += 1;
+        }
+        log.revision(self.place)
+    }
     fn revision(&mut self, events: &[WatchEvent], log: &Log) -> Result<(), String> {
         let revision = events[0].kv.mod_revision;
         if revision > log.newest() {
@@ -70,7 +77,7 @@ impl Watch {
         if revision < self.next {
             return Err(format!("revision {revision} after revision {}", self.next.0.saturating_sub(1)));
         }
-        match log.revision(self.place) {
+        match self.expected(log) {
             Some(expected) if expected == revision => {}
             Some(expected) if expected < revision => return Err(format!("skips revision {expected}: {revision} came")),
             _ => return Err(format!("revision {revision}, which changed nothing")),
@@ -85,7 +92,7 @@ impl Watch {
             let Some(key) = known else { return Err(format!("revision {revision} did not change {}, or only once", kv.key)) };
             let new = log.at(key, revision).expect("a changed key has a version");
             let value = if event.deleted { None } else { Written::of(&kv.value) };
-            if (value, kv.version, kv.create_revision) != (new.value, new.version, new.create) {
+            if event.deleted != new.value.is_none() || (value, kv.version, kv.create_revision) != (new.value, new.version, new.create) {
                 return Err(format!("revision {revision} of {} came as another change than it is", kv.key));
             }
             let old = log.at(key, Revision(revision.0 - 1)).filter(|old| old.value.is_some());
