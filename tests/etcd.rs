@@ -155,6 +155,13 @@ fn show(response: &Response) -> String {
         Ok(Answer::Txn { succeeded, answers }) => show_answers(*succeeded, answers),
         Ok(Answer::WatchEvents(events)) => format!("events: {}", show_events(events)),
         Ok(Answer::WatchFragment(events)) => format!("events, more to come: {}", show_events(events)),
+        Ok(Answer::Leases(leases)) if leases.len() > 8 => format!("{} leases", leases.len()),
+        Ok(Answer::Leases(leases)) => format!("leases {:?}", leases.iter().map(|lease| lease.0).collect::<Vec<_>>()),
+        Ok(Answer::LeaseTimeToLive { remaining: None, .. }) => "no such lease".into(),
+        Ok(Answer::LeaseTimeToLive { granted, remaining: Some(remaining), keys }) => {
+            let keys = if keys.is_empty() { String::new() } else { format!(", keys {}", keys.join(", ")) };
+            format!("granted for {granted}, {remaining} left{keys}")
+        }
         Ok(Answer::Status(status)) => {
             let alarms = if status.alarms.is_empty() { String::new() } else { format!(", alarms {:?}", status.alarms) };
             format!("{} bytes, {} in use{alarms}", status.db_bytes, status.db_bytes_in_use)
@@ -165,7 +172,7 @@ fn show(response: &Response) -> String {
 }
 
 fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
-    let before = slot.as_ref().map_or(0, |world| world.responses.len());
+    let before = slot.as_ref().filter(|_| !command.starts_with("cluster")).map_or(0, |world| world.responses.len());
     let known = world_command(slot, command, output);
     let world = slot.as_mut().unwrap();
     if command.starts_with("cluster") {
