@@ -156,6 +156,13 @@ fn show(response: &Response) -> String {
         Ok(Answer::Txn { succeeded, answers }) => show_answers(*succeeded, answers),
         Ok(Answer::WatchEvents(events)) => format!("events: {}", show_events(events)),
         Ok(Answer::WatchFragment(events)) => format!("events, more to come: {}", show_events(events)),
+        Ok(Answer::Leases(leases)) if leases.len() > 8 => format!("{} leases", leases.len()),
+        Ok(Answer::Leases(leases)) => format!("leases {:?}", leases.iter().map(|lease| lease.0).collect::<Vec<_>>()),
+        Ok(Answer::LeaseTimeToLive { remaining: None, .. }) => "no such lease".into(),
+        Ok(Answer::LeaseTimeToLive { granted, remaining: Some(remaining), keys }) => {
+            let keys = if keys.is_empty() { String::new() } else { format!(", keys {}", keys.join(", ")) };
+            format!("granted for {granted}, {remaining} left{keys}")
+        }
         Ok(Answer::Status(status)) => {
             let alarms = if status.alarms.is_empty() { String::new() } else { format!(", alarms {:?}", status.alarms) };
             format!("{} bytes, {} in use{alarms}", status.db_bytes, status.db_bytes_in_use)
@@ -166,7 +173,7 @@ fn show(response: &Response) -> String {
 }
 
 fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
-    let before = slot.as_ref().map_or(0, |world| world.responses.len());
+    let before = slot.as_ref().filter(|_| !command.starts_with("cluster")).map_or(0, |world| world.responses.len());
     let known = world_command(slot, command, output);
     let world = slot.as_mut().unwrap();
     if command.starts_with("cluster") {
@@ -288,18 +295,14 @@ fn figures_of_a_large_store() {
     };
     const KEYS: u64 = 1_000_000;
     let names: Vec<StoreKey> = (0..KEYS).map(|number| format!("/load/{number:08}").into()).collect();
-    let before = resident();
-    let mut stores: Vec<Store> = (0..3).map(|_| Store::new()).collect();
     let mut chance = clustersim::base::random::Seed(1).stream("figures");
-    let mut seconds = 0.0;
-    let mut part = |first: u64, last: u64, stores: &mut Vec<Store>| {
-        let txns: Vec<Txn> = (first..last)
-            .map(|number| {
-                let key = if number < KEYS { number } else { chance.below(KEYS) };
-                let op = Op::put(names[key as usize].clone(), Value::bytes(format!("value {number}").as_bytes()), LeaseId(0));
-                Txn::unconditional(op)
-            })
-            .collect();
+    // CPU seconds of these puts on all stores: keys in order up to `keys`, then by chance.
+    let mut put = |numbers: std::ops::Range<u64>, keys: u64, stores: &mut Vec<Store>| {
+        let mut op = |number: u64| {
+            let key = if number < keys { number } else { chance.below(keys) };
+            Op::put(names[key as usize].clone(), Value::bytes(format!("value {number}").as_bytes()), LeaseId(0))
+        };
+        let txns: Vec<Txn> = numbers.map(|number| Txn::unconditional(op(number))).collect();
         let started = cpu_seconds();
         for txn in &txns {
             for store in stores.iter_mut() {
@@ -308,14 +311,17 @@ fn figures_of_a_large_store() {
         }
         cpu_seconds() - started
     };
-    for step in 0..50 {
-        seconds += part(step * 100_000, (step + 1) * 100_000, &mut stores);
-        if step == 9 {
-            println!("a put of a new key: {:.0} ns a member", seconds * 1e9 / 3e6);
-            println!("a key with one version: {} bytes over three members", (resident() - before) / KEYS);
-            seconds = 0.0;
-        }
-    }
+    let three = || (0..3).map(|_| Store::new()).collect::<Vec<Store>>();
+    let mut stores = three();
+    let seconds: f64 = (0..10).map(|step| put(step * 100_000..(step + 1) * 100_000, 10_000, &mut stores)).sum();
+    println!("a put: {:.0} ns a member, ten thousand keys", seconds * 1e9 / 3e6);
+    drop(stores);
+    let before = resident();
+    let mut stores = three();
+    let seconds: f64 = (0..10).map(|step| put(step * 100_000..(step + 1) * 100_000, KEYS, &mut stores)).sum();
+    println!("a put of a new key: {:.0} ns a member", seconds * 1e9 / 3e6);
+    println!("a key with one version: {} bytes over three members", (resident() - before) / KEYS);
+    let seconds: f64 = (10..50).map(|step| put(step * 100_000..(step + 1) * 100_000, KEYS, &mut stores)).sum();
     println!("a put: {:.0} ns a member, a million keys", seconds * 1e9 / 12e6);
     let bytes = resident() - before;
     println!("{} MiB over three members, {} bytes a version and member", bytes >> 20, bytes / 15_000_000);
@@ -323,8 +329,8 @@ fn figures_of_a_large_store() {
     assert!(bytes < 2 << 30, "{bytes} bytes");
 }
 
-/// Of this process.
+/// Of this thread.
 fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }

@@ -62,14 +62,14 @@ impl Watcher {
         let mut events = std::mem::take(&mut self.pending);
         let Some(last) = events.last() else { return };
         let cause = last.kv.cause;
-        while self.watch.fragment {
+        loop {
             let mut bytes = 0;
             let fit = events.iter().take_while(|event| {
                 bytes += event_bytes(event);
                 bytes <= max_bytes
             });
             // An event is never divided.
-            let fit = fit.count().max(1);
+            let fit = if self.watch.fragment { fit.count().max(1) } else { events.len() };
             if fit >= events.len() {
                 break;
             }

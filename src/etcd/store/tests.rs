@@ -306,7 +306,7 @@ fn the_store_is_what_a_naive_model_is() {
             assert_eq!(event.previous.as_ref(), before.get(&*event.kv.key), "seed {seed}");
         }
         let attached = |id| model.now().values().filter(|kv| kv.lease == id).map(|kv| kv.key.clone()).collect::<BTreeSet<_>>();
-        for (&id, _) in &model.leases {
+        for &id in model.leases.keys() {
             assert_eq!(store.lease_keys(id).cloned().collect::<BTreeSet<_>>(), attached(id));
         }
     }
