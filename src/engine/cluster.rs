@@ -399,26 +399,25 @@ impl Actors for Cluster {
         }
     }
 
-    fn provisioned(&mut self, provision: &Provision, recorder: &mut Recorder) {
-        let Address::Etcd(member) = provision.process else { return };
-        let snapshot = provision.disk.iter().find_map(|record| match record {
-            DiskRecord::Snapshot(snapshot) => Some(snapshot),
-            _ => None,
-        });
-        // The members of one new cluster get one snapshot.
-        if let Some(snapshot) = snapshot
-            && self.restored.as_ref().is_none_or(|last| !Arc::ptr_eq(last, snapshot))
-        {
-            self.restored = Some(snapshot.clone());
-            self.checks.restored(&etcd::store::Store::from_snapshot(&snapshot.state).newest(), recorder.histories());
-            recorder.etcd_restored();
-        }
+    fn provisioned(&mut self, provision: &Provision, recorder: &mut Recorder) -> Option<Revision> {
+        let Address::Etcd(member) = provision.process else { return None };
         if let Some(databases) = &mut self.databases {
             databases[usize::from(member.0) - 1] = None;
             if slot(&mut self.etcd, member.0).is_some() {
                 self.provisioned.insert(member);
             }
         }
+        let snapshot = provision.disk.iter().find_map(|record| match record {
+            DiskRecord::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
+        })?;
+        // The members of one new cluster get one snapshot.
+        if self.restored.as_ref().is_none_or(|last| !Arc::ptr_eq(last, snapshot)) {
+            self.restored = Some(snapshot.clone());
+            self.checks.restored(&etcd::store::Store::from_snapshot(&snapshot.state).newest(), recorder.histories());
+            recorder.etcd_restored();
+        }
+        Some(snapshot.state.revision)
     }
 
     fn preload(&mut self, now: Time, stored: &[crate::objects::Stored], recorder: &mut Recorder, out: &mut Outbox) {

@@ -13,7 +13,7 @@ use super::host::Host;
 use super::recorder::Recorder;
 use crate::base::digest::Digester;
 use crate::base::random::Seed;
-use crate::base::{Cause, Digest, Duration, FactId, Incarnation, Name, Stream, Time};
+use crate::base::{Cause, Digest, Duration, FactId, Incarnation, Name, Revision, Stream, Time};
 use crate::engine::plan::{Fault, FaultPlan};
 use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Address, Effect, Message, NetOp, Outbox, Provision, codec};
@@ -31,7 +31,10 @@ pub trait Actors {
     /// The store's contents at the start, where there are any.
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
     /// A process will find another disk at its next start: nothing of what it had is left, and what it held before binds it no more.
-    fn provisioned(&mut self, _provision: &Provision, _recorder: &mut Recorder) {}
+    /// The revision that the store was put back to, if it was.
+    fn provisioned(&mut self, _provision: &Provision, _recorder: &mut Recorder) -> Option<Revision> {
+        None
+    }
     /// A second of virtual time is over: samples, dear checks.
     fn second(&mut self, now: Time, up: &dyn Fn(Address) -> bool, recorder: &mut Recorder);
     /// A client of etcd did or saw something: the last event of the recorder's history.
@@ -424,6 +427,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 }
             }
         }
+        let mut rewound = None;
         for (cause, effect) in self.out.drain() {
             match effect {
                 Effect::Record(id, fact) => {
@@ -465,12 +469,15 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 effect => {
                     match &effect {
                         Effect::Net(NetOp::Close(conn)) => self.streams.closed(*conn),
-                        Effect::Provision(provision) => self.actors.provisioned(provision, &mut self.recorder),
+                        Effect::Provision(provision) => rewound = self.actors.provisioned(provision, &mut self.recorder).or(rewound),
                         _ => {}
                     }
                     self.host.perform(self.now, address, cause, effect, &mut self.queue);
                 }
             }
+        }
+        if let Some(revision) = rewound {
+            self.out.rewind_applied(revision);
         }
         for what in applied {
             self.actors.applied(self.now, address, what, &mut self.recorder, &mut self.out);

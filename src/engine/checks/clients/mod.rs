@@ -35,6 +35,8 @@ pub struct Clients {
     log: Log,
     pending: Map<OperationId, Pending>,
     writes: Map<Written, Write>,
+    /// Answered operations that wrote nothing and deleted something, each with its revision.
+    deletions: Map<OperationId, Revision>,
     /// How many operations may be about to delete a key, or may yet: then its end says nothing of its lease.
     deleters: Map<Key, u32>,
     watches: Watches,
@@ -170,15 +172,17 @@ impl Clients {
             }
             Outcome::Done { succeeded, reads, revision, member } => {
                 let answer = (*succeeded, &reads[..], *revision);
-                if let Err(wrong) = self.done(operation, floor, answer) {
-                    violations.push(format!("{} was answered by {member} at revision {revision}: {wrong}", name(id)));
+                match self.done(operation, floor, answer) {
+                    Ok(true) if !steps().any(|step| matches!(step, Step::Write(..))) => drop(self.deletions.insert(id, *revision)),
+                    Ok(_) => {}
+                    Err(wrong) => violations.push(format!("{} was answered by {member} at revision {revision}: {wrong}", name(id))),
                 }
             }
         }
     }
 
-    /// Is this the answer of a sound store?
-    fn done(&self, operation: &Operation, floor: Revision, answer: (bool, &[Option<Written>], Revision)) -> Result<(), String> {
+    /// Is this the answer of a sound store? And did the operation make its revision?
+    fn done(&self, operation: &Operation, floor: Revision, answer: (bool, &[Option<Written>], Revision)) -> Result<bool, String> {
         let (succeeded, reads, revision) = answer;
         let newest = self.log.newest();
         if revision > newest {
@@ -192,12 +196,12 @@ impl Clients {
         let is = |effect: &Effect| effect.succeeded == succeeded && effect.reads == reads;
         let wrote = is(&before) && !before.changes.is_empty() && self.log.changes(revision) == before.changes;
         if wrote && revision > floor {
-            return Ok(());
+            return Ok(true);
         }
         // Somebody else may have deleted just before what this one then did not find.
         let after = self.run(operation, revision);
         if is(&after) && after.changes.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         if wrote {
             return Err(format!("revision {floor} had been applied when the write was asked for"));
@@ -245,6 +249,7 @@ impl Clients {
         for write in self.writes.values_mut() {
             write.applied = None;
         }
+        self.deletions.clear();
         let held = |kv: &crate::wire::etcd::KeyValue| Some((Key::of(&kv.key)?, Written::of(&kv.value)?));
         (self.era_from, self.initial) = (history.len(), snapshot.kvs.iter().filter_map(held).collect());
     }
@@ -271,42 +276,39 @@ impl Clients {
             });
             written.or_else(|| deletions.get(&id).copied())
         };
-        if linearizability::linearization(history, &self.initial, revision_of).is_some() {
+        let deleted = |id| self.deletions.contains_key(&id);
+        if linearizability::linearization(history, &self.initial, revision_of, deleted).is_some() {
             return None;
         }
         linearizability::check(history, &self.initial, linearizability::BUDGET).violation()
     }
     /// Deletions bear no value that would tell whose they were: those that no answer claims are given to operations without an answer that
-    /// delete the same keys, in the order of their calls.
+    /// would have made them, in the order of their calls.
     fn unanswered_deletions(&self, history: &[(Time, HistoryEvent)]) -> Map<OperationId, Revision> {
-        let deleted = |operation: &Operation| {
-            let steps = operation.then.iter().chain(&operation.otherwise);
-            steps.filter_map(|step| if let Step::Delete(key) = step { Some(*key) } else { None }).collect::<Vec<Key>>()
-        };
-        let (mut claimed, mut waiting) = (BTreeSet::new(), BTreeMap::new());
+        let deletes = |operation: &Operation| operation.then.iter().chain(&operation.otherwise).any(|step| matches!(step, Step::Delete(_)));
+        let mut waiting = BTreeMap::new();
         for (place, (_, event)) in history.iter().enumerate() {
             match event {
-                HistoryEvent::Called(id, operation) if !deleted(operation).is_empty() => {
-                    waiting.insert(*id, (place, deleted(operation)));
-                }
-                HistoryEvent::Returned(id, Outcome::Done { revision, .. }) if waiting.remove(id).is_some() => {
-                    claimed.insert(*revision);
-                }
-                HistoryEvent::Returned(id, Outcome::Failed) => drop(waiting.remove(id)),
+                HistoryEvent::Called(id, operation) if deletes(operation) => drop(waiting.insert(*id, (place, operation))),
+                HistoryEvent::Returned(id, Outcome::Done { .. } | Outcome::Failed) => drop(waiting.remove(id)),
                 _ => {}
             }
         }
-        let mut waiting: Vec<(usize, OperationId, Vec<Key>)> = waiting.into_iter().map(|(id, (place, keys))| (place, id, keys)).collect();
-        waiting.sort_unstable();
+        let mut waiting: Vec<(usize, OperationId, &Operation)> =
+            waiting.into_iter().map(|(id, (place, operation))| (place, id, operation)).collect();
+        waiting.sort_unstable_by_key(|(place, ..)| *place);
+        let claimed: BTreeSet<Revision> = self.deletions.values().copied().collect();
         let mut given = Map::default();
         let mut place = 0;
         while let Some(revision) = self.log.revision(place) {
             let keys = self.log.keys_of(place);
             place += 1;
-            if !claimed.contains(&revision)
-                && keys.iter().all(|key| self.log.value(*key, revision).is_none())
-                && let Some(who) = waiting.iter().position(|(_, _, deleted)| keys.iter().all(|key| deleted.contains(key)))
-            {
+            if claimed.contains(&revision) || keys.iter().any(|key| key.is_leased() || self.log.value(*key, revision).is_some()) {
+                continue;
+            }
+            let changes = self.log.changes(revision);
+            let before = Revision(revision.0 - 1);
+            if let Some(who) = waiting.iter().position(|(_, _, operation)| self.run(operation, before).changes == changes) {
                 given.insert(waiting.remove(who).1, revision);
             }
         }

@@ -11,6 +11,7 @@ use super::Initial;
 
 /// An operation that took effect, and must have done so between two places of the history.
 struct Item<'a> {
+    id: OperationId,
     operation: &'a Operation,
     /// Its answer, if there was one.
     answer: Option<(bool, &'a [Option<Written>])>,
@@ -20,25 +21,21 @@ struct Item<'a> {
 }
 
 /// Is there a linearization in the order of revisions? `revision_of`: where an operation took effect whose answer nobody got; `None`: it
-/// did not. How many operations it has.
+/// did not. `deleted`: an answered one that writes nothing made its revision by deleting. How many operations it has.
 pub fn linearization(
     history: &[(Time, HistoryEvent)],
     initial: &Initial,
     revision_of: impl Fn(OperationId, &Operation) -> Option<Revision>,
+    deleted: impl Fn(OperationId) -> bool,
 ) -> Option<usize> {
     let mut items = items(history, revision_of);
-    // At one revision the writer comes before those who saw it; of several writers but one has changed anything, and those that delete
-    // need not have.
-    let rank = |item: &Item<'_>| {
-        let writes = |step: &Step| matches!(step, Step::Write(..));
-        let deletes = |step: &Step| matches!(step, Step::Delete(_));
-        let steps = match item.answer {
-            Some((false, _)) => &item.operation.otherwise,
-            _ => &item.operation.then,
-        };
-        if steps.iter().any(writes) { 0 } else { 2 - u8::from(steps.iter().any(deletes)) }
+    // At one revision who made it comes before those who saw it.
+    let saw = |item: &Item<'_>| {
+        let Some((succeeded, _)) = item.answer else { return false };
+        let steps = if succeeded { &item.operation.then } else { &item.operation.otherwise };
+        !steps.iter().any(|step| matches!(step, Step::Write(..))) && !deleted(item.id)
     };
-    items.sort_by_key(|item| (item.revision, rank(item), item.called));
+    items.sort_by_key(|item| (item.revision, saw(item), item.called));
     let mut state: BTreeMap<Key, Written> = initial.clone();
     let mut last_call = 0;
     for item in &items {
@@ -60,7 +57,7 @@ fn items<'a>(history: &'a [(Time, HistoryEvent)], revision_of: impl Fn(Operation
     let mut items = Vec::new();
     let unanswered = |id: OperationId, called: usize, operation: &'a Operation| {
         let revision = revision_of(id, operation)?;
-        Some(Item { operation, answer: None, called, returned: usize::MAX, revision })
+        Some(Item { id, operation, answer: None, called, returned: usize::MAX, revision })
     };
     for (place, (_, event)) in history.iter().enumerate() {
         match event {
@@ -70,7 +67,7 @@ fn items<'a>(history: &'a [(Time, HistoryEvent)], revision_of: impl Fn(Operation
                 match outcome {
                     Outcome::Done { succeeded, reads, revision, .. } => {
                         let answer = Some((*succeeded, &reads[..]));
-                        items.push(Item { operation, answer, called, returned: place, revision: *revision });
+                        items.push(Item { id: *id, operation, answer, called, returned: place, revision: *revision });
                     }
                     Outcome::Failed => {}
                     Outcome::Unknown => items.extend(unanswered(*id, called, operation)),
@@ -119,7 +116,7 @@ mod tests {
         (Time::ZERO, HistoryEvent::Returned(id(number), outcome))
     }
     fn found(history: &[(Time, HistoryEvent)]) -> Option<usize> {
-        linearization(history, &Initial::new(), |id, _| (id.number == 9).then_some(Revision(5)))
+        linearization(history, &Initial::new(), |id, _| (id.number == 9).then_some(Revision(5)), |_| false)
     }
 
     #[test]
