@@ -43,6 +43,7 @@ shipped! {
     "validate-node-crash": "for sim validate: a node loses power, with fast timings",
     "validate-etcd-leader": "for sim validate: the etcd leader is killed",
     "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
+    "bench-etcd": "a store under a thousand writers, for measuring",
 }
 
 /// All of them, the main one first.

@@ -643,6 +643,8 @@ pub struct Applied {
     pub cause: Cause,
     /// Of this change and all before it: members that applied the same have the same.
     pub hash: u64,
+    /// The entry was applied under a NOSPACE alarm.
+    pub capped: bool,
     /// All changes of the revision, in order, with previous versions, from the first member to tell of it ([`Outbox::is_news`]);
     /// empty from the others.
     ///

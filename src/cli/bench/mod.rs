@@ -5,6 +5,7 @@
 
 mod cluster;
 mod engine;
+mod etcd;
 mod measure;
 mod queue;
 
@@ -37,6 +38,9 @@ pub struct Bench {
     /// Be the process that plays one cluster.
     #[arg(long, hide = true)]
     child: Option<u32>,
+    /// Be the process that plays one store.
+    #[arg(long, hide = true)]
+    child_etcd: Option<usize>,
 }
 
 /// All that was measured.
@@ -47,6 +51,7 @@ struct Figures {
     calibration_reads: f64,
     queue: Vec<queue::Hold>,
     engine: Vec<engine::Rate>,
+    stores: Vec<etcd::Store>,
     clusters: Vec<cluster::Cluster>,
     recorded: &'static [Recorded],
 }
@@ -73,20 +78,29 @@ const RECORDED: &[Recorded] = &[
 
 impl Bench {
     pub fn run(self) -> Outcome {
-        if let Some(nodes) = self.child {
-            return match cluster::play(nodes, &self.set) {
-                Ok(cluster) => {
-                    say(&serde_json::to_string(&cluster).expect("figures can be written"));
+        fn tell<T: Serialize>(played: Result<T, Vec<crate::scenario::InputError>>) -> Outcome {
+            match played {
+                Ok(figures) => {
+                    say(&serde_json::to_string(&figures).expect("figures can be written"));
                     Outcome::Held
                 }
                 Err(errors) => complain(&errors),
-            };
+            }
+        }
+        if let Some(nodes) = self.child {
+            return tell(cluster::play(nodes, &self.set));
+        }
+        if let Some(number) = self.child_etcd.filter(|number| *number < etcd::SIZES.len()) {
+            return tell(etcd::play(number));
         }
         if cfg!(debug_assertions) {
             eprintln!("warning: this is a debug build: its figures say nothing about a release build");
         }
         let figures = self.measure();
-        let complete = figures.clusters.len() == self.clusters().len() && figures.clusters.iter().all(|cluster| cluster.held);
+        let complete = figures.clusters.len() == self.clusters().len()
+            && figures.clusters.iter().all(|cluster| cluster.held)
+            && figures.stores.len() == self.stores()
+            && figures.stores.iter().all(|store| store.held);
         if self.json {
             say(&(serde_json::to_string_pretty(&figures).expect("figures can be written") + "\n"));
         } else {
@@ -103,6 +117,11 @@ impl Bench {
         };
         let all = |start| sizes.iter().filter(|nodes| **nodes > 0).map(move |nodes| (start, *nodes));
         all(Start::Running).chain(all(Start::Empty)).collect()
+    }
+
+    /// How many sizes of the store.
+    fn stores(&self) -> usize {
+        if self.quick { 1 } else { etcd::SIZES.len() }
     }
 
     fn measure(&self) -> Figures {
@@ -123,13 +142,26 @@ impl Bench {
             engine::timers("1,000 timers", 1_000, quick),
             engine::timers("100,000 timers", 100_000, quick),
         ];
+        let store = |number: usize| {
+            step(&format!("a store under load, {}", etcd::SIZES[number].name));
+            etcd::measure(number, quick)
+        };
+        let stores = (0..self.stores()).filter_map(store).collect();
         let cluster = |(start, nodes): (Start, u32)| {
             let begins = if start == Start::Running { "that runs at the start" } else { "that is brought up" };
             step(&format!("a cluster of {nodes} nodes and {} pods {begins}", nodes * 30));
             cluster::measure(nodes, start, &self.set)
         };
         let clusters = self.clusters().into_iter().filter_map(cluster).collect();
-        Figures { calibration_steps: calibration.steps, calibration_reads: calibration.reads, queue, engine, clusters, recorded: RECORDED }
+        Figures {
+            calibration_steps: calibration.steps,
+            calibration_reads: calibration.reads,
+            queue,
+            engine,
+            stores,
+            clusters,
+            recorded: RECORDED,
+        }
     }
 }
 
@@ -151,6 +183,14 @@ impl Figures {
         writeln!(text, "\nloop and host               M events/CPU s")?;
         for engine::Rate { name, events } in &self.engine {
             writeln!(text, "  {name:<28} {events:>11.2}")?;
+        }
+        if !self.stores.is_empty() {
+            writeln!(text, "\nbench-etcd, 3 members, 1,000 clients    revisions    CPU s  writes/CPU s  peak MiB  bytes/revision  held")?;
+        }
+        for etcd::Store { name, revisions, cpu_seconds, peak_bytes, held, .. } in &self.stores {
+            let (rate, peak) = (*revisions as f64 / cpu_seconds, *peak_bytes as f64 / f64::from(1 << 20));
+            let (each, held) = (*peak_bytes as f64 / (*revisions).max(1) as f64, if *held { "yes" } else { "no" });
+            writeln!(text, "  {name:<36} {revisions:>10} {cpu_seconds:>8.2} {rate:>13.0} {peak:>9.0} {each:>15.0}  {held:>4}")?;
         }
         if !self.clusters.is_empty() {
             writeln!(text, "\nbench-cluster  start    nodes     pods  virtual s    CPU s  M events  M events/CPU s  peak MiB  held")?;

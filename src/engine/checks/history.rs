@@ -181,7 +181,7 @@ pub(super) mod testing {
             let revision = index as u64 + 1;
             let events = vec![event(&pod(name, *node, revision), *deleted)];
             let (index, revision) = (Index(revision), Revision(revision));
-            history.applied(&Applied { index, revision, term: Term(1), cause: Cause::NONE, hash: 0, events });
+            history.applied(&Applied { index, revision, term: Term(1), cause: Cause::NONE, hash: 0, capped: false, events });
         }
         history
     }

@@ -21,7 +21,7 @@
 //! | 15 | watches | cheap: [`clients`], as clients see them; [`streams`], as they are written; full: against [`history`] |
 //! | 16 | the compacted revision never goes back, nor beyond the newest | full: [`members`]; cheap: [`clients`], of watches |
 //! | 17 | leases | cheap: [`clients`] |
-//! | 18 | no write under a NOSPACE alarm | cheap: [`Checks::alarmed`] |
+//! | 18 | no write under a NOSPACE alarm | cheap: [`Checks::applied`] |
 //! | 19 | the API is the store | full: [`caches`], [`streams`] |
 //!
 //! "A pod is bound once" is checked where bindings are observed ([`super::observer`]), "no container of a lost machine makes progress" by
@@ -61,8 +61,6 @@ pub struct Checks {
     newest: (Index, Term),
     /// The last revision of each member in its present life.
     last: Map<Address, Revision>,
-    /// Members that know of a NOSPACE alarm, each since this revision.
-    alarms: Map<Address, Revision>,
     pub members: members::Members,
     pub clients: clients::Clients,
 }
@@ -77,10 +75,8 @@ impl Checks {
         if self.firsts.is_empty() {
             self.base = revision;
         }
-        if let Some(since) = self.alarms.get(&from)
-            && applied.events.iter().any(|event| !event.deleted)
-        {
-            violations.push(format!("{from} wrote revision {revision} under a NOSPACE alarm, raised at revision {since}"));
+        if applied.capped && applied.events.iter().any(|event| !event.deleted) {
+            violations.push(format!("{from} wrote under a NOSPACE alarm: revision {revision}"));
         }
         let last = self.last.insert(from, applied.revision).unwrap_or_default();
         if last.0 >= revision {
@@ -114,7 +110,6 @@ impl Checks {
     /// A member begins a new life: it applies again what lies above the commit index that it had saved.
     pub fn began(&mut self, address: Address) {
         self.last.remove(&address);
-        self.alarms.remove(&address);
         if let Address::Etcd(member) = address {
             self.members.began(member);
         }
@@ -126,17 +121,8 @@ impl Checks {
         // The new cluster's log begins anew: its indexes and terms are no longer those of the revisions before.
         self.newest = Default::default();
         self.last.clear();
-        self.alarms.clear();
         self.members.restored();
         self.clients.restored(snapshot, history);
-    }
-    /// A member has applied a NOSPACE alarm, or its end. From then on it applies no more puts: told of in the order of what it applies.
-    pub fn alarmed(&mut self, member: Address, raised: bool, at: Revision) {
-        if raised {
-            self.alarms.insert(member, at);
-        } else {
-            self.alarms.remove(&member);
-        }
     }
     /// Members that have applied the same revision hold the same: once a second, in full.
     pub fn stores(members: &[(Member, &EtcdMember)], violations: &mut Vec<String>) {

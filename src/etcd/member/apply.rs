@@ -77,8 +77,8 @@ impl Life {
         if !is_news {
             events = Vec::new();
         }
-        let (hash, cause) = (self.store.hash(), command.cause);
-        out.applied(Applied { index: entry.index, revision, term: entry.term, cause, hash, events });
+        let (hash, cause, capped) = (self.store.hash(), command.cause, self.store.is_raised(Alarm::NoSpace));
+        out.applied(Applied { index: entry.index, revision, term: entry.term, cause, hash, capped, events });
     }
     /// `asked`: does a client of this member wait for the answer?
     fn apply_entry(&mut self, entry: &Entry, asked: bool) -> Result<Answer, EtcdError> {
@@ -225,7 +225,10 @@ impl Life {
     }
     /// Proposes to revoke what has expired, and notes what is left of long leases.
     pub(super) fn expire_leases(&mut self) {
-        if self.leases.deadline(self.booted) > self.now {
+        // Who has just stepped down does not ask its successor for it: that one knows better (etcd issue 15247).
+        if self.leases.deadline(self.booted) > self.now
+            || (self.raft.role() != Role::Leader && !self.config.planted.has(Bug::FollowerExpiresLeases))
+        {
             return;
         }
         for id in self.leases.expired(self.now) {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Life;
+use super::requests::{Asker, Question};
 use crate::base::{Cause, Duration, Time};
 use crate::etcd::raft::Role;
 use crate::wire::etcd::{Answer, EtcdError, LeaseId, LeaseQuestion, Mutation, PeerLease};
@@ -46,8 +47,7 @@ impl Life {
     /// Answers a question about a lease, or asks the leader.
     pub(super) fn ask_of_lease(&mut self, conn: Conn, id: u64, question: LeaseQuestion, out: &mut Outbox) {
         if self.raft.role() == Role::Leader {
-            let answer = self.answer_of_lease(question);
-            return self.respond(conn, id, answer, out);
+            return self.answer_of_lease(Asker::Client(conn, id), question, out);
         }
         self.forwards.next += 1;
         let number = self.forwards.next;
@@ -61,8 +61,7 @@ impl Life {
         let Some(&Forward { conn, id, question, .. }) = self.forwards.waiting.get(&number) else { return };
         if self.raft.role() == Role::Leader {
             self.forwards.waiting.remove(&number);
-            let answer = self.answer_of_lease(question);
-            return self.respond(conn, id, answer, out);
+            return self.answer_of_lease(Asker::Client(conn, id), question, out);
         }
         let sent = leader.is_some_and(|leader| self.tell_peer(leader, PeerLease::Ask { from: me, number, question }, out));
         let retry_at = self.now + if sent { LOST } else { RETRY };
@@ -94,8 +93,7 @@ impl Life {
             PeerLease::Ask { from, number, question } => {
                 // One who leads no more says nothing: the follower asks the next leader.
                 if self.raft.role() == Role::Leader {
-                    let result = self.answer_of_lease(question);
-                    self.tell_peer(from, PeerLease::Answered { number, result }, out);
+                    self.answer_of_lease(Asker::Peer(from, number), question, out);
                 }
             }
             PeerLease::Answered { number, result } => {
@@ -105,7 +103,7 @@ impl Life {
             }
         }
     }
-    fn tell_peer(&self, to: Member, message: PeerLease, out: &mut Outbox) -> bool {
+    pub(super) fn tell_peer(&self, to: Member, message: PeerLease, out: &mut Outbox) -> bool {
         let conn = self.open_link(to);
         if let Some(conn) = conn {
             out.write(conn, Message::EtcdPeer(Box::new(message)));
@@ -113,17 +111,30 @@ impl Life {
         conn.is_some()
     }
     /// As the leader.
-    fn answer_of_lease(&mut self, question: LeaseQuestion) -> Result<Answer, EtcdError> {
+    fn answer_of_lease(&mut self, asker: Asker, question: LeaseQuestion, out: &mut Outbox) {
         match question {
-            LeaseQuestion::KeepAlive(id) => Ok(Answer::LeaseKeptAlive { ttl: self.keep_alive(id) }),
-            LeaseQuestion::TimeToLive { id, keys } => Ok(match self.store.lease(id) {
-                None => Answer::LeaseTimeToLive { granted: Duration::ZERO, remaining: None, keys: Vec::new() },
-                Some(lease) => Answer::LeaseTimeToLive {
-                    granted: lease.ttl,
-                    remaining: self.leases.remaining(id, self.now),
-                    keys: if keys { self.store.lease_keys(id).cloned().collect() } else { Vec::new() },
-                },
-            }),
+            LeaseQuestion::KeepAlive(id) => self.ask(asker, Question::KeepAlive(id), out),
+            LeaseQuestion::TimeToLive { id, keys } => {
+                let answer = match self.store.lease(id) {
+                    None => Answer::LeaseTimeToLive { granted: Duration::ZERO, remaining: None, keys: Vec::new() },
+                    Some(lease) => Answer::LeaseTimeToLive {
+                        granted: lease.ttl,
+                        remaining: self.leases.remaining(id, self.now),
+                        keys: if keys { self.store.lease_keys(id).cloned().collect() } else { Vec::new() },
+                    },
+                };
+                self.respond_to(asker, Ok(answer), out);
+            }
+        }
+    }
+    /// A quorum has said that the leader of then still led. One that does no more passes the question on, or leaves it to who asked: what
+    /// a deposed leader promises, its successor does not know.
+    pub(super) fn confirmed_keep_alive(&mut self, asker: Asker, id: LeaseId, out: &mut Outbox) {
+        if self.raft.role() == Role::Leader {
+            let ttl = self.keep_alive(id);
+            self.respond_to(asker, Ok(Answer::LeaseKeptAlive { ttl }), out);
+        } else if let Asker::Client(conn, request) = asker {
+            self.ask_of_lease(conn, request, LeaseQuestion::KeepAlive(id), out);
         }
     }
     /// The time that the lease has again; zero if it is gone.

@@ -8,7 +8,9 @@ use crate::base::planted::Bug;
 use crate::base::{Cause, Duration, Incarnation, Index, Map, Time};
 use crate::etcd::store;
 use crate::etcd::watch::Notice;
-use crate::wire::etcd::{Answer, Command, EtcdError, LeaseQuestion, Mutation, Operation, Range, Request, Response, Status, Txn, Watch};
+use crate::wire::etcd::{
+    Answer, Command, EtcdError, LeaseId, LeaseQuestion, Mutation, Operation, PeerLease, Range, Request, Response, Status, Txn, Watch,
+};
 use crate::wire::{Conn, Member, Message, Outbox};
 
 /// A read index that does not come is asked for again (etcd `server/etcdserver/v3_server.go`, readIndexRetryTime).
@@ -61,17 +63,26 @@ impl Proposals {
 
 /// A read that must see every write that was answered before it began.
 struct Read {
-    conn: Conn,
-    id: u64,
+    asker: Asker,
     deadline: Time,
     cause: Cause,
     question: Question,
+}
+
+/// Who is to be answered.
+#[derive(Clone, Copy)]
+pub(super) enum Asker {
+    Client(Conn, u64),
+    /// A follower that passed on what it was asked, with its number there.
+    Peer(Member, u64),
 }
 
 pub(super) enum Question {
     Range(Range),
     Txn(Txn),
     Members,
+    /// Not a read, but of the leader alone, which must know that it still is one (`v3_server.go`, LeaseRenew and ensureLeadership).
+    KeepAlive(LeaseId),
 }
 
 /// One read index is asked for at a time, for all reads that came before it was.
@@ -230,7 +241,7 @@ impl Life {
             self.reads.retry_at = None;
             for read in std::mem::take(&mut self.reads.asked) {
                 out.because(read.cause);
-                self.respond(read.conn, read.id, Err(EtcdError::LeaderChanged), out);
+                self.respond_to(read.asker, Err(EtcdError::LeaderChanged), out);
             }
         }
         out.because(cause);
@@ -241,9 +252,23 @@ impl Life {
             let answer = self.look(&question);
             return self.respond(conn, id, answer, out);
         }
+        self.ask(Asker::Client(conn, id), question, out);
+    }
+    /// Answers a question once a read index is confirmed.
+    pub(super) fn ask(&mut self, asker: Asker, question: Question, out: &Outbox) {
         let deadline = self.now + self.proposals.timeout;
-        self.reads.waiting.push(Read { conn, id, deadline, cause: out.cause(), question });
+        self.reads.waiting.push(Read { asker, deadline, cause: out.cause(), question });
         self.ask_read_index();
+    }
+    /// A follower that gets no answer asks again.
+    pub(super) fn respond_to(&mut self, asker: Asker, result: Result<Answer, EtcdError>, out: &mut Outbox) {
+        match (asker, result) {
+            (Asker::Client(conn, id), result) => self.respond(conn, id, result, out),
+            (Asker::Peer(member, number), Ok(answer)) => {
+                let _ = self.tell_peer(member, PeerLease::Answered { number, result: Ok(answer) }, out);
+            }
+            (Asker::Peer(..), Err(_)) => {}
+        }
     }
     /// Asks for a read index for all that wait, unless one is being asked for.
     fn ask_read_index(&mut self) {
@@ -265,9 +290,13 @@ impl Life {
         if self.reads.index.is_some_and(|index| index <= self.applied) {
             self.reads.index = None;
             for read in std::mem::take(&mut self.reads.asked) {
-                let answer = self.look(&read.question);
                 out.because(read.cause);
-                self.respond(read.conn, read.id, answer, out);
+                if let Question::KeepAlive(id) = read.question {
+                    self.confirmed_keep_alive(read.asker, id, out);
+                    continue;
+                }
+                let answer = self.look(&read.question);
+                self.respond_to(read.asker, answer, out);
             }
         }
         self.ask_read_index();
@@ -278,6 +307,7 @@ impl Life {
             Question::Range(range) => self.store.range(range).map(Answer::Range),
             Question::Txn(txn) => self.store.read_txn(txn).map(|(succeeded, answers)| Answer::Txn { succeeded, answers }),
             Question::Members => Ok(Answer::Members(self.raft.configuration().clone())),
+            Question::KeepAlive(_) => unreachable!("it changes the lease, and is answered apart"),
         }
     }
     pub(super) fn time_out_requests(&mut self, out: &mut Outbox) {
@@ -295,7 +325,7 @@ impl Life {
         gone.extend(late(&mut self.reads.waiting, self.now));
         for read in gone {
             out.because(read.cause);
-            self.respond(read.conn, read.id, Err(EtcdError::Timeout), out);
+            self.respond_to(read.asker, Err(EtcdError::Timeout), out);
         }
         out.because(Cause::NONE);
         if self.reads.asked.is_empty() {

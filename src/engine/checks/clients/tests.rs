@@ -58,7 +58,7 @@ impl Play {
     fn applied(&mut self, spoilt: impl Fn(&mut Applied)) -> u64 {
         let revision = self.store.revision();
         let (hash, events) = (self.store.hash(), self.store.newest_events().collect());
-        let mut applied = Applied { index: Index(revision.0), revision, term: Term(1), cause: Cause::NONE, hash, events };
+        let mut applied = Applied { index: Index(revision.0), revision, term: Term(1), cause: Cause::NONE, hash, capped: false, events };
         spoilt(&mut applied);
         self.events.extend(applied.events.iter().cloned());
         self.clients.applied(self.now, &applied, &mut self.violations);
