@@ -76,7 +76,6 @@ pub struct Timings {
     pub kube_proxy: KubeProxyTimings,
     /// A mistake that is planted in etcd, its Raft or its client, to see that a check finds it.
     #[cfg(feature = "planted-bugs")]
-    #[schemars(skip)]
     pub planted_bug: Option<crate::base::planted::Bug>,
 }
 

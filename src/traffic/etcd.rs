@@ -4,7 +4,7 @@
 //! Its transactions compare with what it last read or wrote of a key (by mod revision or by value), write two keys at once or read two at
 //! once, so that atomicity is exercised as well as each key's order. No value is written twice: it is the client's number and a count.
 //!
-//! Leased keys are apart from the others (`/load/900000` and on): they go when their lease does, which no client's operation tells.
+//! Leased keys are apart from the others (`/load/9000000` and on): they go when their lease does, which no client's operation tells.
 //!
 //! Left out: ranges with limits, old revisions, nested transactions (the store's own tests have them).
 

@@ -23,10 +23,10 @@ const PREFIX: &str = "/load/";
 
 impl Key {
     /// From here on keys are those that clients put under their leases: no operation of the history touches one.
-    pub const LEASED: u32 = 900_000;
-    /// `/load/000007`.
+    pub const LEASED: u32 = 9_000_000;
+    /// `/load/0000007`.
     pub fn store_key(self) -> StoreKey {
-        format!("{PREFIX}{:06}", self.0).into()
+        format!("{PREFIX}{:07}", self.0).into()
     }
     /// The key that is stored under this text; `None` for what is not the load's.
     pub fn of(text: &str) -> Option<Key> {

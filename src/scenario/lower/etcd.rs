@@ -11,7 +11,7 @@ use crate::wire::address::Member;
 /// Clients in all.
 const MAX_CLIENTS: u64 = 10_000;
 /// Six digits, and leased keys begin at 900,000.
-const MAX_KEYS: u64 = 900_000;
+const MAX_KEYS: u64 = crate::wire::history::Key::LEASED as u64;
 /// etcd's default limit of a request (`--max-request-bytes`) leaves room for two values in a transaction.
 const MAX_VALUE: u64 = 700_000;
 /// Compactions that a step with `every` may stand for.
