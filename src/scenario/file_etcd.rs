@@ -25,7 +25,7 @@ pub struct EtcdClients {
     /// With pipeline: the mean pause between an answer and the next operation, exponentially distributed. Default 0s.
     #[serde(default)]
     pub think_time: Option<Span>,
-    /// How many keys there are: `/load/000000` and on. Default 10.
+    /// How many keys there are: `/load/0000000` and on. Default 10.
     #[serde(default = "ten")]
     pub keys: u64,
     /// How often each operation comes, as weights. Default get 30, range 10, serializableGet 10, put 25, delete 5, txn 20.

@@ -10,7 +10,7 @@ use crate::wire::address::Member;
 
 /// Clients in all.
 const MAX_CLIENTS: u64 = 10_000;
-/// Six digits, and leased keys begin at 900,000.
+/// Leased keys begin there.
 const MAX_KEYS: u64 = crate::wire::history::Key::LEASED as u64;
 /// etcd's default limit of a request (`--max-request-bytes`) leaves room for two values in a transaction.
 const MAX_VALUE: u64 = 700_000;
