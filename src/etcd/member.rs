@@ -327,7 +327,7 @@ impl Life {
             .deadline()
             .min(self.proposals.deadline())
             .min(self.reads.deadline())
-            .min(self.leases.deadline(self.booted))
+            .min(self.lease_deadline())
             .min(self.forwards.deadline())
             .min(self.links.iter().map(Link::deadline).min().unwrap_or(Time::NEVER))
             .min(self.watch_pass())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::leases::Leases;
 use super::{LATENCIES_MAX, Life};
 use crate::base::planted::Bug;
-use crate::base::{Cause, Index, Revision};
+use crate::base::{Cause, Index, Revision, Time};
 use crate::etcd::raft::Role;
 use crate::etcd::store::{self, Store};
 use crate::wire::etcd::{Alarm, Answer, Applied, Command, EtcdError, LeaseRecord, Mutation, Txn};
@@ -223,12 +223,18 @@ impl Life {
             }
         }
     }
+    /// When leases are next looked at. Who has stepped down does not ask its successor to end what that knows better (etcd issue 15247), though
+    /// while its log is being written it has not come to forget them.
+    pub(super) fn lease_deadline(&self) -> Time {
+        if self.raft.role() == Role::Leader || self.config.planted.has(Bug::FollowerExpiresLeases) {
+            self.leases.deadline(self.booted)
+        } else {
+            Time::NEVER
+        }
+    }
     /// Proposes to revoke what has expired, and notes what is left of long leases.
     pub(super) fn expire_leases(&mut self) {
-        // Who has just stepped down does not ask its successor for it: that one knows better (etcd issue 15247).
-        if self.leases.deadline(self.booted) > self.now
-            || (self.raft.role() != Role::Leader && !self.config.planted.has(Bug::FollowerExpiresLeases))
-        {
+        if self.lease_deadline() > self.now {
             return;
         }
         for id in self.leases.expired(self.now) {
