@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bug {
-    /// A vote is answered before it is durable, and not written at all.
+    /// A vote and the term that it is for are not written, until an entry of that term is.
     VoteNotPersisted,
     /// An append is acknowledged before it is durable.
     AcknowledgedBeforeFsync,

@@ -192,6 +192,13 @@ impl Members {
             self.configurations.insert(raft.log_offset(), seen.configuration.clone());
         }
         self.begun = self.begun.max(raft.term());
+        // 3, of what was read back from disk.
+        for index in (raft.log_offset().0 + 1..=raft.last_index().0).map(Index) {
+            let Some(entry) = raft.entry(index) else { continue };
+            if self.entries.get(&(index, entry.term)).is_some_and(|(_, known)| !Arc::ptr_eq(known, entry) && known != entry) {
+                violations.push(format!("{me} comes back with another entry {index} of term {} than it had", entry.term));
+            }
+        }
     }
     /// The last index up to which the log is as it was.
     fn changed_from(raft: &Raft, seen: &Seen) -> Index {

@@ -184,7 +184,7 @@ impl Life {
     fn raise_no_space(&mut self) {
         let alarm = (self.me, Alarm::NoSpace);
         let is_asked = self.alarm_asked.is_some_and(|asked| self.now < asked + self.proposals.timeout());
-        if is_asked || self.config.planted.has(Bug::NoSpaceIgnored) || self.store.alarms().any(|raised| raised == alarm) {
+        if is_asked || self.store.alarms().any(|raised| raised == alarm) {
             return;
         }
         self.alarm_asked = Some(self.now);

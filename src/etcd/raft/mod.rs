@@ -441,9 +441,11 @@ impl Raft {
         self.durable = (self.term, self.vote);
         self.persisting = true;
         self.ticks.hold(self.now);
-        let vote = self.vote.filter(|_| !self.config.planted.has(Bug::VoteNotPersisted));
-        let hard_state = Some(HardState { term: self.term, vote, commit: self.log.committed() });
-        Some(Persist { snapshot, release: self.release.take(), hard_state, entries })
+        let mut hard_state = HardState { term: self.term, vote: self.vote, commit: self.log.committed() };
+        if self.config.planted.has(Bug::VoteNotPersisted) {
+            (hard_state.term, hard_state.vote) = (self.log.last_term(), None);
+        }
+        Some(Persist { snapshot, release: self.release.take(), hard_state: Some(hard_state), entries })
     }
     fn begin(&mut self, now: Time, cause: Cause) {
         (self.now, self.cause) = (now, cause);
