@@ -33,12 +33,11 @@ impl Clients {
                 self.writes.insert(*id, ());
                 self.acknowledged.get_or_insert(now);
             }
-            HistoryEvent::Returned(id, outcome) if self.writes.remove(id).is_some() => {
-                if let Outcome::Done { .. } = outcome {
-                    self.longest = self.longest_write_gap(now);
-                    self.acknowledged = Some(now);
-                }
+            HistoryEvent::Returned(id, Outcome::Done { .. }) if self.writes.remove(id).is_some() => {
+                self.longest = self.longest_write_gap(now);
+                self.acknowledged = Some(now);
             }
+            HistoryEvent::Returned(id, _) => drop(self.writes.remove(id)),
             _ => {}
         }
     }

@@ -28,29 +28,19 @@ const TABLES: [Table; 8] = [
     Table {
         file: "pods.csv",
         header: "namespace,name,uid,workload,node,created,scheduled,started,ready,deleted,restarts,end",
-        applies: |report| report.has_nodes(),
+        applies: always,
         rows: pods,
     },
-    Table { file: "placement.csv", header: "time,namespace,pod,node,event", applies: |report| report.has_nodes(), rows: placement },
+    Table { file: "placement.csv", header: "time,namespace,pod,node,event", applies: always, rows: placement },
     Table {
         file: "recovery.csv",
         header: "fault,target,at,workload,detected,evicted,evicted_last,replaced,ready_again,unavailable_seconds,down_seconds",
         applies: always,
         rows: recovery,
     },
-    Table {
-        file: "nodes.csv",
-        header: "time,node,ready,pods,cpu_requested,memory_requested",
-        applies: |report| report.has_nodes(),
-        rows: nodes,
-    },
+    Table { file: "nodes.csv", header: "time,node,ready,pods,cpu_requested,memory_requested", applies: always, rows: nodes },
     Table { file: "etcd.csv", header: "time,member,role,term,commit,applied,revision,db_bytes", applies: always, rows: etcd },
-    Table {
-        file: "traffic.csv",
-        header: "time,service,sent,ok,refused,reset,timeout,p50,p99",
-        applies: |report| report.has_nodes(),
-        rows: traffic,
-    },
+    Table { file: "traffic.csv", header: "time,service,sent,ok,refused,reset,timeout,p50,p99", applies: always, rows: traffic },
     Table {
         file: "history.csv",
         header: "called,returned,client,operation,outcome,revision,member",

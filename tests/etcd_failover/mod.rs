@@ -24,7 +24,10 @@ struct Trial {
     timed_out: u64,
 }
 
-const FIGURES: [(&str, fn(&Trial) -> u64); 3] =
+/// What a figure is called, and how a trial has it.
+type Figure = (&'static str, fn(&Trial) -> u64);
+
+const FIGURES: [Figure; 3] =
     [("write outage", |trial| trial.write_gap), ("puts failed", |trial| trial.failed), ("puts timed out", |trial| trial.timed_out)];
 
 /// A put counts as timed out when it was given up after its two seconds.
@@ -65,7 +68,7 @@ fn trial(record: &Record) -> Trial {
 }
 
 #[track_caller]
-fn assert_as_recorded(mode: &str, fault: &str, figures: &[(&str, fn(&Trial) -> u64)]) {
+fn assert_as_recorded(mode: &str, fault: &str, figures: &[Figure]) {
     let text = include_str!("scenario.json").replace("\"kill\"", &format!("\"{fault}\""));
     let trials = for_seeds(seeds(100), |seed| {
         let source = Source { file: "etcd-leader-failure.json".to_owned(), text: text.clone().into_bytes(), folder: None };

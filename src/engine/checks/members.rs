@@ -262,7 +262,13 @@ impl Members {
             && let Some((index, known)) = self.configurations.range(..=applied).next_back()
             && known != new
         {
-            violations.push(format!("{me} is at {applied} and does not have the members of the change at {index}"));
+            // It may be the first to tell of a change that its log no longer has. None brings an older configuration back, since who has
+            // left is remembered in each.
+            if self.configurations.values().any(|older| older == new) {
+                violations.push(format!("{me} is at {applied} and does not have the members of the change at {index}"));
+            } else {
+                self.configurations.insert(applied, new.clone());
+            }
         }
         let old = &seen.configuration;
         if !jumped && first.is_some() && last.is_none() {

@@ -70,7 +70,7 @@ impl Life {
     fn may_vote(&self, member: Member) -> Result<(), EtcdError> {
         self.is_new(member)?;
         let (reached, voters) = self.reached(None);
-        if reached > (voters + 1) / 2 || voters == 1 { Ok(()) } else { Err(EtcdError::UnhealthyCluster) }
+        if reached > voters.div_ceil(2) || voters == 1 { Ok(()) } else { Err(EtcdError::UnhealthyCluster) }
     }
     fn may_be_promoted(&self, member: Member) -> Result<(), EtcdError> {
         let configuration = self.raft.configuration();
@@ -102,7 +102,7 @@ impl Life {
             self.is_new(joins)?;
         }
         let (reached, voters) = self.reached(Some(leaves));
-        if reached > (voters + 1) / 2 { Ok(()) } else { Err(EtcdError::UnhealthyCluster) }
+        if reached > voters.div_ceil(2) { Ok(()) } else { Err(EtcdError::UnhealthyCluster) }
     }
     /// How many voters this member reaches, itself one of them, and how many there are; one is left out.
     fn reached(&self, without: Option<Member>) -> (usize, usize) {
