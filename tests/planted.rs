@@ -19,7 +19,7 @@ fn lines(text: &str) -> Vec<Line<'_>> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
             let parts: Vec<&str> = line.split('|').map(str::trim).collect();
-            let [bug, scenario, seed, _median, words] = parts[..] else { panic!("a line has five parts: {line}") };
+            let [bug, scenario, seed, words] = parts[..] else { panic!("a line has four parts: {line}") };
             Line { bug, scenario, seed: seed.parse().unwrap(), words }
         })
         .collect()
