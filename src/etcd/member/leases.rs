@@ -32,6 +32,8 @@ pub(super) struct Leases {
     expiry: BTreeMap<LeaseId, Time>,
     by_expiry: BTreeSet<(Time, LeaseId)>,
     checkpoints: BTreeSet<(Time, LeaseId)>,
+    /// They have expired and are being revoked: too late to keep them alive (Renew, of an expired lease, waits for its end).
+    ending: BTreeSet<LeaseId>,
     /// When each was granted, by this member's clock: only a planted mistake looks at it.
     granted: BTreeMap<LeaseId, Time>,
     /// Leases and alarms have no revisions: to know those of an older state, changes are undone from here.
@@ -57,6 +59,7 @@ impl Leases {
             expiry: BTreeMap::new(),
             by_expiry: BTreeSet::new(),
             checkpoints: BTreeSet::new(),
+            ending: BTreeSet::new(),
             granted: BTreeMap::new(),
             history: VecDeque::new(),
         }
@@ -104,6 +107,7 @@ impl Leases {
     pub fn follow(&mut self) {
         self.leading = false;
         self.checkpoints.clear();
+        self.ending.clear();
         if !self.config.planted.has(Bug::FollowerExpiresLeases) {
             self.expiry.clear();
             self.by_expiry.clear();
@@ -119,7 +123,7 @@ impl Leases {
     }
     /// Starts the lease's time again, if it has not expired.
     pub fn keep_alive(&mut self, lease: &LeaseRecord, now: Time) -> bool {
-        let alive = self.expiry.get(&lease.id).is_some_and(|&at| at > now);
+        let alive = self.expiry.get(&lease.id).is_some_and(|&at| at > now) && !self.ending.contains(&lease.id);
         if alive && !self.config.planted.has(Bug::KeepAliveForgotten) {
             self.set(lease.id, now + lease.ttl);
         }
@@ -127,7 +131,7 @@ impl Leases {
     }
     /// How long a lease has to live if nothing is heard of it, by the leader's clock.
     pub fn remaining(&self, id: LeaseId, now: Time) -> Option<Duration> {
-        self.expiry.get(&id).filter(|&&at| at > now).map(|at| at.since(now))
+        self.expiry.get(&id).filter(|&&at| at > now && !self.ending.contains(&id)).map(|at| at.since(now))
     }
     fn set(&mut self, id: LeaseId, at: Time) {
         if let Some(old) = self.expiry.insert(id, at) {
@@ -159,6 +163,7 @@ impl Leases {
             self.by_expiry.remove(&(at, lease.id));
         }
         self.granted.remove(&lease.id);
+        self.ending.remove(&lease.id);
         self.history.push_back((index, Undo::Revoked(lease)));
     }
     /// It is checkpointed again after an interval, if so much is left.
@@ -199,6 +204,7 @@ impl Leases {
         let expired: Vec<LeaseId> = due.map(|&(_, id)| id).take(REVOKES_MAX).collect();
         for &id in &expired {
             self.set(id, now + REVOKE_RETRY);
+            self.ending.insert(id);
         }
         expired
     }
