@@ -12,20 +12,27 @@ mod actor;
 mod classes;
 mod columns;
 mod decide;
+mod gpus;
 mod nodes;
 mod place;
+mod placement;
 pub mod plugins;
 mod pods;
+pub mod policies;
 mod queue;
 mod snapshot;
+pub mod study;
 
 pub use actor::Scheduler;
 pub use decide::{Decision, Explanation, Failure, Sampling, decide, explain};
 pub use nodes::{NodeInfo, NodeTable, Slot};
 pub use place::place_all;
+pub use placement::{Part, PlacementPolicy, demand_of_spec};
 pub use pods::{Amounts, PodInfo};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
+
+use std::sync::Arc;
 
 use crate::base::Duration;
 use crate::client::LeaderTimings;
@@ -42,6 +49,8 @@ pub struct Config {
     /// 1 s and 10 s
     pub pod_initial_backoff: Duration,
     pub pod_max_backoff: Duration,
+    /// In place of the default scores.
+    pub policy: Option<Arc<PlacementPolicy>>,
 }
 
 impl Default for Config {
@@ -53,6 +62,7 @@ impl Default for Config {
             percentage_of_nodes_to_score: 0,
             pod_initial_backoff: Duration::from_secs(1),
             pod_max_backoff: Duration::from_secs(10),
+            policy: None,
         }
     }
 }

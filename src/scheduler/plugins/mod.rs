@@ -15,6 +15,7 @@ mod node_ports;
 mod node_resources;
 mod node_unschedulable;
 mod pod_topology_spread;
+pub mod policy;
 mod taint_toleration;
 
 use std::fmt;
@@ -44,6 +45,8 @@ pub enum PluginId {
     InterPodAffinity,
     NodeResourcesBalancedAllocation,
     ImageLocality,
+    GpuDevices,
+    Policy,
 }
 
 impl fmt::Display for PluginId {
