@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use super::decide::{Decision, Sampling, decide};
 use super::nodes::Slot;
-use super::plugins::{Cycle, FILTERS, Filter, PluginId, PreFilter};
+use super::plugins::{Cycle, Filter, PluginId, PreFilter};
 use super::pods::PodInfo;
+use super::profile::Profile;
 use super::snapshot::Snapshot;
 use crate::base::{Name, Stream};
 use crate::objects::Object;
@@ -26,6 +27,8 @@ pub fn place_all(nodes: &[Arc<Object>], pods: &[Arc<Object>], others: &[Arc<Obje
     let mut snapshot = Snapshot::from_objects(nodes, pods.iter().filter(bound), others);
     let mut heap: BinaryHeap<Candidate> =
         snapshot.nodes().order().iter().enumerate().map(|(order, slot)| Candidate::of(*slot, order, &snapshot)).collect();
+    // Nobody is evicted for a cluster that is to begin as it runs.
+    let profile = Profile::default().with_preemption(None);
     let mut sampling = Sampling { percentage: 0, next: 0 };
     let mut placements = Vec::with_capacity(pods.len());
     for object in pods {
@@ -36,12 +39,12 @@ pub fn place_all(nodes: &[Arc<Object>], pods: &[Arc<Object>], others: &[Arc<Obje
         }
         let info = snapshot.pod_info(object);
         let chosen = if is_constrained(&info) {
-            match decide(&info, &snapshot, &mut sampling, ties) {
+            match decide(&profile, &info, &snapshot, &mut sampling, ties) {
                 Decision::Node(slot) => Some(slot),
                 Decision::Unschedulable(_) => None,
             }
         } else {
-            least_allocated(&info, &snapshot, &mut heap)
+            least_allocated(&profile, &info, &snapshot, &mut heap)
         };
         let node = chosen.map(|slot| snapshot.nodes().info(slot).name.clone());
         if let Some(name) = &node {
@@ -85,10 +88,11 @@ impl Loaded for Candidate {
 }
 
 /// The best node in the heap that takes the pod.
-fn least_allocated(info: &PodInfo, snapshot: &Snapshot, heap: &mut BinaryHeap<Candidate>) -> Option<Slot> {
+fn least_allocated(profile: &Profile, info: &PodInfo, snapshot: &Snapshot, heap: &mut BinaryHeap<Candidate>) -> Option<Slot> {
     let cycle = Cycle { pod: info, snapshot };
     // A pod without constraints is subject to these, and to the required anti-affinity of pods that are there.
-    let filters: Vec<Box<dyn Filter>> = FILTERS
+    let filters: Vec<Box<dyn Filter>> = profile
+        .filters()
         .iter()
         .filter(|plugin| plugin.id() != PluginId::PodTopologySpread)
         .filter_map(|plugin| match plugin.pre_filter(cycle) {
