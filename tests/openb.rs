@@ -247,3 +247,122 @@ fn a_sweep_puts_all_policies_into_one_table_whatever_the_number_of_threads() {
         assert!(bytes("one") == bytes("two"), "{file} differs");
     }
 }
+
+/// Nodes, each with the pods that were bound to it, in a cluster of three nodes with two GPUs each.
+fn placed(policy: &str, initial: &str, requests: &[(&str, u64)]) -> BTreeMap<String, Vec<String>> {
+    let pod = |(name, milli): &(&str, u64)| {
+        serde_json::json!({ "manifest": { "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": { "containers": [{
+            "name": "main", "image": "i:1", "resources": {
+                "requests": { "cpu": "1", "memory": "1Gi", "alibabacloud.com/gpu-milli": milli.to_string() },
+                "limits": { "alibabacloud.com/gpu-milli": milli.to_string() } } }] } } })
+    };
+    let gpus = serde_json::json!({ "cpu": 16, "memory": "64Gi", "extended": { "alibabacloud.com/gpu-milli": 2000 } });
+    // When all nodes are there.
+    let at = if initial == "empty" { serde_json::json!("20s") } else { serde_json::Value::Null };
+    let scenario = serde_json::json!({
+        "version": 1, "name": "shared", "duration": "60s", "initial": initial, "workloadAt": at, "policy": serde_json::from_str::<serde_json::Value>(policy).unwrap(),
+        "cluster": { "nodes": [{ "count": 3, "capacity": gpus }], "images": { "list": { "i:1": { "preloaded": true } } } },
+        "workload": requests.iter().map(pod).collect::<Vec<_>>()
+    });
+    let source = scenario::Source { file: "shared.json".into(), text: scenario.to_string().into_bytes(), folder: None };
+    let plan = scenario::load(&source, &[]).unwrap_or_else(|errors| panic!("{errors:?}")).plan;
+    let record = sim::run(plan, Default::default(), &mut |_| {});
+    assert_eq!(record.violations, [] as [clustersim::base::Name; 0]);
+    let model = clustersim::report::Model::new(&record);
+    let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pod in &model.pods {
+        nodes
+            .entry(pod.bound.map_or("nobody".to_owned(), |(_, node)| model.nodes[node].name.to_string()))
+            .or_default()
+            .push(pod.key.name().to_owned());
+    }
+    nodes.values_mut().for_each(|pods| pods.sort());
+    nodes
+}
+
+#[test]
+fn a_cluster_places_by_the_policy_that_its_scenario_names() {
+    let four = [("a", 500), ("b", 500), ("c", 500), ("d", 500)];
+    let fullest = |nodes: &BTreeMap<String, Vec<String>>| nodes.values().map(Vec::len).max().unwrap();
+    for initial in ["empty", "running"] {
+        for policy in ["\"bin-packing\"", "\"gpu-packing\"", "\"best-fit\"", "{\"weights\":{\"bin-packing\":2,\"ImageLocality\":1}}"] {
+            let nodes = placed(policy, initial, &four);
+            assert_eq!((nodes.len(), fullest(&nodes)), (1, 4), "{policy}, {initial}: {nodes:?}");
+        }
+        for policy in ["null", "\"worst-fit\"", "{\"weights\":{\"NodeResourcesFit\":1}}"] {
+            let nodes = placed(policy, initial, &four);
+            assert_eq!((nodes.len(), fullest(&nodes)), (3, 2), "{policy}, {initial}: {nodes:?}");
+        }
+    }
+}
+
+#[test]
+fn descent_keeps_whole_gpus_whole_for_the_pods_that_the_scenario_brings() {
+    let nodes = placed("\"fgd\"", "empty", &[("a", 500), ("b", 500), ("w", 1000), ("x", 1000)]);
+    assert!(nodes.values().any(|pods| pods.contains(&"a".to_owned()) && pods.contains(&"b".to_owned())), "{nodes:?}");
+}
+
+#[test]
+fn with_a_policy_a_pod_needs_one_gpu_with_room_and_not_only_enough_of_all_together() {
+    // Each node keeps 400 of each of its cards: 800 together.
+    let filled: Vec<(String, u64)> = (0..6).map(|number| (format!("a{number}"), 600)).collect();
+    let mut requests: Vec<(&str, u64)> = filled.iter().map(|(name, milli)| (name.as_str(), *milli)).collect();
+    requests.push(("late", 700));
+    let nobody = |nodes: &BTreeMap<String, Vec<String>>| nodes.get("nobody").cloned().unwrap_or_default();
+    assert_eq!(nobody(&placed("\"worst-fit\"", "empty", &requests)), ["late"]);
+    assert_eq!(nobody(&placed("null", "empty", &requests)), [] as [String; 0], "the API counts the sum alone");
+}
+
+#[test]
+fn a_trace_in_time_is_applied_at_its_times_and_ends_after_its_durations() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "pods.csv",
+        "job,cpu,mem,cards,share,at,lasts\nearly,1,1Gi,0,,0,20m\nold,1,1Gi,0,,0,60s\none,500m,1Gi,1,250,10m,10m\ntwo,2,2Gi,2,1000,660,\n",
+    );
+    write("nodes.csv", "host,cpu,mem,cards,card\ngpu-1,16,64Gi,4,T4\ngpu-2,16,64Gi,4,P100\n");
+    let scenario = r#"{
+        "version": 1, "name": "replay", "duration": "3m", "workloadAt": "20s", "cluster": {},
+        "trace": { "format": "csv", "pods": "pods.csv", "nodes": "nodes.csv", "from": "5m", "speed": 10,
+            "podColumns": { "name": "job", "memory": "mem", "gpus": "cards", "gpuMilli": "share", "arrival": "at", "duration": "lasts" },
+            "nodeColumns": { "name": "host", "memory": "mem", "gpus": "cards", "gpuModel": "card" } }
+    }"#;
+    write("replay.json", scenario);
+    let source = scenario::find(folder.path().join("replay.json").to_str().unwrap()).unwrap();
+    let errors = scenario::load(&source, &[]).unwrap_err();
+    assert!(errors[0].to_string().contains("pods.csv:2:15: share: \"\" will not do"), "{errors:?}");
+    write("pods.csv", &std::fs::read_to_string(folder.path().join("pods.csv")).unwrap().replace("0,,", "0,0,"));
+    let loaded = scenario::load(&source, &[]).unwrap();
+    let record = sim::run(loaded.plan, Default::default(), &mut |_| {});
+    let model = clustersim::report::Model::new(&record);
+    let nodes: Vec<&str> = model.nodes.iter().map(|node| node.name).collect();
+    assert_eq!(nodes, ["gpu-1", "gpu-2"]);
+    let seconds = |name: &str, at: fn(&clustersim::report::model::Pod) -> Option<clustersim::base::Time>| {
+        let pod = model.pods.iter().find(|pod| pod.key.name() == name).unwrap_or_else(|| panic!("{name} never came"));
+        at(pod).map(|at| at.since(record.scenario.start).as_secs())
+    };
+    // What ran at the beginning comes then with what is left: fifteen minutes of twenty, a tenth of it.
+    assert_eq!(seconds("early", |pod| Some(pod.created)), Some(20));
+    assert_eq!(seconds("one", |pod| Some(pod.created)), Some(50));
+    assert_eq!(seconds("two", |pod| Some(pod.created)), Some(56));
+    assert!(model.pods.iter().all(|pod| pod.key.name() != "old"), "it had ended before");
+    let files = serde_json::from_str::<serde_json::Value>(&loaded.resolved).unwrap()["trace"]["files"].clone();
+    assert!(files["pods.csv"].is_string() && files["nodes.csv"].is_string(), "{files}");
+}
+
+#[test]
+fn arrivals_are_drawn_anew_at_a_rate_by_the_seed() {
+    let arrivals = |seed: u64| {
+        let sets =
+            [format!("seed={seed}"), "trace.from=null".into(), "trace.rate=5/s".into(), "duration=2m".into(), "expectations=[]".into()];
+        let plan = scenario::load(&scenario::find("openb-timed").unwrap(), &sets).unwrap().plan;
+        plan.steps.iter().map(|step| (step.at.since(plan.start).as_secs(), step.description.to_string())).collect::<Vec<_>>()
+    };
+    let (first, again, other) = (arrivals(1), arrivals(1), arrivals(2));
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    // Ninety seconds at five a second, or until the 2 % of the nodes are asked for at 130 %.
+    assert!(first.len() > 100 && first.len() < 600, "{} arrivals", first.len());
+    assert!(first.windows(2).all(|pair| pair[0].0 <= pair[1].0) && first[0].0 >= 30);
+}

@@ -53,7 +53,7 @@ pub fn draw(subtitle: &str, series: &[Series]) -> Canvas {
     }
     canvas.swatch(x, 90.0, &Swatch::Dashes(palette::BORDER));
     x += 28.0;
-    canvas.text(x, 90.0, "all that was asked for").size(14.0).colour(palette::SUBTLE).draw();
+    canvas.text(x, 90.0, "all that was asked for (numbers: in use at the end)").size(14.0).colour(palette::SUBTLE).draw();
 
     let last = series.iter().flat_map(|one| &one.curves).map(|curve| curve.columns.len()).max().unwrap_or(1).max(2) - 1;
     let (top, bottom) = (HEADER + 34.0, 840.0);
@@ -164,13 +164,22 @@ impl Frame {
         if curves.len() < 2 {
             return;
         }
-        for load in self.loads.0..self.loads.1 {
+        let range = |load: usize| {
             let (least, most) =
-                (|at| self.at(curves, value, at).fold(f64::MAX, f64::min), |at| self.at(curves, value, at).fold(0.0, f64::max));
+                self.at(curves, value, load).fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
+            (least <= most).then_some((least, most))
+        };
+        for load in self.loads.0..self.loads.1 {
+            let (Some(from), Some(until)) = (range(load), range(load + 1)) else { continue };
             let (left, right) = (self.x(load as f64), self.x(load as f64 + 1.0));
-            let (low, high) = (least(load).min(least(load + 1)), most(load).max(most(load + 1)));
-            if low <= high && most(load + 1) > 0.0 {
-                canvas.rect(left, self.y(most(load)).min(self.y(most(load + 1))), right, self.y(low), colour);
+            // A strip a pixel, so that the edge is as smooth as the line.
+            let strips = (right - left).ceil().max(1.0);
+            for strip in 0..strips as u32 {
+                let share = (f64::from(strip) + 0.5) / strips;
+                let between = |a: f64, b: f64| a + (b - a) * share;
+                let x = |strip: f64| left + (right - left) * strip / strips;
+                let (top, bottom) = (self.y(between(from.1, until.1)), self.y(between(from.0, until.0)));
+                canvas.rect(x(f64::from(strip)), top, x(f64::from(strip) + 1.0), bottom, colour);
             }
         }
     }
