@@ -23,6 +23,7 @@ mod preemption;
 mod profile;
 mod queue;
 mod snapshot;
+mod tables;
 
 pub use actor::Scheduler;
 pub use decide::{Decision, Failure, Nominated, Sampling, decide};
