@@ -143,7 +143,7 @@ pub enum Body {
     Append {
         previous_index: Index,
         previous_term: Term,
-        entries: Vec<Arc<Entry>>,
+        entries: Vec<Entry>,
         commit: Index,
     },
     /// `index`: the last one that matches; on a rejection the follower's hint where to go on.

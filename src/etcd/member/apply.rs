@@ -40,7 +40,7 @@ impl Life {
         self.watchers.fall_behind(told);
     }
     /// Applies committed entries.
-    pub(super) fn apply(&mut self, entries: &[Arc<Entry>], out: &mut Outbox) {
+    pub(super) fn apply(&mut self, entries: &[Entry], out: &mut Outbox) {
         for entry in entries {
             self.measure(entry.index);
             let before = self.store.revision();
@@ -68,7 +68,8 @@ impl Life {
     /// Tells watchers and the observer of the revision that an entry has made. Its changes are gathered only if somebody will look.
     fn tell(&mut self, entry: &Entry, command: &Command, out: &mut Outbox) {
         let revision = self.store.revision();
-        let is_news = out.is_news(revision);
+        let capped = self.store.is_raised(Alarm::NoSpace);
+        let is_news = out.is_news(revision) || capped;
         let mut events = Vec::new();
         if is_news || !self.watchers.is_empty() {
             events.extend(self.store.newest_events());
@@ -77,7 +78,7 @@ impl Life {
         if !is_news {
             events = Vec::new();
         }
-        let (hash, cause, capped) = (self.store.hash(), command.cause, self.store.is_raised(Alarm::NoSpace));
+        let (hash, cause) = (self.store.hash(), command.cause);
         out.applied(Applied { index: entry.index, revision, term: entry.term, cause, hash, capped, events });
     }
     /// `asked`: does a client of this member wait for the answer?

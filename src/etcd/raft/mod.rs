@@ -79,7 +79,7 @@ pub struct Ready {
     /// Write this, make it durable, then call [`Raft::synced`].
     pub persist: Option<Persist>,
     /// To be applied, in order.
-    pub committed: Vec<Arc<Entry>>,
+    pub committed: Vec<Entry>,
     /// Reads that may be served once the index is applied: (context, index).
     pub reads: Vec<(u64, Index)>,
     /// These lack entries that the log no longer has: to be answered with [`Raft::send_snapshot`].
@@ -93,7 +93,7 @@ pub struct Persist {
     /// What is up to here need not be kept: the state machine's own file has it.
     pub release: Option<Release>,
     pub hard_state: Option<HardState>,
-    pub entries: Vec<Arc<Entry>>,
+    pub entries: Vec<Entry>,
 }
 
 /// A member has changed its role.
@@ -284,7 +284,7 @@ impl Raft {
         self.log.term(index)
     }
     /// `None`: the log does not reach so far, or no longer.
-    pub fn entry(&self, index: Index) -> Option<&Arc<Entry>> {
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
         self.log.entry(index)
     }
     /// The last entry that is no longer in the log.

@@ -165,7 +165,7 @@ mod tests {
 
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
         DiskRecord::Entries(
-            range.map(|index| Arc::new(Entry { term: Term(1), index: Index(index), command: None, change: None })).collect(),
+            range.map(|index| Entry { term: Term(1), index: Index(index), command: None, change: None }).collect(),
         )
     }
     fn state(term: u64) -> DiskRecord {

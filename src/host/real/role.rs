@@ -216,7 +216,7 @@ impl<W: Write> Backend for World<W> {
             Effect::Compute(..) => {}
             Effect::Exit => self.over = true,
             Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
-            Effect::Record(..) | Effect::Applied(_) => unreachable!("the engine keeps these to itself"),
+            Effect::Record(..) => unreachable!("the engine keeps these to itself"),
         }
     }
 }

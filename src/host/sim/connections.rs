@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Cause, Duration, Map, Time};
+use crate::base::{Cause, Duration, Time};
 use crate::wire::{Address, CloseReason, Conn, KeepAlive, MachineId, Message};
 
 /// A side of a connection: 0 dialled, 1 accepted.
@@ -66,7 +66,8 @@ pub struct Connection {
 /// All connections, and which processes have which.
 #[derive(Default)]
 pub struct Connections {
-    connections: Map<Conn, Connection>,
+    /// By number: the outbox counts them. `None`: it is over, or was never opened.
+    connections: Vec<Option<Box<Connection>>>,
     by_process: BTreeMap<Address, BTreeMap<Conn, Side>>,
 }
 
@@ -93,14 +94,18 @@ impl Connections {
         for (side, end) in ends.iter().enumerate() {
             self.by_process.entry(end.address).or_default().insert(conn, side);
         }
-        self.connections.insert(conn, Connection { ends, silence: Cause::NONE });
+        let at = conn.0 as usize;
+        if self.connections.len() <= at {
+            self.connections.resize_with(at + 1, || None);
+        }
+        self.connections[at] = Some(Box::new(Connection { ends, silence: Cause::NONE }));
     }
     pub fn get(&mut self, conn: Conn) -> Option<&mut Connection> {
-        self.connections.get_mut(&conn)
+        self.connections.get_mut(conn.0 as usize)?.as_deref_mut()
     }
     /// The side of `address`, if the connection is still open there.
     pub fn open_side(&self, conn: Conn, address: Address) -> Option<Side> {
-        let connection = self.connections.get(&conn)?;
+        let connection = self.connections.get(conn.0 as usize)?.as_deref()?;
         connection.ends.iter().position(|end| end.address == address && end.state == EndState::Open)
     }
     /// The connections of a process, in order.
@@ -113,13 +118,14 @@ impl Connections {
     }
     /// All connections, in order.
     pub fn all(&self) -> Vec<Conn> {
-        let mut all: Vec<Conn> = self.connections.keys().copied().collect();
-        all.sort();
+        let mut all: Vec<Conn> = self.by_process.values().flat_map(|conns| conns.keys().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
         all
     }
     /// Ends one side; the connection is forgotten when both have ended.
     pub fn end(&mut self, conn: Conn, side: Side, state: EndState) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.get(conn) else { return };
         let end = &mut connection.ends[side];
         end.state = state;
         end.held.clear();
@@ -132,7 +138,7 @@ impl Connections {
             }
         }
         if over {
-            self.connections.remove(&conn);
+            self.connections[conn.0 as usize] = None;
         }
     }
 }

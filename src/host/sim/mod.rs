@@ -12,6 +12,7 @@ mod initial;
 mod machines;
 mod network;
 mod partitions;
+mod processes;
 pub mod run;
 mod storage;
 
@@ -34,6 +35,7 @@ use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId, Member,
 use connections::{Connections, EndState};
 use holds::{Hold, Holds};
 use machines::Machine;
+use processes::Processes;
 use storage::Storage;
 
 /// What a [`HostEvent`] is about.
@@ -60,7 +62,7 @@ mod what {
 }
 
 /// A process, as the machine sees it.
-struct Process {
+pub struct Process {
     machine: MachineId,
     up: bool,
     incarnation: Incarnation,
@@ -86,7 +88,7 @@ struct Unanswered {
 pub struct SimHost {
     plan: std::sync::Arc<Plan>,
     machines: Vec<Machine>,
-    processes: Map<Address, Process>,
+    processes: Processes,
     links: Links,
     connections: Connections,
     dialling: Map<Conn, network::Dialling>,
@@ -140,7 +142,7 @@ impl SimHost {
         };
         SimHost {
             machines: machines::all(&plan, seed),
-            processes: addresses.iter().map(|(address, machine)| (*address, process(*machine))).collect(),
+            processes: Processes::new(addresses.iter().map(|(address, machine)| (*address, process(*machine))).collect()),
             links: Links::new(plan.network.clone(), &places, seed),
             connections: Connections::default(),
             dialling: Map::default(),
@@ -310,7 +312,7 @@ impl Host for SimHost {
                 self.start(now, process, cause, queue);
             }
             // The engine keeps these to itself.
-            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) => unreachable!("facts do not reach the host"),
+            Effect::Record(..) | Effect::History(_) => unreachable!("facts do not reach the host"),
         }
     }
 
