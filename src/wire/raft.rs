@@ -160,7 +160,7 @@ pub enum Body {
     },
     /// A follower passes a client's proposal on.
     Propose {
-        commands: Vec<Arc<Command>>,
+        command: Arc<Command>,
     },
     /// A follower passes a change of the membership on.
     ProposeChange {

@@ -39,11 +39,11 @@ impl Reads {
 }
 
 impl Raft {
-    pub(super) fn propose_or_forward(&mut self, commands: Vec<Arc<Command>>) -> Result<(), NoLeader> {
+    pub(super) fn propose_or_forward(&mut self, command: Arc<Command>) -> Result<(), NoLeader> {
         match self.leader {
             Some(leader) if leader == self.config.me && self.transfer.is_some() => return Err(NoLeader),
-            Some(leader) if leader == self.config.me => commands.into_iter().for_each(|command| self.append(Some(command), None)),
-            Some(leader) => self.send(leader, Body::Propose { commands }),
+            Some(leader) if leader == self.config.me => self.append(Some(command), None),
+            Some(leader) => self.send(leader, Body::Propose { command }),
             None => return Err(NoLeader),
         }
         Ok(())

@@ -47,6 +47,13 @@ impl Store {
         self.branches = branches;
         result
     }
+    /// Looks at what a transaction that is one put will touch. A number that depends on all of it, so that it is really fetched.
+    pub fn look_ahead(&self, txn: &Txn) -> u64 {
+        match &*txn.then {
+            [Op::Put { key, .. }] => self.live(key).map_or(0, |version| u64::from(version.number)),
+            _ => 0,
+        }
+    }
     /// The operations that this transaction comes to now, without its comparisons.
     pub fn decided(&self, txn: &Txn) -> Txn {
         let ops = branch(txn, self.holds(txn)).iter().map(|op| match op {

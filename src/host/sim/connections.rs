@@ -20,15 +20,18 @@ const HELD_MAX: usize = 4096;
 /// What an accepted connection does about a silent peer: Go's server default, TCP keep-alives each 15 s, nine unanswered ones are too many.
 pub const ACCEPTED_KEEP_ALIVE: KeepAlive = KeepAlive::of(15, 135);
 
-/// One end of a connection.
+/// One end of a connection. Its fields stay in this order: each message looks at the first ones, which lie together.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct End {
     pub address: Address,
     pub machine: MachineId,
-    pub keep_alive: KeepAlive,
     pub state: EndState,
+    /// It is about to be told that the connection is over.
+    pub closing: bool,
     /// When the last thing that was sent to this end arrives: nothing overtakes it.
     pub last_arrival: Time,
+    pub keep_alive: KeepAlive,
     /// Written to this end while nothing passes.
     pub held: Vec<(Cause, Message)>,
     /// When the first of `held` was written.
@@ -43,8 +46,6 @@ pub struct End {
     pub heard: Time,
     /// How its peer ended while nothing passed: told when something does again.
     pub last_word: Option<(Cause, CloseReason)>,
-    /// It is about to be told that the connection is over.
-    pub closing: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
