@@ -28,14 +28,16 @@ fn each_shipped_scenario_is_valid_and_fully_modelled() {
 #[test]
 fn the_resolved_form_gives_the_same_plan() {
     for shipped in scenario::shipped() {
-        let has_nodes = !load(shipped.name, &[]).plan.nodes.is_empty();
+        // A trace brings its own nodes, or there are none.
+        let has_nodes = load(shipped.name, &[]).plan.nodes.iter().any(|node| node.group != *"trace");
         let sets: &[&str] = if has_nodes { &["seed=7", "cluster.nodes[0].count=12"] } else { &["seed=7"] };
         let loaded = load(shipped.name, sets);
         let source = scenario::Source { file: "scenario.json".into(), text: loaded.resolved.clone().into_bytes(), folder: None };
         let again = scenario::load(&source, &[]).unwrap();
         assert_eq!(format!("{:?}", again.plan), format!("{:?}", loaded.plan));
         assert_eq!(again.resolved, loaded.resolved);
-        assert_eq!((loaded.plan.seed, loaded.plan.nodes.len()), (7, if has_nodes { 12 } else { 0 }));
+        assert_eq!(loaded.plan.seed, 7);
+        assert!(!has_nodes || loaded.plan.nodes.len() == 12, "{}", shipped.name);
     }
 }
 

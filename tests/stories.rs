@@ -34,9 +34,11 @@ fn answer(record: &Record, command: &str) -> String {
 #[test]
 fn the_main_actors_of_each_scenario_have_their_stories() {
     let mut wrong = Vec::new();
-    // Thousands of pods on hundreds of nodes have no main actor, nor has a week.
-    for shipped in scenario::shipped().iter().filter(|shipped| !matches!(shipped.name, "bench-cluster" | "bench-etcd" | "random-failures"))
-    {
+    // Thousands of pods on hundreds of nodes have no main actor, nor has a week; where the scheduler is alone nothing happens.
+    let untold = |shipped: &scenario::Shipped| {
+        matches!(shipped.name, "bench-cluster" | "bench-etcd" | "random-failures") || !shipped.text.contains("\"cluster\":")
+    };
+    for shipped in scenario::shipped().iter().filter(|shipped| !untold(shipped)) {
         let path = Path::new("tests/stories").join(format!("{}.txt", shipped.name));
         let expected = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let record = play(shipped.name, 1, &[], Options::default());

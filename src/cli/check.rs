@@ -29,6 +29,17 @@ impl Check {
                         say(&format!("warning: {warning}\n"));
                     }
                     let plan = &loaded.plan;
+                    if let Some(study) = &plan.study {
+                        say(&format!(
+                            "{name}: the scheduler alone, policy {}, {} nodes, {} pods of {}, {} expectations: ok\n",
+                            study.policy.name(),
+                            study.nodes.len(),
+                            study.pods.len(),
+                            study.workload,
+                            plan.expectations.len()
+                        ));
+                        continue;
+                    }
                     say(&format!(
                         "{name}: {} nodes, {} objects, {} steps, {} faults, {} expectations, {} s of virtual time: ok\n",
                         plan.nodes.len(),

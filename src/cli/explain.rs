@@ -55,6 +55,9 @@ impl Explain {
             Ok(loaded) => loaded,
             Err(errors) => return complain(&errors),
         };
+        if let Err(error) = loaded.needs_cluster("explain") {
+            return complain(&[error]);
+        }
         if at.is_some_and(|at| at > loaded.plan.duration) {
             eprintln!("error: --at: the run ends at {} s", loaded.plan.duration.as_secs());
             return Outcome::BadInput;

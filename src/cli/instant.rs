@@ -44,7 +44,9 @@ impl When {
     fn of_run(&self, source: &Source) -> Result<World, Vec<InputError>> {
         let mut sets = self.set.clone();
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
-        let plan = scenario::load(source, &sets)?.plan;
+        let loaded = scenario::load(source, &sets)?;
+        loaded.needs_cluster("look at").map_err(|error| vec![error])?;
+        let plan = loaded.plan;
         let span = scenario::units::parse_duration(&self.at).ok_or_else(|| self.wrong("a duration: \"90s\" or \"5m30s\", say"))?;
         if span > plan.duration {
             let end = scenario::units::format_duration(plan.duration);

@@ -16,6 +16,7 @@ mod list;
 mod memory;
 mod minimize;
 mod new;
+mod oracle;
 mod real;
 mod regress;
 mod replay;
@@ -116,6 +117,8 @@ enum Verb {
     Payload(role::Payload),
     /// How fast this machine runs it, beside a reference measured in the same run.
     Bench(bench::Bench),
+    /// Hold the scheduler against recorded decisions of kube-scheduler.
+    Oracle(oracle::Oracle),
     /// The JSON Schema of scenario files, or what a field means.
     Schema(schema::Schema),
     /// What a shell needs to complete sim's verbs and options.
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
         Verb::Role(verb) => verb.run(),
         Verb::Payload(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
+        Verb::Oracle(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::Completions(verb) => verb.run::<Arguments>(),
     };

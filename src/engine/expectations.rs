@@ -188,6 +188,8 @@ impl Expectations {
                 let held = at_most.is_none_or(|most| gap <= most) && at_least.is_none_or(|least| gap >= least);
                 (held, format!("{} without an acknowledged write", crate::base::Duration::from_millis(gap.as_millis())))
             }
+            // Judged by `super::study`; a plan with a cluster has none.
+            Predicate::GpuAllocation { .. } => (false, "there is no study".to_owned()),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod record;
 pub mod recorder;
 pub mod run;
+pub mod study;
 
 pub use cluster::Cluster;
 pub use event::{Event, Queue};

@@ -98,7 +98,17 @@ impl Observer {
         self.truth.get(key)
     }
     pub fn tally(&self, workload: &Key) -> Tally {
-        self.tallies.get(workload).copied().unwrap_or_default()
+        match self.bare_pod(workload) {
+            None => self.tallies.get(workload).copied().unwrap_or_default(),
+            Some(pod) => {
+                let (current, ready) = (u64::from(pod.is_active()), u64::from(pod.is_active() && pod.is_ready()));
+                Tally { wanted: 0, current, ready, available: ready }
+            }
+        }
+    }
+    /// A pod that nobody controls, which an expectation may name as if it were a workload.
+    fn bare_pod(&self, workload: &Key) -> Option<&Pod> {
+        (workload.kind() == Kind::Pod).then(|| self.truth.get(workload)?.object.as_pod()).flatten()
     }
     pub fn requested(&self, node: &Name) -> (u32, i64, i64) {
         self.requested.get(node).copied().unwrap_or_default()
@@ -107,10 +117,10 @@ impl Observer {
     pub fn take_requests_changed(&mut self) -> bool {
         std::mem::take(&mut self.requests_changed)
     }
-    /// The pods of a top-level workload, in key order.
+    /// The pods of a top-level workload, in key order; a pod is its own.
     pub fn pods<'a>(&'a self, workload: &Key) -> impl Iterator<Item = &'a Pod> {
         let keys = self.pods_of.get(workload).into_iter().flat_map(|keys| keys.keys());
-        keys.filter_map(|key| self.truth.get(key)?.object.as_pod())
+        keys.filter_map(|key| self.truth.get(key)?.object.as_pod()).chain(self.bare_pod(workload))
     }
     pub fn objects(&self) -> &BTreeMap<Key, Stored> {
         &self.truth

@@ -9,6 +9,7 @@ use crate::models::distribution::Distribution;
 pub use crate::models::network::{Network, Unreliable};
 use crate::objects::{Key, Object, Phase};
 pub use crate::operator::{Action, Step, etcdctl};
+pub use crate::scheduler::study::Study;
 pub use crate::traffic::etcd::{Mix, Pace};
 use crate::wire::{Address, MachineId, Member, NodeId};
 use crate::{apiserver, controllers, etcd, kubelet, proxy, scheduler};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub etcd_steps: Vec<etcdctl::Step>,
     pub faults: Vec<FaultPlan>,
     pub expectations: Vec<Expectation>,
+    /// The scheduler alone, and nothing of the rest.
+    pub study: Option<Arc<Study>>,
 }
 
 /// A box: power, cores, a disk, a clock, a place in the network.
@@ -74,6 +77,38 @@ pub struct Machine {
 }
 
 impl Plan {
+    /// A run in which nothing is.
+    pub fn nothing(name: Name, description: Name, seed: u64, start: Time) -> Plan {
+        Plan {
+            name,
+            description,
+            seed,
+            start,
+            duration: Duration::ZERO,
+            stop_after: None,
+            machines: Vec::new(),
+            etcd: Vec::new(),
+            etcd_initial: 0,
+            api_servers: Vec::new(),
+            managers: Vec::new(),
+            schedulers: Vec::new(),
+            nodes: Vec::new(),
+            network: Network::default(),
+            images: Images::default(),
+            runtime: Runtime::default(),
+            timings: Timings::default(),
+            workload: Vec::new(),
+            initial: Initial::Empty,
+            behaviours: BTreeMap::new(),
+            traffic: Vec::new(),
+            etcd_load: Vec::new(),
+            steps: Vec::new(),
+            etcd_steps: Vec::new(),
+            faults: Vec::new(),
+            expectations: Vec::new(),
+            study: None,
+        }
+    }
     /// There is no Kubernetes around etcd.
     pub fn is_etcd_only(&self) -> bool {
         self.api_servers.is_empty()
@@ -425,6 +460,8 @@ pub enum Predicate {
     ClientOperations { at_most_failed: Option<u64>, at_least_ok: Option<u64> },
     /// The longest time between two successive acknowledged writes of clients whose history is kept.
     LongestWriteGap { at_most: Option<Duration>, at_least: Option<Duration> },
+    /// Of a study: GPUs in use when so many per cent were asked for, in thousandths of all.
+    GpuAllocation { arrived: usize, at_least: Option<u64>, at_most: Option<u64> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

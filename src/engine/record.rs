@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, Duration, FactId, Name, Time};
 use crate::objects::Key;
+pub use crate::scheduler::study::{Column, Curve, Results};
 use crate::wire::fact::Fact;
 use crate::wire::history::HistoryEvent;
 
@@ -26,6 +27,8 @@ pub struct Record {
     pub counts: Counts,
     /// Broken invariants, with where the run was. The run stopped there.
     pub violations: Vec<Name>,
+    /// What the scheduler alone came to: then there is nothing else.
+    pub study: Option<Results>,
 }
 
 /// What reports must know of the plan.

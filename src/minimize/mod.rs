@@ -61,6 +61,7 @@ pub struct Progress<'a> {
 /// Makes a scenario smaller, with `sets` as for a run, on so many threads.
 pub fn minimize(source: &Source, sets: &[String], jobs: usize, watch: &(dyn Fn(Progress) + Sync)) -> Result<Minimal, Refused> {
     let loaded = scenario::load(source, sets).map_err(Refused::Input)?;
+    loaded.needs_cluster("make smaller").map_err(|error| Refused::Input(vec![error]))?;
     let (name, seed) = (loaded.plan.name.to_string(), loaded.plan.seed);
     let text = loaded.written_out.as_ref().unwrap_or(&loaded.resolved).as_bytes();
     let mut documents =

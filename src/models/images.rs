@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::distribution::Distribution;
+use super::presets;
 use crate::base::{Duration, Name};
 
 /// The registry and what it holds.
@@ -21,6 +22,20 @@ pub struct ImageCatalog {
     pub missing: Vec<Name>,
     /// Images that every node has at the start.
     pub preloaded: Vec<Name>,
+}
+
+impl Default for ImageCatalog {
+    fn default() -> ImageCatalog {
+        ImageCatalog {
+            registry_bandwidth: presets::NIC_10G,
+            registry_latency: presets::registry_latency(),
+            unpack_rate: presets::UNPACK_RATE,
+            sizes: BTreeMap::new(),
+            default_size: presets::IMAGE_SIZE,
+            missing: Vec::new(),
+            preloaded: Vec::new(),
+        }
+    }
 }
 
 impl ImageCatalog {

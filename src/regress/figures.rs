@@ -3,7 +3,7 @@
 
 use crate::engine::record::Record;
 use crate::report::model::path_name;
-use crate::report::{Model, model};
+use crate::report::{self, Model, model};
 use crate::sweep::Outcome;
 use crate::sweep::outcome;
 use crate::wire::fact::What;
@@ -41,6 +41,20 @@ pub fn figures(record: &Record) -> Vec<Figure> {
         count(format!("traffic.{service}.refused"), sum(|bucket| bucket.refused), "requests");
         count(format!("traffic.{service}.reset"), sum(|bucket| bucket.reset), "requests");
         count(format!("traffic.{service}.timeout"), sum(|bucket| bucket.timeout), "requests");
+    }
+    if let Some(study) = &record.study {
+        let placed = study.placements.iter().filter(|placement| placement.node.is_some()).count();
+        count("study.placed".to_owned(), placed as u64, "pods");
+        for percent in report::study::told(study.curve.columns.len()) {
+            let column = study.curve.columns.get(percent).copied().unwrap_or_default();
+            let mut share = |what: &str, hundredths: Option<u32>| {
+                let value = hundredths.map(|hundredths| i64::from(hundredths) * 10_000);
+                figures.push(Figure { name: format!("study.{what}_at_{percent}"), value, unit: "per cent" });
+            };
+            share("allocation", column.allocation);
+            share("fragmentation", column.fragment);
+        }
+        return figures;
     }
     let restarts = model.pods.iter().map(|pod| u64::from(pod.restarts)).sum();
     let elections = record.facts.iter().filter(|entry| matches!(entry.fact.what, What::BecameLeader { .. })).count();

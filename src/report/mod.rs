@@ -19,6 +19,7 @@ pub mod picture;
 pub mod recovery;
 pub mod saved;
 pub mod story;
+pub mod study;
 pub mod summary;
 pub mod tables;
 pub mod text;
@@ -30,7 +31,7 @@ mod synthetic;
 use std::io;
 use std::path::Path;
 
-use crate::engine::record::Record;
+use crate::engine::record::{Record, Results};
 
 pub use clients::Clients;
 pub use files::ReportError;
@@ -62,6 +63,10 @@ impl<'r> Report<'r> {
     pub fn has_nodes(&self) -> bool {
         !self.model.nodes.is_empty()
     }
+    /// What the scheduler alone came to, in a run of nothing else.
+    pub fn study(&self) -> Option<&'r Results> {
+        self.model.record.study.as_ref()
+    }
     /// Somebody used etcd itself.
     pub fn has_clients(&self) -> bool {
         !self.clients.buckets.is_empty() || !self.clients.operations.is_empty()
@@ -76,6 +81,7 @@ impl<'r> Report<'r> {
 /// Every exporter, in the order in which the files are written.
 pub fn exporters(plots: bool) -> Vec<Box<dyn Exporter>> {
     let mut all = tables::exporters();
+    all.extend(study::exporters());
     all.push(Box::new(summary::SummaryFile));
     if plots {
         all.extend(picture::exporters());

@@ -13,7 +13,7 @@ use crate::engine::record::Record;
 /// Its name in an output folder.
 pub const FILE: &str = "record.bin.zst";
 /// The first byte inside the frame. A change of any type of the record changes it.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Saves a record, whole or not at all.
 pub fn save(record: &Record, path: &Path) -> Result<(), ReportError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Exporter, Report};
+use super::{Exporter, Report, study};
 use crate::base::{Duration, Time};
 use crate::engine::record::Verdict;
 
@@ -27,6 +27,9 @@ struct Summary<'r> {
     counts: Counts,
     /// Of etcd's clients; `null` without any.
     clients: Option<ClientFigures>,
+    /// Of a run of the scheduler alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    study: Option<study::Figures<'r>>,
 }
 
 /// What became of the operations of etcd's clients. Latencies and gaps in seconds; `null` where no history was kept.
@@ -160,6 +163,7 @@ pub fn json(report: &Report) -> String {
             nodes: model.nodes.len(),
         },
         clients: report.has_clients().then(|| client_figures(report)),
+        study: report.study().map(study::figures),
     };
     let mut text = serde_json::to_string_pretty(&summary).expect("numbers and text can be written");
     text.push('\n');

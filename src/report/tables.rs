@@ -69,8 +69,8 @@ impl Exporter for Table {
     }
 }
 
-fn always(_: &Report) -> bool {
-    true
+fn always(report: &Report) -> bool {
+    report.study().is_none()
 }
 
 /// `120.000000`: whole microseconds.

@@ -3,7 +3,7 @@
 
 use super::model::{Bucket, Model, Traffic, path_name};
 use super::picture::{count, grouped};
-use super::{Report, summary, timeline};
+use super::{Report, study, summary, timeline};
 use crate::base::{Duration, Time};
 use crate::wire::fact::What;
 
@@ -22,22 +22,10 @@ pub fn summary(report: &Report, colours: bool) -> String {
     let model = &report.model;
     let record = model.record;
     let scenario = &record.scenario;
-    let mut text = format!(
-        "{}  seed {}, {}, {} of virtual time\n",
-        paint.with(BOLD, &scenario.name),
-        scenario.seed,
-        if report.has_nodes() { count(model.nodes.len(), "node") } else { count(scenario.etcd_members.into(), "etcd member") },
-        span(summary::duration(report)),
-    );
-    text.push_str(&paint.lines(YELLOW, &timeline::text(record, None)));
-    text.push('\n');
-    for line in story(report) {
-        let words = if line.grave { paint.with(YELLOW, &line.text) } else { line.text };
-        match line.at {
-            Some(at) => text.push_str(&format!("  {}  {words}\n", paint.with(FAINT, &format!("{:>9} s", tenths(at.since(model.start)))))),
-            None => text.push_str(&format!("  {:>11}  {words}\n", "")),
-        }
-    }
+    let mut text = match report.study() {
+        Some(results) => format!("{}  seed {}\n{}", paint.with(BOLD, &scenario.name), scenario.seed, study::text(results)),
+        None => played(report, &paint),
+    };
     if !report.recovery.is_empty() {
         text.push('\n');
         text.push_str(&table(report, &paint));
@@ -58,13 +46,40 @@ pub fn summary(report: &Report, colours: bool) -> String {
     for violation in &record.violations {
         text.push_str(&format!("  {} a broken invariant: {violation}\n", paint.with(RED, "✗")));
     }
-    text.push_str(&format!(
-        "\n{} events, {} messages, {} revisions\ndigest {}\n",
-        grouped(record.counts.events),
-        grouped(record.counts.messages),
-        grouped(record.counts.revisions),
-        record.digest
-    ));
+    text.push('\n');
+    if report.study().is_none() {
+        text.push_str(&format!(
+            "{} events, {} messages, {} revisions\n",
+            grouped(record.counts.events),
+            grouped(record.counts.messages),
+            grouped(record.counts.revisions)
+        ));
+    }
+    text.push_str(&format!("digest {}\n", record.digest));
+    text
+}
+
+/// What a cluster went through.
+fn played(report: &Report, paint: &Paint) -> String {
+    let model = &report.model;
+    let record = model.record;
+    let scenario = &record.scenario;
+    let mut text = format!(
+        "{}  seed {}, {}, {} of virtual time\n",
+        paint.with(BOLD, &scenario.name),
+        scenario.seed,
+        if report.has_nodes() { count(model.nodes.len(), "node") } else { count(scenario.etcd_members.into(), "etcd member") },
+        span(summary::duration(report)),
+    );
+    text.push_str(&paint.lines(YELLOW, &timeline::text(record, None)));
+    text.push('\n');
+    for line in story(report) {
+        let words = if line.grave { paint.with(YELLOW, &line.text) } else { line.text };
+        match line.at {
+            Some(at) => text.push_str(&format!("  {}  {words}\n", paint.with(FAINT, &format!("{:>9} s", tenths(at.since(model.start)))))),
+            None => text.push_str(&format!("  {:>11}  {words}\n", "")),
+        }
+    }
     text
 }
 

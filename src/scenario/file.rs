@@ -8,6 +8,7 @@ use serde::Deserialize;
 pub use super::file_etcd::*;
 pub use super::file_faults::*;
 pub use super::file_play::*;
+pub use super::file_trace::*;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};
 
@@ -31,10 +32,18 @@ pub struct Scenario {
     /// The instant at which the run begins, as its time stamps show. Default 2020-01-01T00:00:00Z.
     #[serde(default)]
     pub start_time: Option<Instant>,
-    /// How long the run is.
-    pub duration: Span,
-    /// The machines and everything that belongs to them.
-    pub cluster: Cluster,
+    /// How long the run is. Only a trace without a cluster has none.
+    #[serde(default)]
+    pub duration: Option<Span>,
+    /// The machines and everything that belongs to them. Only a trace that the scheduler places alone has none.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
+    /// Pods, and nodes, from files.
+    #[serde(default)]
+    pub trace: Option<Trace>,
+    /// How the scheduler finds the best node for a pod. Default: as the default scheduler of Kubernetes does.
+    #[serde(default)]
+    pub policy: Option<Policy>,
     /// Kubernetes manifests, applied in this order.
     #[serde(default)]
     pub workload: Vec<Workload>,

@@ -484,6 +484,9 @@ pub struct Expectation {
     /// How long etcd's clients had no write acknowledged.
     #[serde(default)]
     pub longest_write_gap: Option<LongestWriteGap>,
+    /// Of a trace without a cluster: which share of the GPUs is in use.
+    #[serde(default)]
+    pub gpu_allocation: Option<super::file_trace::GpuAllocation>,
 }
 
 /// A time limit after a fault.

@@ -13,7 +13,7 @@ const ROUNDS: usize = manifest::MAX_DEPTH;
 /// What each part of a scenario may refer to comes before it.
 const ORDER: [&[&str]; 5] = [
     &["version", "name", "description", "seed", "startTime", "duration", "initial"],
-    &["cluster"],
+    &["cluster", "trace", "policy"],
     &["workload", "workloadAt", "steps"],
     &["behaviours", "traffic", "faults"],
     &["expectations"],
@@ -64,9 +64,10 @@ pub fn further(source: &Source, root: &Node, schema: &Json, unfit: &Errors) -> V
 fn complete(root: &mut Node) {
     let substitutes = [("version", Json::from(1)), ("name", Json::from("unnamed")), ("duration", Json::from("876000h"))];
     let place = root.place;
+    let is_study = root.get("cluster").is_none() && root.get("trace").is_some();
     if let Value::Map(entries) = &mut root.value {
         for (key, value) in substitutes {
-            if !entries.iter().any(|entry| entry.key == key) {
+            if !entries.iter().any(|entry| entry.key == key) && !(is_study && key == "duration") {
                 let node = Node { place, ..Node::from_json(&value) };
                 entries.push(Entry { key: key.to_owned(), key_place: place, node });
             }

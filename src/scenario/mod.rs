@@ -12,6 +12,7 @@ pub mod file;
 pub mod file_etcd;
 pub mod file_faults;
 pub mod file_play;
+pub mod file_trace;
 mod lower;
 mod mend;
 mod shipped;
@@ -47,6 +48,18 @@ pub struct Loaded {
     pub resolved: String,
     /// The same with each fault that was drawn at random written out, if there are any: it plays the same run.
     pub written_out: Option<String>,
+}
+
+impl Loaded {
+    /// The error for what needs a cluster, where the scheduler is alone.
+    pub fn needs_cluster(&self, verb: &str) -> Result<(), InputError> {
+        let message = format!("\"{}\" plays the scheduler alone: there is nothing to {verb}", self.plan.name);
+        if self.plan.study.is_none() {
+            Ok(())
+        } else {
+            Err(InputError::new("scenario", None, "", message).expecting("a scenario with a \"cluster\""))
+        }
+    }
 }
 
 /// The scenario that a user names: a file, or a shipped one.

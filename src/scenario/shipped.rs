@@ -39,11 +39,28 @@ shipped! {
     "etcd-quorum-loss": "two of three members are lost for good: restore from a snapshot",
     "etcd-clock-drift": "clocks 5 % fast and slow: leases and elections feel it, safety does not",
     "etcd-compaction": "watchers and followers that lag behind a history that is compacted",
+    "openb-random": "the scheduler alone on a trace of GPU pods: any node that fits",
+    "openb-dot-product": "the scheduler alone on a trace of GPU pods: the least aligned node",
+    "openb-gpu-clustering": "the scheduler alone on a trace of GPU pods: like with like",
+    "openb-gpu-packing": "the scheduler alone on a trace of GPU pods: GPUs in use first",
+    "openb-best-fit": "the scheduler alone on a trace of GPU pods: the fullest node",
+    "openb-fgd": "the scheduler alone on a trace of GPU pods: fragmentation gradient descent",
+    "openb-timed": "the last days of a trace of GPU pods, an hour a minute, through a whole cluster",
     "validate-smoke": "for sim validate: a small cluster comes up",
     "validate-node-crash": "for sim validate: a node loses power, with fast timings",
     "validate-etcd-leader": "for sim validate: the etcd leader is killed",
     "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
     "bench-etcd": "a store under a thousand writers, for measuring",
+}
+
+/// Files of shipped traces, by the name that scenarios call them (Apache-2.0, see scenarios/openb/README.md).
+const DATA: [(&str, &[u8]); 2] = [
+    ("openb/openb_node_list_gpu_node.csv.gz", include_bytes!("../../scenarios/openb/openb_node_list_gpu_node.csv.gz")),
+    ("openb/openb_pod_list_default.csv.gz", include_bytes!("../../scenarios/openb/openb_pod_list_default.csv.gz")),
+];
+
+pub fn data(name: &str) -> Option<&'static [u8]> {
+    DATA.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
 }
 
 /// All of them, the main one first.

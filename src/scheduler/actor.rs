@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use super::Config;
-use super::decide::{Decision, Failure, Sampling, decide};
+use super::decide::{Decision, Failure, Nominated, Sampling, decide};
 use super::pods::PodInfo;
+use super::profile::Profiles;
 use super::queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 use super::snapshot::Snapshot;
 use crate::base::random::Seed;
@@ -20,15 +21,12 @@ use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Actor, Address, ApiError, ClientMessage, Input, Outbox, Replica, Work, WorkId};
 
 /// What the caches hold. PriorityClasses matter at admission only, which resolves `spec.priority`.
-const REFLECTED: [Kind; 5] = [Kind::Namespace, Kind::Node, Kind::Service, Kind::ReplicaSet, Kind::Pod];
+const REFLECTED: [Kind; 6] = [Kind::Namespace, Kind::Node, Kind::Service, Kind::ReplicaSet, Kind::PodDisruptionBudget, Kind::Pod];
 
 /// The scheduler's client, limited by `client_qps_milli`.
 const CLIENT: usize = 0;
 /// Leader election has a client of its own, so that a burst of bindings cannot cost the lead.
 const ELECTION_CLIENT: usize = 1;
-
-/// The scheduler's name in `spec.schedulerName`; a pod of another is not ours.
-const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// What a request was for.
 #[derive(Debug)]
@@ -36,6 +34,7 @@ enum Token {
     Elect,
     Bind(Key),
     Condition,
+    Victim { preemptor: Key, victim: Key, step: evicting::Step },
 }
 
 /// See the module.
@@ -49,6 +48,7 @@ pub struct Scheduler {
     session: Session<Token>,
     elector: LeaderElector,
     election: Stream,
+    profiles: Profiles,
     snapshot: Snapshot,
     queue: SchedulingQueue,
     sampling: Sampling,
@@ -57,6 +57,8 @@ pub struct Scheduler {
     cycle: Option<(WorkId, Option<QueuedPod>)>,
     /// Assumed pods: decided, and not yet seen as bound.
     assumed: Map<Key, QueuedPod>,
+    /// By the preemptor.
+    evicting: Map<Key, evicting::Evicting>,
     outputs: Vec<SessionOutput<Token>>,
     booted: bool,
 }
@@ -81,10 +83,12 @@ impl Scheduler {
             session: Session::new(session_config, session),
             elector: elector(&config, identity(replica, Incarnation::default(), 0), &mut election),
             election,
+            profiles: Profiles::default().with_policy(config.policy.as_deref()),
             snapshot: Snapshot::default(),
             ties,
             cycle: None,
             assumed: Map::default(),
+            evicting: Map::default(),
             outputs: Vec::new(),
             booted: false,
             config,
@@ -178,6 +182,7 @@ impl Scheduler {
         self.sampling.next = 0;
         self.cycle = None;
         self.assumed.clear();
+        self.evicting.clear();
         self.session.start(now, out);
     }
 
@@ -234,7 +239,8 @@ impl Scheduler {
         }
         let Some((_, Some(queued))) = self.cycle.take() else { return };
         out.because(queued.cause);
-        match decide(&queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
+        let profile = self.profiles.of(queued.info.spec()).expect("only pods of a profile are queued");
+        match decide(profile, &queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
             Decision::Node(slot) => {
                 let node = self.snapshot.nodes().info(slot).name.clone();
                 self.snapshot.place(queued.info.clone(), &node);
@@ -249,23 +255,49 @@ impl Scheduler {
     }
 
     fn unschedulable(&mut self, now: Time, mut queued: QueuedPod, failure: Failure, out: &mut Outbox) {
-        let Failure { plugins, message } = failure;
+        let Failure { plugins, message, nominated } = failure;
         let subject = Subject::Object(queued.info.key.clone());
         // What moves the pod later, if no event does, is this.
         queued.cause = out.record(Fact { subject, what: What::Unschedulable { message: message.clone() } });
-        self.set_condition(now, &queued.info, "Unschedulable", message, out);
+        let info = queued.info.clone();
+        let node = match &nominated {
+            Nominated::Kept => None,
+            Nominated::Cleared => Some(Name::default()),
+            Nominated::To(nomination) => Some(nomination.node.clone()),
+        };
+        match nominated {
+            Nominated::Kept => {}
+            Nominated::Cleared => {
+                self.snapshot.withdraw(&info.key);
+            }
+            Nominated::To(nomination) => {
+                out.because(queued.cause);
+                queued.cause = self.preempt(now, &info, nomination, out);
+            }
+        }
+        self.set_condition(now, &info, "Unschedulable", message, node, out);
         self.queue.unschedulable(now, queued, plugins);
     }
 
-    /// `PodScheduled=False`, unless that is what the pod has.
-    fn set_condition(&mut self, now: Time, info: &PodInfo, reason: &'static str, message: Name, out: &mut Outbox) {
+    /// `PodScheduled=False` and the nominated node, unless that is what the pod has.
+    fn set_condition(
+        &mut self,
+        now: Time,
+        info: &PodInfo,
+        reason: &'static str,
+        message: Name,
+        nominated_node: Option<Name>,
+        out: &mut Outbox,
+    ) {
         let mut condition = Condition::new("PodScheduled", false, reason, now);
         condition.message = message.to_string().into();
         let present = info.pod().status.conditions.get("PodScheduled");
-        if present.is_some_and(|old| (old.status, &old.reason, &old.message) == (condition.status, &condition.reason, &condition.message)) {
+        let same = |old: &Condition| (old.status, &old.reason, &old.message) == (condition.status, &condition.reason, &condition.message);
+        let nominated_node = nominated_node.filter(|node| *node != info.pod().status.nominated_node_name);
+        if nominated_node.is_none() && present.is_some_and(same) {
             return;
         }
-        let patch = Patch::Condition { condition, nominated_node: None };
+        let patch = Patch::Condition { condition, nominated_node };
         self.session.send(now, CLIENT, Verb::Patch { key: info.key.clone(), patch, part: Part::Status }, Token::Condition, out);
     }
 
@@ -287,6 +319,7 @@ impl Scheduler {
                     self.binding_failed(now, &key, &error, cause, out);
                 }
             }
+            Token::Victim { preemptor, victim, step } => self.victim_answered(now, preemptor, victim, step, &result, out),
             // A pod that is gone or has changed comes again by itself; a lost patch is made again by the next failure.
             Token::Condition => {}
         }
@@ -297,14 +330,14 @@ impl Scheduler {
     fn binding_failed(&mut self, now: Time, key: &Key, error: &ApiError, cause: Cause, out: &mut Outbox) {
         let Some(mut queued) = self.assumed.remove(key) else { return };
         self.snapshot.remove_pod(key);
-        self.queue.on_event(now, ClusterEvent::PodRemoved(&queued.info), &self.snapshot, cause);
+        self.queue.on_event(now, ClusterEvent::PodRemoved(&queued.info), &self.snapshot, &self.profiles, cause);
         let stored = self.session.cache().get(key).map(|stored| stored.object.clone());
         let Some(object) = stored.filter(|object| object.as_pod().is_some_and(is_pending)) else { return };
         let message = Name::from(format!("binding rejected: {error}"));
         let what = What::Decided { text: message.clone() };
         queued.cause = out.record(Fact { subject: Subject::Object(key.clone()), what });
         queued.info = self.snapshot.pod_info(&object);
-        self.set_condition(now, &queued.info, "SchedulerError", message, out);
+        self.set_condition(now, &queued.info, "SchedulerError", message, Some(Name::default()), out);
         self.queue.failed(now, queued);
     }
 
@@ -325,7 +358,7 @@ impl Scheduler {
                     (Some(old), None) => ClusterEvent::NodeRemoved(old),
                     _ => return,
                 };
-                self.queue.on_event(now, event, &self.snapshot, change.cause);
+                self.queue.on_event(now, event, &self.snapshot, &self.profiles, change.cause);
             }
             _ => match &change.new {
                 Some(stored) => self.snapshot.set(&stored.object),
@@ -353,19 +386,26 @@ impl Scheduler {
             self.snapshot.set(&stored.object);
             let new = self.snapshot.pod_info(&stored.object);
             match change.old.as_ref().filter(|_| was_bound) {
-                None => self.queue.on_event(now, ClusterEvent::PodAdded(&new), &self.snapshot, change.cause),
+                None => self.queue.on_event(now, ClusterEvent::PodAdded(&new), &self.snapshot, &self.profiles, change.cause),
                 Some(old) if old.object.meta().labels != stored.object.meta().labels => {
                     let old = self.snapshot.pod_info(&old.object);
-                    self.queue.on_event(now, ClusterEvent::PodChanged { old: &old, new: &new }, &self.snapshot, change.cause);
+                    self.queue.on_event(
+                        now,
+                        ClusterEvent::PodChanged { old: &old, new: &new },
+                        &self.snapshot,
+                        &self.profiles,
+                        change.cause,
+                    );
                 }
                 Some(_) => {}
             }
-        } else if is_pending(pod) && is_ours(pod) {
+        } else if is_pending(pod) && self.profiles.of(&pod.spec).is_some() {
             // An assumed pod's own status changes nothing.
             if self.assumed.contains_key(key) {
                 return;
             }
             let info = self.snapshot.pod_info(&stored.object);
+            self.renominate(now, &info, change);
             match &mut self.cycle {
                 Some((_, Some(queued))) if queued.info.key == *key => queued.info = info,
                 _ if self.queue.contains(key) => self.queue.update(now, info, stored.because()),
@@ -376,13 +416,32 @@ impl Scheduler {
         }
     }
 
+    /// Keeps room as the pod's status says. Where neither this version nor the last names a node, what was decided here stays: the patch
+    /// that tells it is under way (upstream `backend/queue/nominator.go`, updateNominatedPodUnlocked).
+    fn renominate(&mut self, now: Time, info: &PodInfo, change: &Change) {
+        let before = change.old.as_ref().and_then(|old| old.object.as_pod()).map_or("", |old| &old.status.nominated_node_name);
+        let wanted = info.pod().status.nominated_node_name.clone();
+        if !wanted.is_empty() {
+            self.snapshot.nominate(info.clone(), &wanted);
+        } else if !before.is_empty() {
+            self.snapshot.withdraw(&info.key);
+        } else if let Some(node) = self.snapshot.nomination(&info.key).cloned() {
+            self.snapshot.nominate(info.clone(), &node);
+        }
+        // Room that is kept no more may help others.
+        if !before.is_empty() && *before != *wanted {
+            self.queue.on_event(now, ClusterEvent::PodRemoved(info), &self.snapshot, &self.profiles, change.cause);
+        }
+    }
+
     fn pod_gone(&mut self, now: Time, change: &Change, was_bound: bool) {
+        let was_nominated = self.snapshot.withdraw(&change.key);
         self.leave(&change.key);
         let was_assumed = self.assumed.remove(&change.key).is_some();
-        if self.snapshot.remove_pod(&change.key) && (was_bound || was_assumed) {
+        if self.snapshot.remove_pod(&change.key) && (was_bound || was_assumed) || was_nominated {
             let last = change.old.as_ref().or(change.new.as_ref()).expect("a change has a version");
             let info = self.snapshot.pod_info(&last.object);
-            self.queue.on_event(now, ClusterEvent::PodRemoved(&info), &self.snapshot, change.cause);
+            self.queue.on_event(now, ClusterEvent::PodRemoved(&info), &self.snapshot, &self.profiles, change.cause);
         }
     }
 
@@ -406,10 +465,6 @@ fn is_pending(pod: &Pod) -> bool {
     pod.node.is_none() && !pod.meta.is_deleting() && !pod.status.phase.is_terminal()
 }
 
-fn is_ours(pod: &Pod) -> bool {
-    pod.spec.scheduler_name.is_empty() || pod.spec.scheduler_name == *DEFAULT_SCHEDULER
-}
-
 /// Whether a change of a node can matter to a pod that no node would take (`nodeSchedulingPropertiesChange`).
 fn differs(old: &Node, new: &Node) -> bool {
     old.spec.unschedulable != new.spec.unschedulable
@@ -418,5 +473,6 @@ fn differs(old: &Node, new: &Node) -> bool {
         || old.status.allocatable != new.status.allocatable
 }
 
+mod evicting;
 #[cfg(test)]
 mod tests;

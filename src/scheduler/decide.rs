@@ -1,11 +1,14 @@
-//! One scheduling decision as a pure function: filter, score, choose (upstream `schedule_one.go`). [`decide`] is the fast form over
-//! columns; [`explain`] the plain one, a node at a time, with every reason and score.
+//! One scheduling decision as a pure function: filter, score, choose (upstream `schedule_one.go`), in the fast form over columns.
+//! [`explain`](super::explain()) is the plain one.
 
 use std::collections::BTreeMap;
 
+use super::filters::{Filters, Rejection};
 use super::nodes::{NodeTable, Slot};
-use super::plugins::{Code, Cycle, FILTERS, Filter, PluginId, PluginSet, PreFilter, SCORES, Score, Verdict};
+use super::plugins::{Cycle, PluginSet};
 use super::pods::PodInfo;
+use super::preemption::{self, Nomination, Preemption};
+use super::profile::Profile;
 use super::snapshot::Snapshot;
 use crate::base::{Name, Stream};
 use crate::objects::Text;
@@ -46,32 +49,53 @@ pub enum Decision {
     Unschedulable(Failure),
 }
 
-/// Why no node will do.
+/// Why no node will do, and what is done about it.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Who rejected it: their queueing hints say when to try again.
     pub plugins: PluginSet,
     /// The text of the FailedScheduling event.
     pub message: Name,
+    pub nominated: Nominated,
 }
 
-/// Places a pod. `sampling` goes on to where the next cycle begins; `ties` chooses among nodes of the highest score.
-pub fn decide(pod: &PodInfo, snapshot: &Snapshot, sampling: &mut Sampling, ties: &mut Stream) -> Decision {
+/// What a failed cycle leaves of the pod's nomination.
+#[derive(Clone, Debug)]
+pub enum Nominated {
+    /// What it was.
+    Kept,
+    /// None: making room was tried in vain.
+    Cleared,
+    To(Nomination),
+}
+
+/// Places a pod. `sampling` goes on to where the next cycle begins; `ties` chooses among nodes of the highest score, and among the best
+/// nodes to preempt.
+pub fn decide(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, sampling: &mut Sampling, ties: &mut Stream) -> Decision {
     let cycle = Cycle { pod, snapshot };
     let table = snapshot.nodes();
     if table.is_empty() {
-        return Decision::Unschedulable(Failure { plugins: PluginSet::default(), message: "no nodes available to schedule pods".into() });
+        let message = "no nodes available to schedule pods".into();
+        return Decision::Unschedulable(Failure { plugins: PluginSet::default(), message, nominated: Nominated::Kept });
     }
-    let filters = match Filters::of(cycle) {
+    let mut filters = match Filters::of(profile, cycle) {
         Ok(filters) => filters,
-        Err((plugin, reason)) => return Decision::Unschedulable(rejected_at_once(table.len(), plugin, &reason)),
+        Err(rejection) => {
+            let mut plugins = PluginSet::default();
+            plugins.insert(rejection.plugin);
+            let message = Name::from(message_at_once(table.len(), &rejection));
+            return Decision::Unschedulable(Failure { plugins, message, nominated: Nominated::Kept });
+        }
     };
-    let feasible = find_feasible(&filters, table, sampling);
+    if let Some(slot) = nominated_node(&mut filters) {
+        return Decision::Node(slot);
+    }
+    let feasible = find_feasible(&mut filters, table, sampling);
     match feasible.as_slice() {
-        [] => Decision::Unschedulable(why_not(&filters, table)),
+        [] => Decision::Unschedulable(fail(profile, &mut filters, ties)),
         [only] => Decision::Node(*only),
         _ => {
-            let totals = totals(cycle, &feasible, table);
+            let totals = totals(profile, cycle, &feasible, table);
             let highest = *totals.iter().max().expect("there are feasible nodes");
             let best = || feasible.iter().zip(&totals).filter(|(_, total)| **total == highest).map(|(slot, _)| *slot);
             let chosen = match best().count() {
@@ -83,47 +107,22 @@ pub fn decide(pod: &PodInfo, snapshot: &Snapshot, sampling: &mut Sampling, ties:
     }
 }
 
-/// The filters that have something to say about the pod, and the nodes that are candidates.
-struct Filters<'a> {
-    active: Vec<(PluginId, Box<dyn Filter + 'a>)>,
-    /// `None`: all nodes. Else in the order of the table's slots.
-    narrowed: Option<Vec<Slot>>,
-}
-
-impl<'a> Filters<'a> {
-    fn of(cycle: Cycle<'a>) -> Result<Filters<'a>, (PluginId, Text)> {
-        let mut filters = Filters { active: Vec::with_capacity(FILTERS.len()), narrowed: None };
-        for plugin in FILTERS {
-            match plugin.pre_filter(cycle) {
-                PreFilter::Skip => {}
-                PreFilter::Run(filter) => filters.active.push((plugin.id(), filter)),
-                PreFilter::Narrow(nodes, filter) => {
-                    // Names that do not exist are simply dropped: an empty set rejects every node, not the pod.
-                    debug_assert!(filters.narrowed.is_none(), "one plugin narrows");
-                    filters.narrowed = Some(nodes);
-                    filters.active.push((plugin.id(), filter));
-                }
-                PreFilter::Reject(reason) => return Err((plugin.id(), reason)),
-            }
-        }
-        Ok(filters)
+/// The node that the pod is nominated to, if it fits there: then no other is looked at (`evaluateNominatedNode`).
+pub(super) fn nominated_node(filters: &mut Filters<'_>) -> Option<Slot> {
+    let Cycle { pod, snapshot } = filters.cycle;
+    let name = &pod.pod().status.nominated_node_name;
+    if name.is_empty() {
+        return None;
     }
-    /// The first rejection of a node.
-    fn verdict(&self, slot: Slot, table: &NodeTable) -> Option<(PluginId, Code, Vec<Text>)> {
-        if self.narrowed.as_ref().is_some_and(|nodes| !nodes.contains(&slot)) {
-            let reason = "node(s) didn't satisfy plugin(s) [NodeAffinity]".into();
-            return Some((PluginId::NodeAffinity, Code::UnschedulableAndUnresolvable, vec![reason]));
-        }
-        self.active.iter().find_map(|(plugin, filter)| match filter.verdict(table.info(slot)) {
-            Verdict::Fits => None,
-            Verdict::Rejected { code, reasons } => Some((*plugin, code, reasons)),
-        })
-    }
+    let slot = snapshot.nodes().slot(name)?;
+    filters.rejects(snapshot.nodes().info(slot)).is_none().then_some(slot)
 }
 
 /// Looks at nodes from `sampling.next` on until enough are feasible.
-fn find_feasible(filters: &Filters<'_>, table: &NodeTable, sampling: &mut Sampling) -> Vec<Slot> {
-    let candidates = filters.narrowed.as_deref().unwrap_or(table.order());
+fn find_feasible(filters: &mut Filters<'_>, table: &NodeTable, sampling: &mut Sampling) -> Vec<Slot> {
+    // Where no node is left out the order table is borrowed; a narrowed list is short.
+    let narrowed: Option<Vec<Slot>> = filters.is_narrowed().then(|| filters.candidates().to_vec());
+    let candidates = narrowed.as_deref().unwrap_or(table.order());
     let enough = sampling.enough(candidates.len());
     let mut feasible = Vec::with_capacity(enough);
     let mut fit = Vec::new();
@@ -140,9 +139,7 @@ fn find_feasible(filters: &Filters<'_>, table: &NodeTable, sampling: &mut Sampli
         let nodes = &candidates[at..at + piece];
         fit.clear();
         fit.resize(piece, true);
-        for (_, filter) in &filters.active {
-            filter.filter_all(nodes, table, &mut fit);
-        }
+        filters.filter_all(nodes, &mut fit);
         for (slot, fit) in nodes.iter().zip(&fit) {
             looked_at += 1;
             if *fit {
@@ -158,119 +155,83 @@ fn find_feasible(filters: &Filters<'_>, table: &NodeTable, sampling: &mut Sampli
 }
 
 /// The weighted sums of all scores, parallel to `feasible`.
-fn totals(cycle: Cycle<'_>, feasible: &[Slot], table: &NodeTable) -> Vec<i64> {
+fn totals(profile: &Profile, cycle: Cycle<'_>, feasible: &[Slot], table: &NodeTable) -> Vec<i64> {
     let mut totals = vec![0; feasible.len()];
     let mut scores = vec![0; feasible.len()];
-    for plugin in SCORES {
+    for (plugin, weight) in profile.scores() {
         if let Some(score) = plugin.pre_score(cycle, feasible) {
             score.score_all(feasible, table, &mut scores);
             score.normalize(feasible, &mut scores);
             for (total, score) in totals.iter_mut().zip(&scores) {
-                *total += plugin.weight() * score;
+                *total += weight * score;
             }
         }
     }
     totals
 }
 
-fn rejected_at_once(nodes: usize, plugin: PluginId, reason: &str) -> Failure {
+/// No node is feasible: the reasons, and preemption.
+fn fail(profile: &Profile, filters: &mut Filters<'_>, ties: &mut Stream) -> Failure {
+    let rejections = all_rejections(filters);
     let mut plugins = PluginSet::default();
-    plugins.insert(plugin);
-    Failure { plugins, message: Name::from(format!("0/{nodes} nodes are available: {reason}.")) }
+    rejections.iter().for_each(|(_, rejection)| plugins.insert(rejection.plugin));
+    let preemption = profile.preemption().map(|limits| preemption::preempt(limits, filters, &rejections, ties));
+    let nominated = match &preemption {
+        Some(preemption) if !preemption.candidates.is_empty() => {
+            let chosen = match preemption.best.as_slice() {
+                [only] => *only,
+                several => several[ties.index(several.len())],
+            };
+            Nominated::To(preemption.nomination(chosen, filters))
+        }
+        Some(preemption) if preemption.eligible => Nominated::Cleared,
+        _ => Nominated::Kept,
+    };
+    let message = message(filters.cycle.snapshot.nodes().len(), &rejections, preemption.as_ref());
+    Failure { plugins, message: Name::from(message), nominated }
 }
 
-/// Looks at every node again, for the reasons.
-fn why_not(filters: &Filters<'_>, table: &NodeTable) -> Failure {
-    let mut plugins = PluginSet::default();
-    let mut reasons: BTreeMap<Text, u64> = BTreeMap::new();
-    for slot in table.order() {
-        if let Some((plugin, _, why)) = filters.verdict(*slot, table) {
-            plugins.insert(plugin);
-            for reason in why {
-                *reasons.entry(reason).or_insert(0) += 1;
-            }
-        }
-    }
-    Failure { plugins, message: Name::from(failure_message(table.len(), &reasons)) }
+/// Every node's rejection, in the order of the table, if none is feasible.
+pub(super) fn all_rejections(filters: &mut Filters<'_>) -> Vec<(Slot, Rejection)> {
+    let order = filters.cycle.snapshot.nodes().order();
+    order.iter().filter_map(|slot| filters.verdict(*slot).map(|rejection| (*slot, rejection))).collect()
 }
+
+/// The text of a failed cycle: how often each reason was given, and what preemption came to.
+pub(super) fn message(nodes: usize, rejections: &[(Slot, Rejection)], preemption: Option<&Preemption>) -> String {
+    let mut reasons: BTreeMap<Text, u64> = BTreeMap::new();
+    for reason in rejections.iter().flat_map(|(_, rejection)| &rejection.reasons) {
+        *reasons.entry(reason.clone()).or_insert(0) += 1;
+    }
+    let text = failure_message(nodes, &reasons);
+    match preemption.map(post_filter_message) {
+        Some(more) if !more.is_empty() => format!("{text} {more}"),
+        _ => text,
+    }
+}
+
+/// What PostFilter says; nothing if it made room. DynamicResources comes before DefaultPreemption, and has nothing to free for a pod without
+/// claims, which are all that is modelled.
+pub(super) fn post_filter_message(preemption: &Preemption) -> String {
+    if preemption.candidates.is_empty() {
+        format!("no new claims to deallocate, preemption: {}", preemption.message)
+    } else {
+        String::new()
+    }
+}
+
+/// The text when a plugin rejects the pod for the whole cluster. PostFilter then ends in an error, since DynamicResources finds no state of
+/// its own (a peculiarity of v1.34.1).
+pub(super) fn message_at_once(nodes: usize, rejection: &Rejection) -> String {
+    let reasons: Vec<&str> = rejection.reasons.iter().map(|reason| &**reason).collect();
+    format!("0/{nodes} nodes are available: {}. {POST_FILTER_ERROR}", reasons.join(", "))
+}
+
+pub(super) const POST_FILTER_ERROR: &str = "not found";
 
 /// `FitError`: how many nodes gave each reason, sorted as text, count included (`10 x` comes before `2 y`).
-fn failure_message(nodes: usize, reasons: &BTreeMap<Text, u64>) -> String {
+pub(super) fn failure_message(nodes: usize, reasons: &BTreeMap<Text, u64>) -> String {
     let mut items: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     items.sort();
     format!("0/{nodes} nodes are available: {}.", items.join(", "))
-}
-
-/// Everything about a decision over all nodes.
-#[derive(Clone, Debug, Default)]
-pub struct Explanation {
-    /// A plugin that rejected the pod for the whole cluster.
-    pub rejected_at_once: Option<(PluginId, Text)>,
-    /// The first rejection of each node that is not feasible.
-    pub rejected: BTreeMap<Name, (PluginId, Code, Vec<Text>)>,
-    pub feasible: usize,
-    /// The plugins that scored, in order. None did if fewer than two nodes are feasible.
-    pub plugins: Vec<PluginId>,
-    /// Normalised and weighted scores, one a plugin, and their sum.
-    pub scores: BTreeMap<Name, Vec<i64>>,
-    /// The nodes of the highest sum: the decision is one of them, each as likely.
-    pub best: Vec<Name>,
-    pub message: Name,
-}
-
-/// Places a pod the plain way: every node, every reason, every score.
-pub fn explain(pod: &PodInfo, snapshot: &Snapshot) -> Explanation {
-    let cycle = Cycle { pod, snapshot };
-    let table = snapshot.nodes();
-    let mut explanation = Explanation::default();
-    let filters = match Filters::of(cycle) {
-        Ok(filters) => filters,
-        Err((plugin, reason)) => {
-            explanation.message = rejected_at_once(table.len(), plugin, &reason).message;
-            explanation.rejected_at_once = Some((plugin, reason));
-            return explanation;
-        }
-    };
-    let name = |slot: Slot| table.info(slot).name.clone();
-    let mut feasible = Vec::new();
-    for slot in table.order() {
-        match filters.verdict(*slot, table) {
-            None => feasible.push(*slot),
-            Some(rejection) => {
-                explanation.rejected.insert(name(*slot), rejection);
-            }
-        }
-    }
-    explanation.feasible = feasible.len();
-    if feasible.len() < 2 {
-        explanation.best = feasible.iter().map(|slot| name(*slot)).collect();
-        if feasible.is_empty() {
-            explanation.message = why_not(&filters, table).message;
-        }
-        return explanation;
-    }
-    let mut rows: Vec<Vec<i64>> = vec![Vec::new(); feasible.len()];
-    for plugin in SCORES {
-        if let Some(score) = plugin.pre_score(cycle, &feasible) {
-            explanation.plugins.push(plugin.id());
-            let mut scores = plain_scores(&*score, &feasible, table);
-            score.normalize(&feasible, &mut scores);
-            for (row, score) in rows.iter_mut().zip(scores) {
-                row.push(plugin.weight() * score);
-            }
-        }
-    }
-    for row in &mut rows {
-        row.push(row.iter().sum());
-    }
-    let highest = rows.iter().filter_map(|row| row.last()).max().copied();
-    let best = feasible.iter().zip(&rows).filter(|(_, row)| row.last().copied() == highest);
-    explanation.best = best.map(|(slot, _)| name(*slot)).collect();
-    explanation.best.sort();
-    explanation.scores = feasible.iter().map(|slot| name(*slot)).zip(rows).collect();
-    explanation
-}
-
-fn plain_scores(score: &dyn Score, feasible: &[Slot], table: &NodeTable) -> Vec<i64> {
-    feasible.iter().map(|slot| score.score(table.info(*slot))).collect()
 }

@@ -3,7 +3,7 @@
 //! Follows kube-scheduler v1.34's default profile. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
 //! ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.
 //!
-//! What is not here: volumes and dynamic resources, extenders, several profiles, in-place resize, preemption and nominated nodes.
+//! What is not here: volumes and dynamic resources, extenders, in-place resize.
 //!
 //! Invariants: a pod is assumed on at most one node and is never in the queue meanwhile; what the snapshot counts on a node is what is
 //! bound there plus what is assumed (`tests.rs` compares with a snapshot made anew).
@@ -12,20 +12,36 @@ mod actor;
 mod classes;
 mod columns;
 mod decide;
+mod explain;
+mod filters;
+mod gpus;
 mod nodes;
+pub mod oracle;
 mod place;
+mod placement;
 pub mod plugins;
 mod pods;
+pub mod policies;
+mod preemption;
+mod profile;
 mod queue;
 mod snapshot;
+pub mod study;
 
 pub use actor::Scheduler;
-pub use decide::{Decision, Explanation, Failure, Sampling, decide, explain};
+pub use decide::{Decision, Failure, Nominated, Sampling, decide};
+pub use explain::{Explanation, explain};
+pub use filters::Rejection;
 pub use nodes::{NodeInfo, NodeTable, Slot};
 pub use place::place_all;
+pub use placement::{Part, PlacementPolicy, demand_of_spec};
 pub use pods::{Amounts, PodInfo};
+pub use preemption::{Candidate, CandidateLimits, Nomination, Preemption};
+pub use profile::{Profile, Profiles};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
+
+use std::sync::Arc;
 
 use crate::base::Duration;
 use crate::client::LeaderTimings;
@@ -42,6 +58,8 @@ pub struct Config {
     /// 1 s and 10 s
     pub pod_initial_backoff: Duration,
     pub pod_max_backoff: Duration,
+    /// In place of the default scores.
+    pub policy: Option<Arc<PlacementPolicy>>,
 }
 
 impl Default for Config {
@@ -53,6 +71,7 @@ impl Default for Config {
             percentage_of_nodes_to_score: 0,
             pod_initial_backoff: Duration::from_secs(1),
             pod_max_backoff: Duration::from_secs(10),
+            policy: None,
         }
     }
 }

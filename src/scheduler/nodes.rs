@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::columns::{Columns, Topology};
+use super::gpus::Gpus;
 use super::pods::{Amounts, HostPort, PodInfo, Shape, normalized_image};
 use crate::base::{Map, Name};
 use crate::objects::node::labels::{HOSTNAME, ZONE};
@@ -41,6 +42,7 @@ pub struct NodeInfo {
     pub images: Vec<Name>,
     /// Pods on the node, in order of arrival.
     pub pods: Vec<PodInfo>,
+    pub gpus: Gpus,
 }
 
 impl NodeInfo {
@@ -57,6 +59,7 @@ impl NodeInfo {
             ports: BTreeSet::new(),
             images: Vec::new(),
             pods: Vec::new(),
+            gpus: Gpus::default(),
         }
     }
     /// The API object; only nodes that have one are looked at.
@@ -72,12 +75,14 @@ impl NodeInfo {
     pub fn add_pod(&mut self, pod: &PodInfo) {
         self.account(&pod.shape, 1);
         self.ports.extend(pod.shape.ports.iter().cloned());
+        self.gpus.add(&pod.key, &pod.shape.requests);
         self.pods.push(pod.clone());
     }
     /// Takes a pod off; false if it is not here.
     pub fn remove_pod(&mut self, pod: &PodInfo) -> bool {
         let Some(at) = self.pods.iter().position(|present| present.key == pod.key) else { return false };
         let gone = self.pods.remove(at);
+        self.gpus.remove(&gone.key);
         self.account(&gone.shape, -1);
         for port in &gone.shape.ports {
             self.ports.remove(port);
@@ -216,6 +221,7 @@ impl NodeTable {
         }
         let info = &mut self.infos[slot.index()];
         info.allocatable = Amounts::of(&node.status.allocatable);
+        info.gpus.set_node(&info.allocatable);
         info.allowed_pods = node.allocatable("pods");
         info.images = images;
         info.object = Some(object.clone());

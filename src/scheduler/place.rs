@@ -13,19 +13,34 @@ use std::sync::Arc;
 
 use super::decide::{Decision, Sampling, decide};
 use super::nodes::Slot;
-use super::plugins::{Cycle, FILTERS, Filter, PluginId, PreFilter};
+use super::placement::PlacementPolicy;
+use super::plugins::{Cycle, Filter, PluginId, PreFilter};
 use super::pods::PodInfo;
+use super::profile::Profile;
 use super::snapshot::Snapshot;
 use crate::base::{Name, Stream};
 use crate::objects::Object;
 
 /// The node of each pod, by the rule above. `others` may hold the Namespaces, Services and ReplicaSets that the pods' constraints refer to.
-/// Pods that name their node already count there; those that are terminal or gated get none.
-pub fn place_all(nodes: &[Arc<Object>], pods: &[Arc<Object>], others: &[Arc<Object>], ties: &mut Stream) -> Vec<Option<Name>> {
+/// Pods that name their node already count there; those that are terminal or gated get none. With a policy of the scenario every pod is
+/// placed by [`decide`](super::decide()).
+pub fn place_all(
+    nodes: &[Arc<Object>],
+    pods: &[Arc<Object>],
+    others: &[Arc<Object>],
+    policy: Option<&PlacementPolicy>,
+    ties: &mut Stream,
+) -> Vec<Option<Name>> {
     let bound = |object: &&Arc<Object>| object.as_pod().is_some_and(|pod| pod.node.is_some());
     let mut snapshot = Snapshot::from_objects(nodes, pods.iter().filter(bound), others);
     let mut heap: BinaryHeap<Candidate> =
         snapshot.nodes().order().iter().enumerate().map(|(order, slot)| Candidate::of(*slot, order, &snapshot)).collect();
+    // Nobody is evicted for a cluster that is to begin as it runs.
+    let profile = Profile::default().with_preemption(None);
+    let profile = match policy {
+        Some(policy) => profile.with_policy(policy),
+        None => profile,
+    };
     let mut sampling = Sampling { percentage: 0, next: 0 };
     let mut placements = Vec::with_capacity(pods.len());
     for object in pods {
@@ -35,13 +50,13 @@ pub fn place_all(nodes: &[Arc<Object>], pods: &[Arc<Object>], others: &[Arc<Obje
             continue;
         }
         let info = snapshot.pod_info(object);
-        let chosen = if is_constrained(&info) {
-            match decide(&info, &snapshot, &mut sampling, ties) {
+        let chosen = if policy.is_some() || is_constrained(&info) {
+            match decide(&profile, &info, &snapshot, &mut sampling, ties) {
                 Decision::Node(slot) => Some(slot),
                 Decision::Unschedulable(_) => None,
             }
         } else {
-            least_allocated(&info, &snapshot, &mut heap)
+            least_allocated(&profile, &info, &snapshot, &mut heap)
         };
         let node = chosen.map(|slot| snapshot.nodes().info(slot).name.clone());
         if let Some(name) = &node {
@@ -85,10 +100,11 @@ impl Loaded for Candidate {
 }
 
 /// The best node in the heap that takes the pod.
-fn least_allocated(info: &PodInfo, snapshot: &Snapshot, heap: &mut BinaryHeap<Candidate>) -> Option<Slot> {
+fn least_allocated(profile: &Profile, info: &PodInfo, snapshot: &Snapshot, heap: &mut BinaryHeap<Candidate>) -> Option<Slot> {
     let cycle = Cycle { pod: info, snapshot };
     // A pod without constraints is subject to these, and to the required anti-affinity of pods that are there.
-    let filters: Vec<Box<dyn Filter>> = FILTERS
+    let filters: Vec<Box<dyn Filter>> = profile
+        .filters()
         .iter()
         .filter(|plugin| plugin.id() != PluginId::PodTopologySpread)
         .filter_map(|plugin| match plugin.pre_filter(cycle) {

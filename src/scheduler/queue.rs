@@ -10,10 +10,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::plugins::{Cycle, FILTERS, PluginSet};
+use super::plugins::{Cycle, PluginSet};
 use super::pods::PodInfo;
+use super::profile::Profiles;
 use super::snapshot::Snapshot;
-use crate::base::{Cause, Duration, Map, Time};
+use crate::base::{Cause, Duration, Map, Set, Time};
 use crate::objects::{Key, Node};
 
 /// What may make a pod schedulable.
@@ -96,6 +97,8 @@ pub struct SchedulingQueue {
     error_backoff: BTreeSet<(Time, Rank)>,
     /// By time of arrival in the pool.
     pool: BTreeSet<(Time, u64, Key)>,
+    /// Pods whose victims are being evicted: nothing takes them out of the pool (upstream DefaultPreemption, PreEnqueue).
+    held: Set<Key>,
     next_number: u64,
 }
 
@@ -109,6 +112,7 @@ impl SchedulingQueue {
             backoff: BTreeSet::new(),
             error_backoff: BTreeSet::new(),
             pool: BTreeSet::new(),
+            held: Set::default(),
             next_number: 0,
         }
     }
@@ -192,15 +196,35 @@ impl SchedulingQueue {
         self.insert(queued);
     }
 
+    /// From now on the pod stays in the pool, once it is there, until [`SchedulingQueue::release`].
+    pub fn hold(&mut self, key: &Key) {
+        self.held.insert(key.clone());
+    }
+    pub fn release(&mut self, key: &Key) {
+        self.held.remove(key);
+    }
+    /// Takes a pod out of the pool or its back-off, to be tried next.
+    pub fn activate(&mut self, now: Time, key: &Key, cause: Cause) {
+        if self.pods.get(key).is_some_and(|queued| matches!(queued.place, Place::Pool | Place::Backoff)) {
+            let mut queued = self.remove(key).expect("just seen");
+            (queued.timestamp, queued.cause, queued.place) = (now, cause, Place::Active);
+            self.insert(queued);
+        }
+    }
+
     /// Moves the pods out of the pool that the event may help.
-    pub fn on_event(&mut self, now: Time, event: ClusterEvent<'_>, snapshot: &Snapshot, cause: Cause) {
+    pub fn on_event(&mut self, now: Time, event: ClusterEvent<'_>, snapshot: &Snapshot, profiles: &Profiles, cause: Cause) {
         if self.pool.is_empty() {
             return;
         }
         let may_help = |queued: &QueuedPod| {
+            if self.held.contains(&queued.info.key) {
+                return false;
+            }
             let cycle = Cycle { pod: &queued.info, snapshot };
+            let filters = || profiles.of(queued.info.spec()).map_or(&[] as &[_], |profile| profile.filters());
             queued.rejected_by.is_empty()
-                || FILTERS.iter().any(|plugin| queued.rejected_by.contains(plugin.id()) && plugin.hint(&event, cycle))
+                || filters().iter().any(|plugin| queued.rejected_by.contains(plugin.id()) && plugin.hint(&event, cycle))
         };
         let helped: Vec<Key> = self.pool.iter().filter(|(.., key)| may_help(&self.pods[key])).map(|(.., key)| key.clone()).collect();
         for key in helped {
@@ -224,6 +248,7 @@ impl SchedulingQueue {
         if self.pool_tick().is_some_and(|tick| tick <= now) {
             let stale: Vec<Key> =
                 self.pool.iter().take_while(|(since, ..)| *since + POOL_STAY < now).map(|(.., key)| key.clone()).collect();
+            // A pod is held for the time of a few requests, and never this long.
             for key in stale {
                 self.leave_pool(now, &key, None);
             }

@@ -12,7 +12,7 @@ use super::nodes::{NodeTable, Slot};
 use super::pods::{PodInfo, Shapes};
 use crate::base::{Map, Name};
 use crate::objects::selector::Operator;
-use crate::objects::{Key, Kind, LabelSelector, Labels, Object, Requirement, Shared};
+use crate::objects::{Key, Kind, LabelSelector, Labels, Object, PodDisruptionBudget, Requirement, Shared};
 
 struct Placed {
     slot: Slot,
@@ -31,11 +31,17 @@ pub struct Snapshot {
     services: Map<Name, BTreeMap<Name, Labels>>,
     /// Selectors of controllers by (kind, namespace, name).
     controllers: Map<(Name, Name, Name), LabelSelector>,
+    budgets: BTreeMap<Key, Arc<Object>>,
+    /// Pods without a node for which room is kept, by the node's name, and where each is (upstream `backend/queue/nominator.go`).
+    nominated: BTreeMap<Name, Vec<PodInfo>>,
+    nominations: Map<Key, Name>,
+    /// How many pods of each priority count.
+    priorities: BTreeMap<i64, u32>,
 }
 
 impl Snapshot {
     /// The state of a cluster with these objects: nodes in the order of their arrival, pods that are bound to them, and any of
-    /// Namespace, Service and ReplicaSet. Others, and pods without a node, are ignored.
+    /// Namespace, Service, ReplicaSet and PodDisruptionBudget. Others, and pods without a node, are ignored.
     pub fn from_objects<'a>(
         nodes: impl IntoIterator<Item = &'a Arc<Object>>,
         pods: impl IntoIterator<Item = &'a Arc<Object>>,
@@ -102,6 +108,9 @@ impl Snapshot {
             Object::ReplicaSet(set) => {
                 self.set_controller(Kind::ReplicaSet.name(), &set.meta.namespace, &set.meta.name, (*set.spec.selector).clone());
             }
+            Object::PodDisruptionBudget(_) => {
+                self.budgets.insert(object.key(), object.clone());
+            }
             _ => {}
         }
     }
@@ -125,8 +134,50 @@ impl Snapshot {
             Object::ReplicaSet(_) => {
                 self.controllers.remove(&(Name::new(Kind::ReplicaSet.name()), meta.namespace.clone(), meta.name.clone()));
             }
+            Object::PodDisruptionBudget(_) => {
+                self.budgets.remove(&object.key());
+            }
             _ => {}
         }
+    }
+
+    /// Keeps room for a pod on a node, whether or not that exists, until it is bound there or [`Snapshot::withdraw`] is called.
+    pub fn nominate(&mut self, info: PodInfo, node: &Name) {
+        self.withdraw(&info.key);
+        self.nominations.insert(info.key.clone(), node.clone());
+        self.nominated.entry(node.clone()).or_default().push(info);
+    }
+    /// No room is kept for the pod any more. False if none was.
+    pub fn withdraw(&mut self, pod: &Key) -> bool {
+        let Some(node) = self.nominations.remove(pod) else { return false };
+        let pods = self.nominated.get_mut(&node).expect("a nominated pod is listed");
+        pods.retain(|other| other.key != *pod);
+        if pods.is_empty() {
+            self.nominated.remove(&node);
+        }
+        true
+    }
+    /// Where room is kept for a pod.
+    pub fn nomination(&self, pod: &Key) -> Option<&Name> {
+        self.nominations.get(pod)
+    }
+    /// The pods for which room is kept on a node.
+    pub fn nominated_to(&self, node: &Name) -> &[PodInfo] {
+        self.nominated.get(node).map_or(&[], Vec::as_slice)
+    }
+    /// The nodes that exist with a nominated pod that `counts`, in the order of slots.
+    pub fn nominated_nodes(&self, counts: impl Fn(&PodInfo) -> bool) -> Vec<Slot> {
+        let counted = self.nominated.iter().filter(|(_, pods)| pods.iter().any(&counts));
+        let mut slots: Vec<Slot> = counted.filter_map(|(node, _)| self.nodes.slot(node)).collect();
+        slots.sort_unstable();
+        slots
+    }
+    pub fn budgets(&self) -> impl Iterator<Item = &PodDisruptionBudget> {
+        self.budgets.values().filter_map(|object| object.as_pod_disruption_budget())
+    }
+    /// The lowest priority of a pod on a node.
+    pub fn lowest_priority(&self) -> Option<i64> {
+        self.priorities.first_key_value().map(|(priority, _)| *priority)
     }
 
     /// The selector of a controller whose pods are spread by default: a ReplicationController, ReplicaSet or StatefulSet.
@@ -136,6 +187,7 @@ impl Snapshot {
 
     /// The pod counts on `node` from now on: it was decided, or is bound.
     pub fn place(&mut self, info: PodInfo, node: &Name) {
+        self.withdraw(&info.key);
         if let Some(placed) = self.pods.get_mut(&info.key) {
             let same_shape = Arc::ptr_eq(&placed.info.shape, &info.shape);
             let class = |info: &PodInfo| ClassKey::of(info.pod(), info.shape.has_pod_affinity);
@@ -145,6 +197,7 @@ impl Snapshot {
             let key = info.key.clone();
             self.remove_pod(&key);
         }
+        *self.priorities.entry(info.shape.priority).or_insert(0) += 1;
         let slot = self.nodes.add_pod(node, &info);
         let class = self.classes.add(info.pod(), info.shape.has_pod_affinity, slot);
         self.pods.insert(info.key.clone(), Placed { slot, class, info });
@@ -153,6 +206,12 @@ impl Snapshot {
     /// The pod counts nowhere any more. False if it did not.
     pub fn remove_pod(&mut self, key: &Key) -> bool {
         let Some(placed) = self.pods.remove(key) else { return false };
+        let priority = placed.info.shape.priority;
+        let others = self.priorities.get_mut(&priority).expect("a counted pod has its priority counted");
+        *others -= 1;
+        if *others == 0 {
+            self.priorities.remove(&priority);
+        }
         self.classes.remove(placed.class, placed.slot);
         self.nodes.remove_pod(placed.slot, &placed.info);
         true

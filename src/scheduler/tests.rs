@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::plugins::{Cycle, FILTERS, PluginId, PluginSet, PreFilter, SCORES};
+use super::plugins::{Cycle, PluginId, PluginSet, PreFilter};
 use super::*;
 use crate::base::random::Seed;
 use crate::base::{Cause, Name, Revision, Stream, Time};
@@ -145,6 +145,7 @@ impl World {
 #[test]
 fn the_whole_cluster_form_of_a_plugin_is_its_plain_form() {
     let (mut rejections, mut nonzero) = (0, 0);
+    let profile = Profile::default();
     for seed in 0..200 {
         let mut world = World::new(seed);
         let mut snapshot = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
@@ -154,7 +155,7 @@ fn the_whole_cluster_form_of_a_plugin_is_its_plain_form() {
             let cycle = Cycle { pod: &info, snapshot: &snapshot };
             let table = snapshot.nodes();
             let mut feasible: Vec<Slot> = table.order().to_vec();
-            for plugin in FILTERS {
+            for plugin in profile.filters() {
                 let (PreFilter::Run(filter) | PreFilter::Narrow(_, filter)) = plugin.pre_filter(cycle) else { continue };
                 let mut fit = vec![true; table.len()];
                 filter.filter_all(table.order(), table, &mut fit);
@@ -167,7 +168,7 @@ fn the_whole_cluster_form_of_a_plugin_is_its_plain_form() {
                     }
                 }
             }
-            for plugin in SCORES {
+            for (plugin, _) in profile.scores() {
                 let Some(score) = plugin.pre_score(cycle, &feasible) else { continue };
                 let mut scores = vec![-1; feasible.len()];
                 score.score_all(&feasible, table, &mut scores);
@@ -222,6 +223,8 @@ fn a_snapshot_kept_up_to_date_decides_as_one_made_anew() {
             let mut anew = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
             let incoming = object("Pod", world.pod("incoming"));
             let (in_kept, in_anew) = (kept.pod_info(&incoming), anew.pod_info(&incoming));
+            let mut chance = Seed(seed).stream("offsets");
+            let mut explain = |info, snapshot| explain(&Profile::default(), info, snapshot, &mut chance);
             let (from_kept, from_anew) = (explain(&in_kept, &kept), explain(&in_anew, &anew));
             assert_eq!(from_kept.scores, from_anew.scores, "world {seed}, round {round}");
             assert_eq!(from_kept.rejected, from_anew.rejected, "world {seed}, round {round}");
@@ -245,7 +248,7 @@ fn every_node_has_its_turn_to_be_looked_at() {
     let (mut sampling, mut ties) = (Sampling { percentage: 0, next: 0 }, Seed(1).stream("ties"));
     let starts: Vec<usize> = (0..3)
         .map(|_| {
-            decide(&info, &snapshot, &mut sampling, &mut ties);
+            decide(&Profile::default(), &info, &snapshot, &mut sampling, &mut ties);
             sampling.next
         })
         .collect();
@@ -267,10 +270,16 @@ fn a_failure_counts_reasons_as_text() {
     nodes.push(object("Node", json!({"metadata": {"name": "cordoned"}, "spec": {"unschedulable": true}})));
     let mut snapshot = Snapshot::from_objects(&nodes, [], []);
     let info = snapshot.pod_info(&object("Pod", pod("big", "2")));
-    let Decision::Unschedulable(failure) = decide(&info, &snapshot, &mut Sampling::ALL.clone(), &mut Seed(1).stream("ties")) else {
+    let Decision::Unschedulable(failure) =
+        decide(&Profile::default(), &info, &snapshot, &mut Sampling::ALL.clone(), &mut Seed(1).stream("ties"))
+    else {
         panic!("no node has two CPUs")
     };
-    assert_eq!(failure.message.as_str(), "0/11 nodes are available: 1 node(s) were unschedulable, 10 Insufficient cpu.");
+    assert_eq!(
+        failure.message.as_str(),
+        "0/11 nodes are available: 1 node(s) were unschedulable, 10 Insufficient cpu. no new claims to deallocate, preemption: 0/11 nodes \
+         are available: 11 Preemption is not helpful for scheduling."
+    );
     assert!(failure.plugins.contains(PluginId::NodeResourcesFit) && failure.plugins.contains(PluginId::NodeUnschedulable));
     assert!(!failure.plugins.contains(PluginId::TaintToleration));
 }
@@ -283,7 +292,7 @@ fn a_running_cluster_is_filled_evenly_and_constraints_hold() {
     pinned["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "n7"});
     pods.push(object("Pod", pinned));
     pods.push(object("Pod", pod("too-big", "5")));
-    let placed = place_all(&nodes, &pods, &[], &mut Seed(1).stream("ties"));
+    let placed = place_all(&nodes, &pods, &[], None, &mut Seed(1).stream("ties"));
     let on = |name: &str| placed[..300].iter().filter(|node| node.as_ref().is_some_and(|node| *node == *name)).count();
     assert!((0..30).all(|n| on(&format!("n{n}")) == 10));
     assert_eq!(placed[300].as_ref().map(Name::as_str), Some("n7"));
@@ -327,7 +336,7 @@ mod queue {
         }
         fn node_added(&mut self, now: Time, node: &Arc<Object>) {
             let event = ClusterEvent::NodeAdded(node.as_node().expect("a node"));
-            self.queue.on_event(now, event, &self.snapshot, because(7));
+            self.queue.on_event(now, event, &self.snapshot, &Profiles::default(), because(7));
         }
     }
 
@@ -393,11 +402,11 @@ mod queue {
         bench.node_added(at(200), &node("small", "1", "a"));
         let (old, new) = (node("small", "1", "a"), node("small", "1", "b"));
         let event = ClusterEvent::NodeChanged { old: old.as_node().expect("a node"), new: new.as_node().expect("a node") };
-        bench.queue.on_event(at(201), event, &bench.snapshot, because(8));
+        bench.queue.on_event(at(201), event, &bench.snapshot, &Profiles::default(), because(8));
         assert_eq!(bench.pop(), None, "neither a node that is too small nor a label helps a pod that lacks CPU");
         let (old, new) = (node("small", "1", "a"), node("small", "3", "a"));
         let event = ClusterEvent::NodeChanged { old: old.as_node().expect("a node"), new: new.as_node().expect("a node") };
-        bench.queue.on_event(at(202), event, &bench.snapshot, because(9));
+        bench.queue.on_event(at(202), event, &bench.snapshot, &Profiles::default(), because(9));
         assert_eq!(bench.queue.pop().expect("more CPU helps").cause, because(9));
     }
 

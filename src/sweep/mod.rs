@@ -16,6 +16,7 @@ pub mod plan;
 pub mod resume;
 mod runner;
 pub mod statistics;
+pub mod study;
 pub mod summary;
 pub mod table;
 pub mod text;
@@ -29,6 +30,7 @@ pub use summary::Summary;
 
 use crate::report::ReportError;
 use crate::report::files::write_whole;
+use crate::report::study::{allocation, fragmentation};
 
 /// What all runs came to.
 pub struct Results<'s> {
@@ -45,11 +47,17 @@ impl Results<'_> {
     }
 }
 
-/// Writes `sweep.csv`, `sweep.png` and `summary.json`, and then removes the resume file: a folder with a summary holds a whole sweep.
+/// Writes `sweep.csv`, `sweep.png` and `summary.json`, of studies also `allocation.csv` and `fragmentation.csv`, and then removes the resume file: a folder with a summary holds a whole sweep.
 pub fn write_all(results: &Results, summary: &Summary, dir: &Path, plots: bool) -> Result<(), ReportError> {
     write_whole(dir, "sweep.csv", |path| std::fs::write(path, table::csv(results)))?;
+    let studies = study::rows(results);
+    if !studies.is_empty() {
+        write_whole(dir, "allocation.csv", |path| std::fs::write(path, allocation(&studies)))?;
+        write_whole(dir, "fragmentation.csv", |path| std::fs::write(path, fragmentation(&studies)))?;
+    }
     if plots {
-        write_whole(dir, "sweep.png", |path| picture::draw(summary).save(path))?;
+        let canvas = study::picture(results).unwrap_or_else(|| picture::draw(summary));
+        write_whole(dir, "sweep.png", |path| canvas.save(path))?;
     }
     write_whole(dir, "summary.json", |path| std::fs::write(path, summary.json()))?;
     resume::remove(dir)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::study::Study;
 use crate::engine::record::Record;
 use crate::report::Report;
 
@@ -14,6 +15,9 @@ pub struct Outcome {
     pub violations: Vec<String>,
     pub expectations: Vec<Verdict>,
     pub recovery: Vec<Row>,
+    /// What the scheduler alone came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study: Option<Study>,
 }
 
 /// How an expectation came out.
@@ -76,12 +80,13 @@ impl Outcome {
             violations: record.violations.iter().map(|violation| violation.to_string()).collect(),
             expectations: record.expectations.iter().map(verdict).collect(),
             recovery: added_up(report.recovery.iter().map(row)),
+            study: record.study.as_ref().map(Study::of),
         }
     }
     /// A run in which the simulator gave up.
     pub fn gave_up(words: &str) -> Outcome {
         let violations = vec![format!("the simulator gave up: {words}")];
-        Outcome { digest: String::new(), violations, expectations: Vec::new(), recovery: Vec::new() }
+        Outcome { digest: String::new(), violations, expectations: Vec::new(), recovery: Vec::new(), study: None }
     }
     /// All expectations and invariants held.
     pub fn held(&self) -> bool {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::outcome::{Figure, fault_words, figures};
 use super::statistics::{Distribution, Share};
+use super::study::{self, Means};
 use super::{Outcome, Results, table};
 use crate::base::Time;
 use crate::base::digest::Digester;
@@ -44,6 +45,9 @@ pub struct Part {
     pub held: Share,
     pub expectations: Vec<Expectation>,
     pub figures: Vec<Statistics>,
+    /// Of the scheduler alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub study: Option<Means>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +108,7 @@ impl Summary {
                 held: held(outcomes),
                 expectations: expectations(outcomes),
                 figures: figures.iter().map(|figure| statistics(figure, outcomes, &results.outcomes)).collect(),
+                study: study::means(outcomes),
             }
         };
         let failing = |(number, outcome): (usize, &Outcome)| {

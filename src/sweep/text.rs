@@ -1,5 +1,6 @@
 //! What a terminal shows after a sweep; the last line is the digest.
 
+use super::study;
 use super::summary::{Part, Summary};
 use crate::report::picture::{grouped, shorten};
 
@@ -33,6 +34,9 @@ pub fn summary(summary: &Summary) -> String {
             text.push_str(&format!("  {mark} {}: held in {} of {} ({interval})\n", expectation.description, held.held, held.runs));
         }
     }
+    let values = |part: &Part| part.values.values().cloned().collect::<Vec<_>>().join(", ");
+    let studies: Vec<_> = summary.variations.iter().filter_map(|part| Some((values(part), part.study.as_ref()?))).collect();
+    text.push_str(&study::text(&studies));
     if !summary.failing.is_empty() {
         text.push_str(&format!("\n  {} of {runs} runs failed:\n", grouped(summary.failing.len() as u64)));
     }

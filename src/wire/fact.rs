@@ -222,6 +222,13 @@ pub enum What {
         p50: Duration,
         p99: Duration,
     },
+
+    // Scheduler.
+    /// Room is made for a pod on a node: these pods are evicted.
+    Nominated {
+        node: Name,
+        victims: Vec<Key>,
+    },
 }
 
 impl What {
@@ -284,6 +291,7 @@ impl What {
             What::Decided { .. } => "Decided",
             What::Traffic { .. } => "Traffic",
             What::EtcdOperations { .. } => "EtcdOperations",
+            What::Nominated { .. } => "Nominated",
         }
     }
 }
@@ -344,6 +352,10 @@ impl fmt::Display for What {
             }
             What::EtcdOperations { sent, ok, failed, unknown, .. } => {
                 write!(f, "operations {sent}, ok {ok}, failed {failed}, unknown {unknown}")
+            }
+            What::Nominated { node, victims } => {
+                let names: Vec<&str> = victims.iter().map(Key::name).collect();
+                write!(f, "nominated to {node}, evicting {}", names.join(" "))
             }
         }
     }

@@ -71,7 +71,9 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
     if plan.initial == Initial::Running {
         why.push("\"initial\": \"running\": a real cluster has to come up".to_owned());
     }
-    if plan.is_etcd_only() {
+    if plan.study.is_some() {
+        why.push("a trace that the scheduler places alone has no cluster".to_owned());
+    } else if plan.is_etcd_only() {
         why.push("a cluster of etcd alone can only be simulated so far".to_owned());
     } else if !plan.etcd_load.is_empty() || !plan.etcd_steps.is_empty() || plan.etcd.len() > plan.etcd_initial {
         why.push("clients of etcd and steps on it can only be simulated so far".to_owned());

@@ -6,7 +6,7 @@ use super::SimHost;
 use crate::base::{Duration, Time};
 use crate::engine::plan::{Initial, Plan};
 use crate::engine::record::{Counts, NodeInfo, Record, ScenarioInfo};
-use crate::engine::{Cluster, Engine, Options};
+use crate::engine::{self, Cluster, Engine, Options};
 use crate::host::prepare;
 
 /// Where a run stands, for whoever shows its progress.
@@ -19,6 +19,9 @@ pub struct Progress {
 
 /// Plays the plan and returns its record. Stops early when an invariant breaks: the record then tells so.
 pub fn run(plan: Plan, options: Options, progress: &mut dyn FnMut(Progress)) -> Record {
+    if let Some(study) = &plan.study {
+        return engine::study::play(&plan, study);
+    }
     let mut run = Run::new(plan, options);
     let mut at = run.plan.start;
     let end = run.end();

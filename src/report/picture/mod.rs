@@ -8,6 +8,7 @@ pub mod canvas;
 mod etcd;
 mod placement;
 mod recovery;
+pub mod study;
 mod traffic;
 mod utilisation;
 
@@ -25,13 +26,14 @@ struct Picture {
     draw: fn(&Report) -> Canvas,
 }
 
-const PICTURES: [Picture; 6] = [
+const PICTURES: [Picture; 7] = [
     Picture { file: "placement.png", applies: always, draw: placement::draw },
     Picture { file: "recovery.png", applies: always, draw: recovery::draw },
     Picture { file: "utilisation.png", applies: always, draw: utilisation::draw },
     Picture { file: "etcd.png", applies: always, draw: etcd::draw },
     Picture { file: "traffic.png", applies: always, draw: traffic::draw },
     Picture { file: "clients.png", applies: |report| report.has_clients(), draw: traffic::draw_clients },
+    Picture { file: "allocation.png", applies: |report| report.study().is_some(), draw: study::draw_run },
 ];
 
 pub fn exporters() -> Vec<Box<dyn Exporter>> {
@@ -216,6 +218,6 @@ pub fn placement(report: &Report) -> Canvas {
     placement::draw(report)
 }
 
-fn always(_: &Report) -> bool {
-    true
+fn always(report: &Report) -> bool {
+    report.study().is_none()
 }

@@ -70,6 +70,7 @@ pub fn of<'r>(record: &'r Record, hero: &Hero) -> Vec<&'r Entry> {
                                 | What::Removed { .. }
                                 | What::ContainerExited { .. }
                                 | What::Unschedulable { .. }
+                                | What::Nominated { .. }
                         );
                     subject == key || below.contains(subject) && (of_pod || subject.kind() != Kind::Pod)
                 })

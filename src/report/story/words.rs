@@ -132,6 +132,15 @@ pub fn words(record: &Record, subject: &Subject, what: &What) -> Words {
 
         What::Unschedulable { message } => same(Aspect::Scheduling, format!("could not be scheduled: {message}")),
 
+        What::Nominated { node, victims } => {
+            let names: Vec<&str> = victims.iter().map(Key::name).collect();
+            lasting(
+                format!("was nominated to {node}, where it displaces {}", names.join(", ")),
+                Aspect::Scheduling,
+                format!("waited for room on {node}"),
+            )
+        }
+
         What::Pulled { image } => once(format!("had its image {image} pulled")).ending(Ends::One(Aspect::Image(image.clone()))),
         What::PullFailed { image, error } => {
             same(Aspect::Image(image.clone()), format!("could not have its image {image} pulled: {error}"))

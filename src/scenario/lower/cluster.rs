@@ -22,8 +22,15 @@ pub struct Parts {
     pub runtime: plan::Runtime,
 }
 
+/// Where a node stands.
+pub struct Spot<'a> {
+    pub region: &'a str,
+    pub zone: &'a str,
+    pub rack: &'a str,
+}
+
 /// The disk of each machine.
-struct MachineDisk {
+pub struct MachineDisk {
     fsync: Distribution,
     stalls: Option<StallPattern>,
 }
@@ -37,7 +44,7 @@ impl Lowering<'_> {
         self.node_groups(&cluster.nodes, is_etcd_only, &disk, bandwidth);
         Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
     }
-    fn disk(&mut self, cluster: &Cluster) -> MachineDisk {
+    pub fn disk(&mut self, cluster: &Cluster) -> MachineDisk {
         let fsync = match &cluster.disk {
             Disk::Nvme => presets::nvme_fsync(),
             Disk::Ssd => presets::ssd_fsync(),
@@ -118,7 +125,7 @@ impl Lowering<'_> {
         self.topology.schedulers = first(written.schedulers);
     }
     fn node_groups(&mut self, groups: &[NodeGroup], is_etcd_only: bool, disk: &MachineDisk, bandwidth: u64) {
-        if groups.is_empty() && !is_etcd_only {
+        if groups.is_empty() && !is_etcd_only && !self.has_trace_nodes {
             self.error("cluster.nodes", "a cluster needs nodes".to_owned(), |error| error.expecting("at least one group"));
         }
         let total = groups.iter().fold(0u64, |sum, group| sum.saturating_add(group.count));
@@ -161,7 +168,6 @@ impl Lowering<'_> {
         let region = group.region.as_deref().unwrap_or(DEFAULT_REGION);
         self.topology_name(region, &at(path, "region"));
         let (capacity, allocatable) = self.capacity(group, path);
-        let cores = capacity.get("cpu").map_or(1, |cpu| cpu.value().clamp(1, 1 << 20)) as u32;
         let taints = self.taints(&group.taints, &at(path, "taints"));
         for key in group.labels.keys() {
             if let labels::HOSTNAME | labels::ZONE | labels::REGION | labels::RACK = key.as_str() {
@@ -175,36 +181,49 @@ impl Lowering<'_> {
             let name: Name = format!("{}-{}", group.name, index + 1).into();
             let zone = &zones[index % zones.len()];
             let rack = format!("{zone}-rack-{}", index / zones.len() % racks.max(1) as usize + 1);
-            let machine = MachineId(self.topology.machines.len() as u32);
-            self.topology.machines.push(plan::Machine {
-                name: name.clone(),
-                region: Name::new(region),
-                zone: Name::new(zone),
-                rack: Name::new(&rack),
-                cores,
-                fsync: disk.fsync.clone(),
-                stalls: disk.stalls.clone(),
-                bandwidth,
-            });
-            let mut all_labels: BTreeMap<Name, Name> = group.labels.iter().map(|(key, value)| (Name::new(key), Name::new(value))).collect();
-            for (key, value) in
-                [(labels::HOSTNAME, name.as_str()), (labels::ZONE, zone.as_str()), (labels::REGION, region), (labels::RACK, rack.as_str())]
-            {
-                all_labels.insert(Name::new(key), Name::new(value));
-            }
-            let shape = NodeShape {
-                name: name.clone(),
-                capacity: capacity.clone(),
-                allocatable: allocatable.clone(),
-                labels: all_labels,
-                taints: taints.clone(),
-            };
-            let id = NodeId(self.topology.nodes.len() as u32);
-            self.topology.nodes.push(plan::NodePlan { machine, shape, group: group_name.clone() });
-            if self.topology.node_by_name.insert(name.clone(), id).is_some() {
+            let place = Spot { region, zone, rack: &rack };
+            let added =
+                self.add_node(&name, &place, (&capacity, &allocatable), &group.labels, taints.clone(), &group_name, disk, bandwidth);
+            if !added {
                 self.error(&at(path, "name"), format!("two nodes are called \"{name}\""), |error| error);
             }
         }
+    }
+    /// Another worker node on a machine of its own; false if there is one of that name.
+    #[expect(clippy::too_many_arguments, reason = "what makes a node, each of another kind")]
+    pub fn add_node(
+        &mut self,
+        name: &Name,
+        spot: &Spot<'_>,
+        (capacity, allocatable): (&BTreeMap<Name, Quantity>, &BTreeMap<Name, Quantity>),
+        own_labels: &BTreeMap<String, String>,
+        taints: Vec<Taint>,
+        group: &Name,
+        disk: &MachineDisk,
+        bandwidth: u64,
+    ) -> bool {
+        let cores = capacity.get("cpu").map_or(1, |cpu| cpu.value().clamp(1, 1 << 20)) as u32;
+        let machine = MachineId(self.topology.machines.len() as u32);
+        self.topology.machines.push(plan::Machine {
+            name: name.clone(),
+            region: Name::new(spot.region),
+            zone: Name::new(spot.zone),
+            rack: Name::new(spot.rack),
+            cores,
+            fsync: disk.fsync.clone(),
+            stalls: disk.stalls.clone(),
+            bandwidth,
+        });
+        let mut all_labels: BTreeMap<Name, Name> = own_labels.iter().map(|(key, value)| (Name::new(key), Name::new(value))).collect();
+        let own = [(labels::HOSTNAME, name.as_str()), (labels::ZONE, spot.zone), (labels::REGION, spot.region), (labels::RACK, spot.rack)];
+        for (key, value) in own {
+            all_labels.insert(Name::new(key), Name::new(value));
+        }
+        let shape =
+            NodeShape { name: name.clone(), capacity: capacity.clone(), allocatable: allocatable.clone(), labels: all_labels, taints };
+        let id = NodeId(self.topology.nodes.len() as u32);
+        self.topology.nodes.push(plan::NodePlan { machine, shape, group: group.clone() });
+        self.topology.node_by_name.insert(name.clone(), id).is_none()
     }
     fn topology_name(&mut self, name: &str, path: &str) {
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -284,18 +303,17 @@ impl Lowering<'_> {
         }
     }
     fn images(&mut self, written: &file::Images) -> plan::Images {
+        let preset = plan::Images::default();
         let mut images = plan::Images {
-            registry_bandwidth: written.registry_bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0),
+            registry_bandwidth: written.registry_bandwidth.map_or(preset.registry_bandwidth, |bandwidth| bandwidth.0),
             registry_latency: self.distribution_or(
                 &written.registry_latency,
                 "cluster.images.registryLatency",
-                presets::registry_latency(),
+                preset.registry_latency.clone(),
             ),
-            unpack_rate: written.unpack_rate.map_or(presets::UNPACK_RATE, |rate| rate.0),
-            sizes: BTreeMap::new(),
-            default_size: written.default_size.map_or(presets::IMAGE_SIZE, |size| size.0),
-            missing: Vec::new(),
-            preloaded: Vec::new(),
+            unpack_rate: written.unpack_rate.map_or(preset.unpack_rate, |rate| rate.0),
+            default_size: written.default_size.map_or(preset.default_size, |size| size.0),
+            ..preset
         };
         for (name, image) in &written.list {
             let name_in_plan = Name::new(name);
@@ -340,7 +358,7 @@ impl Lowering<'_> {
     }
 }
 
-const DEFAULT_REGION: &str = "region-1";
+pub const DEFAULT_REGION: &str = "region-1";
 
 fn zones_of(group: &NodeGroup) -> Vec<String> {
     if group.zones.is_empty() { vec!["zone-1".to_owned()] } else { group.zones.clone() }

@@ -293,6 +293,8 @@ impl Lowering<'_> {
     pub fn nothing_for_kubernetes(&mut self, scenario: &file::Scenario) {
         let needs = [
             ("workload", !scenario.workload.is_empty()),
+            ("trace", scenario.trace.is_some()),
+            ("policy", scenario.policy.is_some()),
             ("workloadAt", scenario.workload_at.is_some()),
             ("traffic", !scenario.traffic.is_empty()),
             ("initial", scenario.initial == file::Initial::Running),

@@ -91,6 +91,7 @@ impl Lowering<'_> {
             ("etcdMembers", written.etcd_members.is_some()),
             ("clientOperations", written.client_operations.is_some()),
             ("longestWriteGap", written.longest_write_gap.is_some()),
+            ("gpuAllocation", written.gpu_allocation.is_some()),
         ];
         if !self.exactly_one(&given, "an expectation observes", path) {
             return None;
@@ -148,6 +149,11 @@ impl Lowering<'_> {
         {
             return self.etcd_predicate(written, path);
         }
+        if written.gpu_allocation.is_some() {
+            let message = "GPUs are counted where the scheduler places a trace alone".to_owned();
+            self.error(&at(path, "gpuAllocation"), message, |error| error.expecting("a scenario without a \"cluster\""));
+            return None;
+        }
         let failed = written.failed_requests.as_ref()?;
         let path = at(path, "failedRequests");
         let Some(source) = usize::try_from(failed.traffic).ok().and_then(|index| traffic.get(index)) else {
@@ -159,7 +165,7 @@ impl Lowering<'_> {
         let text = format!("at most {share} of the requests to {} failed", source.service.name());
         Some((Predicate::FailedRequestsPerMille { traffic: failed.traffic as usize, at_most: failed.at_most.0 }, text))
     }
-    fn bounds(&mut self, at_least: Option<u64>, at_most: Option<u64>, path: &str) {
+    pub fn bounds(&mut self, at_least: Option<u64>, at_most: Option<u64>, path: &str) {
         match (at_least, at_most) {
             (None, None) => {
                 self.error(path, "without a bound this always holds".to_owned(), |error| error.expecting("atLeast, atMost or both"))

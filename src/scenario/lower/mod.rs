@@ -5,9 +5,13 @@ mod cluster;
 mod etcd;
 mod expectations;
 mod faults;
+mod policy;
 mod random_faults;
+mod replay;
 mod steps;
+mod study;
 mod topology;
+mod trace;
 mod workload;
 mod written_out;
 
@@ -41,7 +45,7 @@ pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded,
         root,
         resolved,
         start: scenario.start_time.map_or(Time::ZERO, |instant| instant.0),
-        duration: scenario.duration.0,
+        duration: scenario.duration.map_or(Duration::ZERO, |duration| duration.0),
         errors: Errors::default(),
         warnings: Vec::new(),
         topology: Topology::default(),
@@ -52,8 +56,22 @@ pub fn lower(source: &Source, root: Node, scenario: &Scenario) -> Result<Loaded,
         etcd_steps: Vec::new(),
         etcd_clients_recorded: Vec::new(),
         written_out: None,
+        has_trace_nodes: false,
     };
-    let plan = lowering.scenario(scenario);
+    let plan = match (&scenario.cluster, &scenario.trace) {
+        (Some(cluster), _) => lowering.scenario(scenario, cluster),
+        (None, Some(trace)) => {
+            lowering.name(scenario);
+            lowering.study(scenario, trace)
+        }
+        (None, None) => {
+            if scenario.duration.is_none() {
+                lowering.missing("duration", "for example \"duration\": \"5m30s\"");
+            }
+            lowering.missing("cluster", "a \"cluster\", or a \"trace\" for the scheduler alone");
+            return Err(lowering.errors);
+        }
+    };
     let Lowering { errors, warnings, resolved, written_out, .. } = lowering;
     let written_out = written_out.map(|root| root.to_json_text());
     if errors.is_empty() { Ok(Loaded { plan, warnings, resolved: resolved.to_json_text(), written_out }) } else { Err(errors) }
@@ -82,16 +100,25 @@ struct Lowering<'a> {
     etcd_clients_recorded: Vec<bool>,
     /// `resolved` with random faults written out, if there are any.
     written_out: Option<Node>,
+    /// The trace brings nodes of its own.
+    has_trace_nodes: bool,
 }
 
 impl Lowering<'_> {
-    fn scenario(&mut self, scenario: &Scenario) -> Plan {
+    fn scenario(&mut self, scenario: &Scenario, cluster: &file::Cluster) -> Plan {
+        self.name(scenario);
         self.frame(scenario);
-        let parts = self.cluster(&scenario.cluster);
+        self.has_trace_nodes = scenario.trace.as_ref().is_some_and(|trace| trace.nodes.is_some());
+        let mut parts = self.cluster(cluster);
         let mut workload = self.workload(scenario);
         // Steps are read before whatever names the objects that they apply.
         let mut steps = self.steps(&scenario.steps);
-        let behaviours = self.behaviours(&scenario.behaviours);
+        let replay = self.replay(scenario, cluster, &mut parts);
+        let mut behaviours = self.behaviours(&scenario.behaviours);
+        steps.extend(replay.steps);
+        for (pod, behaviour) in replay.behaviours {
+            behaviours.entry(pod).or_insert(behaviour);
+        }
         let traffic = self.traffic(&scenario.traffic);
         let etcd_load = self.etcd_clients(&scenario.etcd_clients);
         if self.topology.is_etcd_only() {
@@ -101,6 +128,8 @@ impl Lowering<'_> {
         self.no_limit_after_random_faults(scenario);
         self.written_out = self.written_out(&scenario.faults, &faults, &first);
         let expectations = self.expectations(&scenario.expectations, &first, &traffic);
+        let mut timings = cluster.timings.lower();
+        timings.scheduler.policy = scenario.policy.as_ref().map(|written| self.placement_policy(written));
         let initial = match scenario.initial {
             file::Initial::Empty => plan::Initial::Empty,
             file::Initial::Running => plan::Initial::Running,
@@ -112,7 +141,7 @@ impl Lowering<'_> {
                     error.expecting("\"initial\": \"empty\"")
                 });
             }
-            if at > self.start {
+            if at > self.start && !workload.is_empty() {
                 let objects = std::mem::take(&mut workload);
                 let description = Name::new("apply the workload");
                 steps.insert(0, plan::Step { at, description, action: plan::Action::Apply(objects) });
@@ -138,7 +167,7 @@ impl Lowering<'_> {
             network: parts.network,
             images: parts.images,
             runtime: parts.runtime,
-            timings: scenario.cluster.timings.lower(),
+            timings,
             workload,
             initial,
             behaviours,
@@ -148,6 +177,7 @@ impl Lowering<'_> {
             etcd_steps,
             faults,
             expectations,
+            study: None,
         }
     }
     /// A fault that comes many times or never has no one beginning.
@@ -163,12 +193,19 @@ impl Lowering<'_> {
             }
         }
     }
-    fn frame(&mut self, scenario: &Scenario) {
+    fn missing(&mut self, field: &str, expected: &str) {
+        self.error("", format!("the field \"{field}\" is missing"), |error| error.expecting(expected));
+    }
+    fn name(&mut self, scenario: &Scenario) {
         if !is_label(&scenario.name) {
             let message = format!("\"{}\" is not a name", short(&scenario.name));
             self.error("name", message, |error| error.expecting("lower-case letters, digits and dashes, at most 63"));
         }
-        if self.duration == Duration::ZERO {
+    }
+    fn frame(&mut self, scenario: &Scenario) {
+        if scenario.duration.is_none() {
+            self.missing("duration", "for example \"duration\": \"5m30s\"");
+        } else if self.duration == Duration::ZERO {
             self.error("duration", "a run of no length shows nothing".to_owned(), |error| error.expecting("more than 0s"));
         } else if self.duration > MAX_DURATION {
             let message = format!("{} is beyond the limit", format_duration(self.duration));

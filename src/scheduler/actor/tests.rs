@@ -101,10 +101,27 @@ impl World {
                     Body::Done
                 }
             }
-            Verb::Patch { key, patch: Patch::Condition { condition, .. }, .. } => {
-                self.log.push((self.now, format!("patch {} {} {}", key.name(), condition.reason, condition.message), cause));
+            Verb::Patch { key, patch: Patch::Condition { condition, nominated_node }, .. } => {
+                let nominated = nominated_node.as_ref().map_or(String::new(), |node| format!(" nominated=\"{node}\""));
+                self.log.push((self.now, format!("patch {} {} {}{nominated}", key.name(), condition.reason, condition.message), cause));
                 let mut pod = self.objects[&key].object.as_pod().expect("a pod").clone();
                 pod.status.conditions.set(condition);
+                if let Some(node) = nominated_node {
+                    pod.status.nominated_node_name = node;
+                }
+                Body::Object(self.store(Arc::new(pod.into())))
+            }
+            Verb::Patch { key, patch: Patch::Merge(_), .. } => {
+                self.log.push((self.now, format!("clear the nomination of {}", key.name()), cause));
+                let mut pod = self.objects[&key].object.as_pod().expect("a pod").clone();
+                pod.status.nominated_node_name = Name::default();
+                Body::Object(self.store(Arc::new(pod.into())))
+            }
+            // As with a grace period: the pod is marked, and goes when the test says so.
+            Verb::Delete { key, .. } => {
+                self.log.push((self.now, format!("delete {}", key.name()), cause));
+                let mut pod = self.objects[&key].object.as_pod().expect("a pod").clone();
+                pod.meta.deletion_timestamp = Some(self.now);
                 Body::Object(self.store(Arc::new(pod.into())))
             }
             other => panic!("a scheduler does not {other:?}"),
@@ -150,6 +167,18 @@ impl World {
         let containers = json!([{"name": "c", "image": "app", "resources": {"requests": {"cpu": cpu}}}]);
         self.add("Pod", json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"containers": containers}}))
     }
+    fn add_pod_of(&mut self, name: &str, cpu: &str, priority: i64, node: Option<&str>, nominated: Option<&str>) -> Cause {
+        let containers = json!([{"name": "c", "image": "app", "resources": {"requests": {"cpu": cpu}}}]);
+        let mut pod = json!({"metadata": {"name": name, "namespace": "default", "uid": name, "labels": {"app": name}},
+            "spec": {"containers": containers, "priority": priority}});
+        if let Some(node) = node {
+            pod["spec"]["nodeName"] = json!(node);
+        }
+        if let Some(node) = nominated {
+            pod["status"] = json!({"nominatedNodeName": node});
+        }
+        self.add("Pod", pod)
+    }
     fn texts(&self) -> Vec<&str> {
         self.log.iter().map(|(_, text, _)| text.as_str()).collect()
     }
@@ -159,7 +188,8 @@ impl World {
     }
 }
 
-const UNSCHEDULABLE: &str = "0/1 nodes are available: 1 Insufficient cpu.";
+const UNSCHEDULABLE: &str = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+                             available: 1 Preemption is not helpful for scheduling.";
 
 #[test]
 fn a_pod_is_bound_because_it_was_created() {
@@ -196,8 +226,8 @@ fn an_assumed_pod_counts_before_its_binding_is_confirmed() {
     world.add_pod("first", "2");
     world.add_pod("second", "2");
     world.run_until(Time::from_secs(2));
-    let unschedulable = format!("Pod default/second unschedulable: {UNSCHEDULABLE}");
-    assert_eq!(world.texts()[1..3], ["bind first to node", unschedulable.as_str()]);
+    assert_eq!(world.texts()[1], "bind first to node");
+    assert!(world.texts()[2].starts_with("Pod default/second unschedulable: 0/1 nodes are available: 1 Insufficient cpu."));
 }
 
 #[test]
@@ -273,4 +303,59 @@ fn a_candidate_schedules_nothing_while_another_leads() {
     world.run_until(Time::from_secs(25));
     assert!(world.texts()[0].starts_with("scheduler-1 scheduler-2 silent for 1"), "{:#?}", world.log);
     assert_eq!(world.texts()[1..], ["scheduler-1 leading", "bind web to node"]);
+}
+
+#[test]
+fn a_pod_of_higher_priority_evicts_waits_and_gets_the_room() {
+    let mut world = World::new();
+    world.add_node("node", "3");
+    for (name, priority) in [("low", 0), ("lower", -5), ("lowest", -10)] {
+        world.add_pod_of(name, "1", priority, Some("node"), None);
+    }
+    world.run_until(Time::from_secs(1));
+    world.add_pod_of("high", "2", 1000, None, None);
+    world.run_until(Time::from_secs(20));
+    let texts: Vec<&str> = world.texts()[1..].to_vec();
+    let failure = "0/1 nodes are available: 1 Insufficient cpu.";
+    let preempting = "PreemptionByScheduler default-scheduler: preempting to accommodate a higher priority pod";
+    assert_eq!(
+        texts,
+        [
+            format!("Pod default/high unschedulable: {failure}"),
+            "Pod default/high nominated to node, evicting lower lowest".to_owned(),
+            format!("patch lower {preempting}"),
+            format!("patch high Unschedulable {failure} nominated=\"node\""),
+            "delete lower".to_owned(),
+            format!("patch lowest {preempting}"),
+            "delete lowest".to_owned(),
+        ],
+        "tried once, and nobody is evicted twice"
+    );
+    let (_, evicts) = world.find("delete lower");
+    assert_eq!(world.find("patch lowest").1, evicts, "both because of the nomination");
+    // A pod of lower priority gets nothing of the room that is kept, one of higher does.
+    world.delete(&Key::pod("default", "lower"));
+    world.add_pod_of("greedy", "1", 500, None, None);
+    world.run_until(Time::from_secs(40));
+    assert!(!world.texts().iter().any(|text| text.starts_with("bind greedy")), "{:#?}", world.log);
+    world.delete(&Key::pod("default", "lowest"));
+    let gone = Cause::revision(Revision(world.revision));
+    world.run_until(Time::from_secs(60));
+    assert_eq!(world.find("bind high to node").1, gone);
+    assert_eq!(world.scheduler.snapshot().nomination(&Key::pod("default", "high")), None, "a bound pod needs no room kept");
+}
+
+#[test]
+fn a_pod_of_lower_priority_loses_its_nomination() {
+    let mut world = World::new();
+    world.add_node("node", "2");
+    world.add_pod_of("low", "2", 0, Some("node"), None);
+    world.add_pod_of("middle", "2", 10, None, Some("node"));
+    world.run_until(Time::from_secs(1));
+    world.add_pod_of("high", "2", 1000, None, None);
+    world.run_until(Time::from_secs(2));
+    assert!(world.texts().contains(&"clear the nomination of middle"), "{:#?}", world.log);
+    world.delete(&Key::pod("default", "low"));
+    world.run_until(Time::from_secs(60));
+    assert!(world.texts().contains(&"bind high to node") && !world.texts().contains(&"bind middle to node"), "{:#?}", world.log);
 }

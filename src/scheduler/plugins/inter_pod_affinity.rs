@@ -23,11 +23,13 @@ struct Sums<'a> {
     keys: Vec<(Name, Cow<'a, Topology>, Vec<i64>)>,
     /// Something was added, be it a sum of zero.
     touched: bool,
+    /// How many sums are not zero.
+    entries: usize,
 }
 
 impl<'a> Sums<'a> {
     fn new(snapshot: &'a Snapshot) -> Sums<'a> {
-        Sums { snapshot, keys: Vec::new(), touched: false }
+        Sums { snapshot, keys: Vec::new(), touched: false, entries: 0 }
     }
     fn key(&mut self, key: &Name) -> usize {
         if let Some(at) = self.keys.iter().position(|(have, ..)| have == key) {
@@ -48,9 +50,22 @@ impl<'a> Sums<'a> {
         for (slot, count) in &class.nodes {
             let value = topology.value(*slot);
             if value != 0 {
+                let before = sums[value];
                 sums[value] += weight * i64::from(*count);
+                self.entries = self.entries + usize::from(sums[value] != 0) - usize::from(before != 0);
                 self.touched = true;
             }
+        }
+    }
+    /// Adds `weight` for one pod on a node.
+    fn add_at(&mut self, key: &Name, slot: Slot, weight: i64) {
+        let at = self.key(key);
+        let (_, topology, sums) = &mut self.keys[at];
+        let value = topology.value(slot);
+        if value != 0 {
+            let before = sums[value];
+            sums[value] += weight;
+            self.entries = self.entries + usize::from(sums[value] != 0) - usize::from(before != 0);
         }
     }
     /// The sum for a key at a node; `None` if the node lacks the key. Nothing was ever added for an unknown key.
@@ -74,6 +89,8 @@ fn terms_of(pod: &PodInfo) -> Terms {
 }
 
 struct Required<'a> {
+    cycle: Cycle<'a>,
+    own_namespace: Shared<Labels>,
     terms: Terms,
     /// Existing pods' required anti-affinity against this pod.
     existing: Sums<'a>,
@@ -118,7 +135,7 @@ impl<'a> Required<'a> {
             }
         }
         let matches_itself = terms.required.iter().all(|term| matches(term, pod.namespace(), pod.labels()));
-        Some(Required { terms, existing, affinity, anti, matches_itself })
+        Some(Required { cycle, own_namespace, terms, existing, affinity, anti, matches_itself })
     }
 }
 
@@ -132,7 +149,7 @@ impl Filter for Required<'_> {
             }
         }
         // The first pod of a group that wants to be together may go anywhere.
-        if missing && (self.affinity.touched || !self.matches_itself) {
+        if missing && (self.affinity.entries > 0 || !self.matches_itself) {
             return Verdict::unresolvable("node(s) didn't match pod affinity rules");
         }
         if self.terms.required_anti.iter().any(|term| self.anti.at(&term.topology_key, node.slot).is_some_and(|count| count > 0)) {
@@ -146,6 +163,25 @@ impl Filter for Required<'_> {
             return Verdict::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules");
         }
         Verdict::Fits
+    }
+    fn change(&mut self, pod: &PodInfo, node: &NodeInfo, times: i64) {
+        let (incoming, known) = (self.cycle.pod, self.cycle.snapshot.namespaces());
+        if pod.shape.has_pod_affinity {
+            for term in &terms_of(pod).required_anti {
+                if term.matches_incoming(incoming.namespace(), &self.own_namespace, incoming.labels()) {
+                    self.existing.add_at(&term.topology_key, node.slot, times);
+                }
+            }
+        }
+        let matches = |term: &Term| term.matches_existing(pod.namespace(), known, pod.labels());
+        if !self.terms.required.is_empty() && self.terms.required.iter().all(matches) {
+            for term in &self.terms.required {
+                self.affinity.add_at(&term.topology_key, node.slot, times);
+            }
+        }
+        for term in self.terms.required_anti.iter().filter(|term| matches(term)) {
+            self.anti.add_at(&term.topology_key, node.slot, times);
+        }
     }
 }
 

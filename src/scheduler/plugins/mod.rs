@@ -15,9 +15,11 @@ mod node_ports;
 mod node_resources;
 mod node_unschedulable;
 mod pod_topology_spread;
+pub mod policy;
 mod taint_toleration;
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::nodes::{NodeInfo, NodeTable, Slot};
 use super::pods::PodInfo;
@@ -44,6 +46,8 @@ pub enum PluginId {
     InterPodAffinity,
     NodeResourcesBalancedAllocation,
     ImageLocality,
+    GpuDevices,
+    Policy,
 }
 
 impl fmt::Display for PluginId {
@@ -119,6 +123,9 @@ pub trait Filter {
     fn fits(&self, node: &NodeInfo) -> bool {
         self.verdict(node).fits()
     }
+    /// Within the cycle a pod comes to a node (`times` 1) or goes from it (-1): a nominated one, a victim of a dry run. What the filter reads
+    /// of the [`NodeInfo`] itself the caller changes (upstream PreFilterExtensions, AddPod and RemovePod).
+    fn change(&mut self, _pod: &PodInfo, _node: &NodeInfo, _times: i64) {}
     /// Clears `fit[i]` where `nodes[i]` is rejected.
     fn filter_all(&self, nodes: &[Slot], table: &NodeTable, fit: &mut [bool]) {
         for (slot, fit) in nodes.iter().zip(fit) {
@@ -142,12 +149,12 @@ pub trait Score {
 }
 
 /// A plugin.
-pub trait Plugin: Sync {
+pub trait Plugin: Send + Sync {
     fn id(&self) -> PluginId;
     fn pre_filter<'a>(&self, _cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Skip
     }
-    /// What multiplies its normalised score.
+    /// What multiplies its normalised score, unless the profile says otherwise.
     fn weight(&self) -> i64 {
         1
     }
@@ -161,28 +168,32 @@ pub trait Plugin: Sync {
     }
 }
 
-/// In the order of Filter.
-pub const FILTERS: [&dyn Plugin; 8] = [
-    &node_unschedulable::NodeUnschedulable,
-    &node_name::NodeName,
-    &taint_toleration::TaintToleration,
-    &node_affinity::NodeAffinity,
-    &node_ports::NodePorts,
-    &node_resources::NodeResourcesFit,
-    &pod_topology_spread::PodTopologySpread,
-    &inter_pod_affinity::InterPodAffinity,
-];
+/// The default profile's, in the order of Filter.
+pub fn default_filters() -> Vec<Arc<dyn Plugin>> {
+    vec![
+        Arc::new(node_unschedulable::NodeUnschedulable),
+        Arc::new(node_name::NodeName),
+        Arc::new(taint_toleration::TaintToleration),
+        Arc::new(node_affinity::NodeAffinity),
+        Arc::new(node_ports::NodePorts),
+        Arc::new(node_resources::NodeResourcesFit),
+        Arc::new(pod_topology_spread::PodTopologySpread),
+        Arc::new(inter_pod_affinity::InterPodAffinity),
+    ]
+}
 
-/// In the order of Score.
-pub const SCORES: [&dyn Plugin; 7] = [
-    &taint_toleration::TaintToleration,
-    &node_affinity::NodeAffinity,
-    &node_resources::NodeResourcesFit,
-    &pod_topology_spread::PodTopologySpread,
-    &inter_pod_affinity::InterPodAffinity,
-    &node_resources::NodeResourcesBalancedAllocation,
-    &image_locality::ImageLocality,
-];
+/// The default profile's, in the order of Score.
+pub fn default_scores() -> Vec<Arc<dyn Plugin>> {
+    vec![
+        Arc::new(taint_toleration::TaintToleration),
+        Arc::new(node_affinity::NodeAffinity),
+        Arc::new(node_resources::NodeResourcesFit),
+        Arc::new(pod_topology_spread::PodTopologySpread),
+        Arc::new(inter_pod_affinity::InterPodAffinity),
+        Arc::new(node_resources::NodeResourcesBalancedAllocation),
+        Arc::new(image_locality::ImageLocality),
+    ]
+}
 
 /// `helper.DefaultNormalizeScore`: scaled so that the largest becomes 100, reversed if less is better.
 fn normalize_to_largest(scores: &mut [i64], reverse: bool) {

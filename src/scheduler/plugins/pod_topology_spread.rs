@@ -122,6 +122,7 @@ impl Constraint<'_> {
 
 /// The hard constraints of a pod.
 struct Hard<'a> {
+    namespace: &'a Name,
     constraints: Vec<HardConstraint<'a>>,
 }
 
@@ -129,10 +130,49 @@ struct HardConstraint<'a> {
     constraint: Constraint<'a>,
     /// Pods by the value of the topology key.
     counts: Vec<i64>,
-    /// The smallest count of a domain, or 0 if there are fewer domains than `minDomains`.
-    smallest: i64,
+    lowest: Lowest,
+    /// There are fewer domains than `minDomains`: the smallest count is taken for 0.
+    few_domains: bool,
     /// 1 if the pod counts for itself.
     itself: i64,
+}
+
+/// The two domains with the fewest pods. The second need not be the true one after changes in several domains; changes within one, which
+/// are all that a cycle makes before it takes them back, leave the first true (upstream `podtopologyspread/filtering.go`, criticalPaths).
+#[derive(Clone, Copy)]
+struct Lowest([(usize, i64); 2]);
+
+impl Lowest {
+    fn of(counts: impl Iterator<Item = (usize, i64)>) -> Lowest {
+        let mut lowest = Lowest([(0, i64::MAX); 2]);
+        counts.for_each(|(value, count)| lowest.update(value, count));
+        lowest
+    }
+    fn update(&mut self, value: usize, count: i64) {
+        let Lowest([first, second]) = self;
+        if value == first.0 || value == second.0 {
+            if value == first.0 {
+                first.1 = count
+            } else {
+                second.1 = count
+            }
+            if first.1 > second.1 {
+                std::mem::swap(first, second);
+            }
+        } else if count < first.1 {
+            (*second, *first) = (*first, (value, count));
+        } else if count < second.1 {
+            *second = (value, count);
+        }
+    }
+}
+
+impl HardConstraint<'_> {
+    /// The most pods that a domain may have for the pod to fit.
+    fn most(&self) -> i64 {
+        let smallest = if self.few_domains { 0 } else { self.lowest.0[0].1 };
+        (self.constraint.max_skew - self.itself).saturating_add(smallest)
+    }
 }
 
 impl<'a> Hard<'a> {
@@ -140,7 +180,7 @@ impl<'a> Hard<'a> {
         let nodes = cycle.snapshot.nodes();
         let everywhere = constraints.iter().all(|constraint| constraint.topology.labelled() == nodes.len());
         let has_all_keys = |slot: Slot| everywhere || constraints.iter().all(|constraint| constraint.topology.value(slot) != 0);
-        let prepared: Vec<(Vec<i64>, i64, i64)> = constraints
+        let prepared: Vec<(Vec<i64>, Lowest, bool, i64)> = constraints
             .iter()
             .map(|constraint| {
                 let topology = &constraint.topology;
@@ -163,15 +203,17 @@ impl<'a> Hard<'a> {
                         counts[topology.value(slot)] += count;
                     }
                 });
-                let domains = counts.iter().zip(&is_domain).filter(|(_, is_domain)| **is_domain).map(|(count, _)| *count);
-                let number = domains.clone().count() as i64;
-                let smallest = if number < constraint.min_domains { 0 } else { domains.min().unwrap_or(0) };
+                let domains = counts.iter().zip(&is_domain).enumerate().filter(|(_, (_, is_domain))| **is_domain);
+                let domains = domains.map(|(value, (count, _))| (value, *count));
+                let few_domains = (domains.clone().count() as i64) < constraint.min_domains;
+                let lowest = Lowest::of(domains);
                 let itself = constraint.selector.as_ref().is_some_and(|selector| selector.matches(cycle.pod.labels()));
-                (counts, smallest, i64::from(itself))
+                (counts, lowest, few_domains, i64::from(itself))
             })
             .collect();
-        let combine = |(constraint, (counts, smallest, itself))| HardConstraint { constraint, counts, smallest, itself };
-        Hard { constraints: constraints.into_iter().zip(prepared).map(combine).collect() }
+        let combine =
+            |(constraint, (counts, lowest, few_domains, itself))| HardConstraint { constraint, counts, lowest, few_domains, itself };
+        Hard { namespace: cycle.pod.namespace(), constraints: constraints.into_iter().zip(prepared).map(combine).collect() }
     }
 }
 
@@ -294,15 +336,29 @@ impl Filter for Hard<'_> {
             if value == 0 {
                 return Verdict::unresolvable("node(s) didn't match pod topology spread constraints (missing required label)");
             }
-            if hard.counts[value] + hard.itself - hard.smallest > hard.constraint.max_skew {
+            if hard.counts[value] > hard.most() {
                 return Verdict::unschedulable("node(s) didn't match pod topology spread constraints");
             }
         }
         Verdict::Fits
     }
+    /// Unlike the first count, this takes an empty selector for all pods, and terminating pods too (a peculiarity of v1.34.1).
+    fn change(&mut self, pod: &PodInfo, node: &NodeInfo, times: i64) {
+        if pod.namespace() != self.namespace || self.constraints.iter().any(|hard| hard.constraint.topology.value(node.slot) == 0) {
+            return;
+        }
+        for HardConstraint { constraint, counts, lowest, .. } in &mut self.constraints {
+            let selected = constraint.selector.as_ref().is_some_and(|selector| selector.matches(pod.labels()));
+            if selected && constraint.inclusion.includes(node) {
+                let value = constraint.topology.value(node.slot);
+                counts[value] += times;
+                lowest.update(value, counts[value]);
+            }
+        }
+    }
     fn filter_all(&self, nodes: &[Slot], _table: &NodeTable, fit: &mut [bool]) {
         for hard in &self.constraints {
-            let most = hard.constraint.max_skew + hard.smallest - hard.itself;
+            let most = hard.most();
             for (slot, fit) in nodes.iter().zip(fit.iter_mut()) {
                 let value = hard.constraint.topology.value(*slot);
                 *fit &= value != 0 && hard.counts[value] <= most;

@@ -1,0 +1,125 @@
+//! How pods are placed: one policy, or several score functions with weights.
+
+use std::sync::Arc;
+
+use super::{Lowering, at};
+use crate::base::Name;
+use crate::objects::{Object, PodSpec};
+use crate::scenario::file;
+use crate::scheduler::plugins::PluginId;
+use crate::scheduler::policies::{self, Choice, Demand, GPU_MODEL_LABEL, GPU_RESOURCE, Largest, MOST_MODELS, Prospect};
+use crate::scheduler::{Part, PlacementPolicy, demand_of_spec};
+
+/// The default scheduler's score plugins.
+const PLUGINS: [PluginId; 7] = [
+    PluginId::TaintToleration,
+    PluginId::NodeAffinity,
+    PluginId::NodeResourcesFit,
+    PluginId::PodTopologySpread,
+    PluginId::InterPodAffinity,
+    PluginId::NodeResourcesBalancedAllocation,
+    PluginId::ImageLocality,
+];
+
+/// Pods of which a policy is told at most: beyond, their kinds have been seen.
+const MOST_EXPECTED: usize = 100_000;
+
+impl Lowering<'_> {
+    /// For the scheduler alone.
+    pub fn study_policy(&mut self, written: Option<&file::Policy>) -> Choice {
+        let Some(written) = written else {
+            self.error("policy", "a trace without a cluster is placed by a policy".to_owned(), |error| {
+                error.expecting("\"policy\": \"fgd\", say, or a \"cluster\" in which the trace is played")
+            });
+            return Choice(vec![(&policies::POLICIES[0], 1)]);
+        };
+        let mut parts = Vec::new();
+        for (part, weight) in self.parts(written, &[]) {
+            if let Part::Policy(policy) = part {
+                parts.push((policy, weight));
+            }
+        }
+        if parts.is_empty() {
+            parts.push((&policies::POLICIES[0], 1));
+        }
+        Choice(parts)
+    }
+    /// For the schedulers of a cluster, with what its policies may know before the first pod.
+    pub fn placement_policy(&mut self, written: &file::Policy) -> Arc<PlacementPolicy> {
+        let parts = self.parts(written, &PLUGINS);
+        let nodes = self.topology.nodes.iter().map(|node| &node.shape);
+        let mut models: Vec<Name> = nodes.clone().filter_map(|node| node.labels.get(GPU_MODEL_LABEL).cloned()).collect();
+        models.sort_unstable();
+        models.dedup();
+        models.truncate(MOST_MODELS);
+        let most = |name: &str, milli: bool| {
+            let amount = |quantity: &crate::objects::Quantity| if milli { quantity.milli_value() } else { quantity.value() };
+            nodes.clone().filter_map(|node| node.allocatable.get(name).map(amount)).max().unwrap_or(0)
+        };
+        let largest = Largest { cpu: most("cpu", true), gpu: most(GPU_RESOURCE, false), memory: most("memory", false) };
+        let mut pods: Vec<Demand> = Vec::new();
+        for object in self.objects.values() {
+            let (spec, count): (&PodSpec, u64) = match &**object {
+                Object::Pod(pod) => (&pod.spec, 1),
+                Object::Deployment(deployment) => (&deployment.spec.template.spec, deployment.spec.replicas.unwrap_or(1)),
+                Object::ReplicaSet(set) => (&set.spec.template.spec, set.spec.replicas.unwrap_or(1)),
+                _ => continue,
+            };
+            let room = MOST_EXPECTED - pods.len();
+            pods.extend(std::iter::repeat_n(demand_of_spec(spec, &models), usize::try_from(count).unwrap_or(room).min(room)));
+        }
+        Arc::new(PlacementPolicy { parts, prospect: Prospect { pods, largest }, models })
+    }
+    /// The score functions that are named, policies and these plugins.
+    fn parts(&mut self, written: &file::Policy, plugins: &[PluginId]) -> Vec<(Part, i64)> {
+        let one = match written {
+            file::Policy::Random => "random",
+            file::Policy::DotProduct => "dot-product",
+            file::Policy::GpuClustering => "gpu-clustering",
+            file::Policy::GpuPacking => "gpu-packing",
+            file::Policy::BestFit => "best-fit",
+            file::Policy::Fgd => "fgd",
+            file::Policy::BinPacking => "bin-packing",
+            file::Policy::WorstFit => "worst-fit",
+            file::Policy::Weights(weights) => return self.weighted(weights, plugins),
+        };
+        vec![(Part::Policy(policies::named(one).expect("a policy of the format has its code")), 1)]
+    }
+    fn weighted(&mut self, weights: &std::collections::BTreeMap<String, u64>, plugins: &[PluginId]) -> Vec<(Part, i64)> {
+        if weights.is_empty() {
+            self.error("policy.weights", "nothing would tell one node from another".to_owned(), |error| {
+                error.expecting("a weight or more, { \"fgd\": 1 } say")
+            });
+        }
+        let mut parts = Vec::new();
+        for (name, weight) in weights {
+            let path = at("policy.weights", name);
+            if !(1..=100).contains(weight) {
+                self.error(&path, format!("the weight {weight}"), |error| error.expecting("1 to 100"));
+            }
+            let plugin = plugins.iter().find(|plugin| plugin.to_string() == *name).map(|plugin| Part::Plugin(*plugin));
+            match policies::named(name).map(Part::Policy).or(plugin) {
+                Some(part) => parts.push((part, (*weight).clamp(1, 100) as i64)),
+                None => {
+                    let own = policies::POLICIES.iter().map(|policy| policy.name.to_owned());
+                    let known: Vec<String> = own.chain(plugins.iter().map(ToString::to_string)).collect();
+                    self.unknown("policy", name, &path, &known);
+                }
+            }
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_can_be_written_and_every_written_one_has_its_code() {
+        let schema = schemars::schema_for!(file::Policy).to_value();
+        let written: Vec<&str> = schema["oneOf"].as_array().unwrap().iter().filter_map(|form| form["const"].as_str()).collect();
+        let known: Vec<&str> = policies::POLICIES.iter().map(|policy| policy.name).collect();
+        assert_eq!(written, known);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a scenario says of placement in place of the default scores: one policy, or several score functions with weights.
+
+use std::sync::Arc;
+
+use super::gpus::demand_of;
+use super::plugins::policy::{GpuDevices, PolicyScore};
+use super::plugins::{Plugin, PluginId};
+use super::pods::Amounts;
+use super::policies::{Demand, GPU_MODEL_LABEL, Models, Prospect, Registered};
+use crate::base::Name;
+use crate::objects::PodSpec;
+use crate::objects::selector::Operator;
+
+/// See the module.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlacementPolicy {
+    pub parts: Vec<(Part, i64)>,
+    /// What the policies may know before the first pod.
+    pub prospect: Prospect,
+    /// Models of GPUs, sorted: their places are their numbers.
+    pub models: Vec<Name>,
+}
+
+/// A score function.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Part {
+    Policy(&'static Registered),
+    /// One of the default profile's.
+    Plugin(PluginId),
+}
+
+impl PlacementPolicy {
+    /// The filter that comes after those of the profile.
+    pub fn filter(&self) -> Arc<dyn Plugin> {
+        Arc::new(GpuDevices)
+    }
+    /// The scores that stand for those of the profile, with weights. `known` finds one of the profile's.
+    pub fn scores(&self, known: impl Fn(PluginId) -> Option<Arc<dyn Plugin>>) -> Vec<(Arc<dyn Plugin>, i64)> {
+        let models: Arc<[Name]> = self.models.clone().into();
+        let score = |(part, weight): &(Part, i64)| {
+            let plugin: Arc<dyn Plugin> = match part {
+                Part::Policy(policy) => Arc::new(PolicyScore::new(policy.make(&self.prospect).into(), models.clone())),
+                Part::Plugin(id) => known(*id)?,
+            };
+            Some((plugin, *weight))
+        };
+        self.parts.iter().filter_map(score).collect()
+    }
+}
+
+/// What a pod of this spec asks for; `models` are the known ones, sorted.
+pub fn demand_of_spec(spec: &PodSpec, models: &[Name]) -> Demand {
+    let terms = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref()?.required.as_ref());
+    let expressions = terms.into_iter().flat_map(|selector| &selector.node_selector_terms).flat_map(|term| &term.match_expressions);
+    let wanted = expressions.filter(|expression| expression.key == *GPU_MODEL_LABEL && expression.operator == Operator::In);
+    let accepted = wanted.flat_map(|expression| &expression.values).fold(None, |all: Option<u64>, name| {
+        let bit = models.binary_search(name).map_or(0, |model| 1 << model.min(63));
+        Some(all.unwrap_or(0) | bit)
+    });
+    let models = accepted.map_or(Models::ANY, |accepted| Models { rank: 1, accepted });
+    Demand { models, ..demand_of(&Amounts::of(&spec.requests())) }
+}
