@@ -27,6 +27,7 @@ shipped! {
     "rack-failure": "a rack loses power: what spreading over racks is worth",
     "no-anti-affinity": "all replicas on one bad host, beside a workload that is spread by rule",
     "drain": "two nodes are drained at once under a PodDisruptionBudget",
+    "preemption": "a workload of high priority displaces others; a PodDisruptionBudget spares some",
     "bad-rollout": "a new image that does not exist: the roll-out stops itself, a person rolls it back",
     "registry-outage": "the image registry is down while a workload grows: who has the image starts",
     "crash-loop": "a container that crashes after twelve seconds: back-off from 10 s to 5 min",

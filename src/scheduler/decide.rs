@@ -10,6 +10,7 @@ use super::pods::PodInfo;
 use super::preemption::{self, Nomination, Preemption};
 use super::profile::Profile;
 use super::snapshot::Snapshot;
+use super::tables::Table;
 use crate::base::{Name, Stream};
 use crate::objects::Text;
 
@@ -90,12 +91,15 @@ pub fn decide(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, sampling: &
     if let Some(slot) = nominated_node(&mut filters) {
         return Decision::Node(slot);
     }
-    let feasible = find_feasible(&mut filters, table, sampling);
+    let mut tables = snapshot.tables();
+    // A pod that names its node never comes here but in tests, and one with a list of nodes has few to ask.
+    let known = (pod.pod().node.is_none() && !filters.is_narrowed()).then(|| tables.get(profile, cycle, filters.of_node()));
+    let feasible = find_feasible(&mut filters, known, table, sampling);
     match feasible.as_slice() {
         [] => Decision::Unschedulable(fail(profile, &mut filters, ties)),
         [only] => Decision::Node(*only),
         _ => {
-            let totals = totals(profile, cycle, &feasible, table);
+            let totals = totals(profile, cycle, &feasible, known, table);
             let highest = *totals.iter().max().expect("there are feasible nodes");
             let best = || feasible.iter().zip(&totals).filter(|(_, total)| **total == highest).map(|(slot, _)| *slot);
             let chosen = match best().count() {
@@ -119,7 +123,7 @@ pub(super) fn nominated_node(filters: &mut Filters<'_>) -> Option<Slot> {
 }
 
 /// Looks at nodes from `sampling.next` on until enough are feasible.
-fn find_feasible(filters: &mut Filters<'_>, table: &NodeTable, sampling: &mut Sampling) -> Vec<Slot> {
+fn find_feasible(filters: &mut Filters<'_>, known: Option<&Table>, table: &NodeTable, sampling: &mut Sampling) -> Vec<Slot> {
     // Where no node is left out the order table is borrowed; a narrowed list is short.
     let narrowed: Option<Vec<Slot>> = filters.is_narrowed().then(|| filters.candidates().to_vec());
     let candidates = narrowed.as_deref().unwrap_or(table.order());
@@ -139,7 +143,7 @@ fn find_feasible(filters: &mut Filters<'_>, table: &NodeTable, sampling: &mut Sa
         let nodes = &candidates[at..at + piece];
         fit.clear();
         fit.resize(piece, true);
-        filters.filter_all(nodes, &mut fit);
+        filters.filter_all(nodes, known, &mut fit);
         for (slot, fit) in nodes.iter().zip(&fit) {
             looked_at += 1;
             if *fit {
@@ -154,17 +158,30 @@ fn find_feasible(filters: &mut Filters<'_>, table: &NodeTable, sampling: &mut Sa
     feasible
 }
 
-/// The weighted sums of all scores, parallel to `feasible`.
-fn totals(profile: &Profile, cycle: Cycle<'_>, feasible: &[Slot], table: &NodeTable) -> Vec<i64> {
-    let mut totals = vec![0; feasible.len()];
+/// The weighted sums of all scores, parallel to `feasible`; less what is the same for all of them.
+fn totals(profile: &Profile, cycle: Cycle<'_>, feasible: &[Slot], known: Option<&Table>, table: &NodeTable) -> Vec<i64> {
+    let mut totals: Vec<i64> = match known {
+        None => vec![0; feasible.len()],
+        Some(known) => feasible.iter().map(|slot| known.sum(*slot)).collect(),
+    };
     let mut scores = vec![0; feasible.len()];
     for (plugin, weight) in profile.scores() {
-        if let Some(score) = plugin.pre_score(cycle, feasible) {
-            score.score_all(feasible, table, &mut scores);
-            score.normalize(feasible, &mut scores);
-            for (total, score) in totals.iter_mut().zip(&scores) {
-                *total += weight * score;
-            }
+        let raw = match known.filter(|_| plugin.is_of_node()) {
+            None => None,
+            // Either it is in the sums already, or nobody is preferred.
+            Some(known) => match known.raw(plugin.id()).filter(|raw| raw.nonzero > 0) {
+                None => continue,
+                raw => raw,
+            },
+        };
+        let Some(score) = plugin.pre_score(cycle, feasible) else { continue };
+        match raw {
+            None => score.score_all(feasible, table, &mut scores),
+            Some(raw) => feasible.iter().zip(&mut scores).for_each(|(slot, score)| *score = raw.scores[slot.index()]),
+        }
+        score.normalize(feasible, &mut scores);
+        for (total, score) in totals.iter_mut().zip(&scores) {
+            *total += weight * score;
         }
     }
     totals

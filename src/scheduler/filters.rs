@@ -5,6 +5,7 @@ use super::nodes::{NodeInfo, Slot};
 use super::plugins::{Code, Cycle, Filter, PluginId, PreFilter, Verdict};
 use super::pods::PodInfo;
 use super::profile::Profile;
+use super::tables::Table;
 use crate::objects::Text;
 
 /// Why a node will not do: what the first plugin says that rejects it.
@@ -20,11 +21,17 @@ pub struct Rejection {
 /// The filters that have something to say about the pod, and the nodes that are candidates.
 pub struct Filters<'a> {
     pub cycle: Cycle<'a>,
-    active: Vec<(PluginId, Box<dyn Filter + 'a>)>,
+    active: Vec<Active<'a>>,
     /// `None`: all nodes.
     narrowed: Option<Vec<Slot>>,
     /// The nodes, in order, with nominated pods that count against this one.
     nominated: Vec<Slot>,
+}
+
+struct Active<'a> {
+    plugin: PluginId,
+    is_of_node: bool,
+    filter: Box<dyn Filter + 'a>,
 }
 
 impl<'a> Filters<'a> {
@@ -32,16 +39,17 @@ impl<'a> Filters<'a> {
     pub fn of(profile: &Profile, cycle: Cycle<'a>) -> Result<Filters<'a>, Rejection> {
         let mut filters = Filters { cycle, active: Vec::new(), narrowed: None, nominated: Vec::new() };
         for plugin in profile.filters() {
+            let active = |filter| Active { plugin: plugin.id(), is_of_node: plugin.is_of_node(), filter };
             match plugin.pre_filter(cycle) {
                 PreFilter::Skip => {}
-                PreFilter::Run(filter) => filters.active.push((plugin.id(), filter)),
+                PreFilter::Run(filter) => filters.active.push(active(filter)),
                 PreFilter::Narrow(nodes, filter) => {
                     // Names that do not exist are simply dropped: an empty set rejects every node, not the pod.
                     filters.narrowed = Some(match filters.narrowed {
                         None => nodes,
                         Some(others) => others.into_iter().filter(|slot| nodes.contains(slot)).collect(),
                     });
-                    filters.active.push((plugin.id(), filter));
+                    filters.active.push(active(filter));
                 }
                 PreFilter::Reject(reason) => {
                     let code = Code::UnschedulableAndUnresolvable;
@@ -61,11 +69,21 @@ impl<'a> Filters<'a> {
         self.narrowed.is_some()
     }
 
+    /// The filters whose answers a [`Table`] keeps.
+    pub fn of_node(&self) -> impl Iterator<Item = &(dyn Filter + 'a)> + Clone {
+        self.active.iter().filter(|active| active.is_of_node).map(|active| &*active.filter)
+    }
+
     /// Clears `fit[i]` where `nodes[i]` is rejected.
-    pub fn filter_all(&mut self, nodes: &[Slot], fit: &mut [bool]) {
+    pub fn filter_all(&mut self, nodes: &[Slot], known: Option<&Table>, fit: &mut [bool]) {
         let table = self.cycle.snapshot.nodes();
-        for (_, filter) in &self.active {
-            filter.filter_all(nodes, table, fit);
+        if let Some(known) = known {
+            for (slot, fit) in nodes.iter().zip(fit.iter_mut()) {
+                *fit &= known.fits(*slot);
+            }
+        }
+        for active in self.active.iter().filter(|active| known.is_none() || !active.is_of_node) {
+            active.filter.filter_all(nodes, table, fit);
         }
         if !self.nominated.is_empty() {
             for (slot, fit) in nodes.iter().zip(fit) {
@@ -107,7 +125,7 @@ impl<'a> Filters<'a> {
     }
 
     fn first(&self, node: &NodeInfo) -> Option<Rejection> {
-        self.active.iter().find_map(|(plugin, filter)| match filter.verdict(node) {
+        self.active.iter().find_map(|Active { plugin, filter, .. }| match filter.verdict(node) {
             Verdict::Fits => None,
             Verdict::Rejected { code, reasons } => Some(Rejection { plugin: *plugin, code, reasons, in_pre_filter: false }),
         })
@@ -116,8 +134,8 @@ impl<'a> Filters<'a> {
     /// A pod comes to a node, or goes from it, within the cycle. Plugins that have skipped themselves stay out (a peculiarity of v1.34:
     /// they decided without it).
     pub fn change(&mut self, pod: &PodInfo, node: &NodeInfo, times: i64) {
-        for (_, filter) in &mut self.active {
-            filter.change(pod, node, times);
+        for active in &mut self.active {
+            active.filter.change(pod, node, times);
         }
     }
 }

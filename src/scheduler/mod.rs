@@ -27,6 +27,7 @@ mod profile;
 mod queue;
 mod snapshot;
 pub mod study;
+mod tables;
 
 pub use actor::Scheduler;
 pub use decide::{Decision, Failure, Nominated, Sampling, decide};

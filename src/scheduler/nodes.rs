@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::columns::{Columns, Topology};
 use super::gpus::Gpus;
 use super::pods::{Amounts, HostPort, PodInfo, Shape, normalized_image};
+use super::tables::Changes;
 use crate::base::{Map, Name};
 use crate::objects::node::labels::{HOSTNAME, ZONE};
 use crate::objects::{Labels, Node, Object, Taint};
@@ -118,6 +119,7 @@ pub struct NodeTable {
     images: Map<Name, ImageInfo>,
     topologies: Map<Name, Topology>,
     columns: Columns,
+    changes: Changes,
 }
 
 impl Default for NodeTable {
@@ -132,6 +134,7 @@ impl Default for NodeTable {
             images: Map::default(),
             topologies: Map::default(),
             columns: Columns::default(),
+            changes: Changes::default(),
         };
         // The keys of the system's default spreading, which most pods use.
         table.keep_topology(&Name::new(HOSTNAME));
@@ -165,6 +168,9 @@ impl NodeTable {
     }
     pub fn columns(&self) -> &Columns {
         &self.columns
+    }
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
     pub fn image(&self, name: &Name) -> Option<&ImageInfo> {
         self.images.get(name)
@@ -207,6 +213,12 @@ impl NodeTable {
                 None => self.zones.push((zone, vec![slot])),
             }
             self.order.take();
+            self.changes.everything();
+        }
+        let before = self.infos[slot.index()].object.as_ref().and_then(|object| object.as_node());
+        if before.is_none_or(|before| before.status.images != node.status.images) {
+            // What an image is worth depends on how many nodes have it.
+            self.changes.everything();
         }
         self.forget_images(slot);
         let images: Vec<Name> = node.status.images.iter().flat_map(|image| image.names.iter().map(normalized_image)).collect();
@@ -236,6 +248,7 @@ impl NodeTable {
         self.count -= 1;
         self.leave_zone(&zone, slot);
         self.order.take();
+        self.changes.everything();
         self.forget_images(slot);
         for topology in self.topologies.values_mut() {
             topology.set(slot, None);
@@ -312,6 +325,7 @@ impl NodeTable {
 
     fn refresh(&mut self, slot: Slot) {
         self.columns.set(&self.infos[slot.index()]);
+        self.changes.node(slot, self.infos.len());
     }
 }
 

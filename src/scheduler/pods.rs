@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::base::{Map, Name};
 use crate::objects::pod::ResourceList;
-use crate::objects::{Key, Labels, Object, Pod, PodSpec, Quantity, Shared};
+use crate::objects::scheduling::NodeAffinity;
+use crate::objects::{Key, Labels, Object, Pod, PodSpec, Quantity, Shared, Toleration};
 
 /// Whole amounts of resources: CPU in milli-CPU, all else in units, both rounded up once, on the finished sum.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Amounts {
     pub cpu: i64,
     pub memory: i64,
@@ -60,7 +61,7 @@ fn is_scalar(name: &str) -> bool {
 }
 
 /// A port of the node that a pod takes for itself.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostPort {
     pub port: u16,
     pub protocol: Name,
@@ -95,6 +96,34 @@ pub struct Shape {
     pub priority: i64,
     /// There is a `podAffinity` or `podAntiAffinity` stanza.
     pub has_pod_affinity: bool,
+    /// The number of its [`Ask`].
+    pub ask: u32,
+}
+
+/// All that a pod asks of a node by itself, whatever other pods are where: what the answers of such plugins depend on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Ask {
+    requests: Amounts,
+    nonzero_for_score: (i64, i64),
+    ports: Vec<HostPort>,
+    images: Vec<Name>,
+    node_selector: Labels,
+    node_affinity: Option<NodeAffinity>,
+    tolerations: Vec<Toleration>,
+}
+
+impl Ask {
+    fn of(spec: &PodSpec, shape: &Shape) -> Ask {
+        Ask {
+            requests: shape.requests.clone(),
+            nonzero_for_score: shape.nonzero_for_score,
+            ports: shape.ports.clone(),
+            images: shape.images.clone(),
+            node_selector: spec.node_selector.clone(),
+            node_affinity: spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone()),
+            tolerations: spec.tolerations.clone(),
+        }
+    }
 }
 
 impl Shape {
@@ -148,6 +177,7 @@ impl Shape {
             images: spec.init_containers.iter().chain(&spec.containers).map(|container| normalized_image(&container.image)).collect(),
             priority: spec.priority.unwrap_or(0),
             has_pod_affinity: affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some()),
+            ask: 0,
         }
     }
 }
@@ -165,6 +195,8 @@ pub fn normalized_image(image: &Name) -> Name {
 #[derive(Default)]
 pub struct Shapes {
     known: Map<Shared<PodSpec>, Arc<Shape>>,
+    asks: Map<Ask, u32>,
+    next_ask: u32,
 }
 
 impl Shapes {
@@ -177,8 +209,15 @@ impl Shapes {
         }
         if self.known.len() >= Self::MOST {
             self.known.clear();
+            self.asks.clear();
         }
-        let shape = Arc::new(Shape::of(spec));
+        let mut shape = Shape::of(spec);
+        let next = &mut self.next_ask;
+        shape.ask = *self.asks.entry(Ask::of(spec, &shape)).or_insert_with(|| {
+            *next += 1;
+            *next
+        });
+        let shape = Arc::new(shape);
         self.known.insert(spec.clone(), shape.clone());
         shape
     }

@@ -37,6 +37,8 @@ impl Profiles {
 
 /// A profile as it runs. The default is that of v1.34 (upstream `apis/config/v1/default_plugins.go`).
 pub struct Profile {
+    /// Tells the profiles of one scheduler apart.
+    number: u32,
     filters: Vec<Arc<dyn Plugin>>,
     scores: Vec<(Arc<dyn Plugin>, i64)>,
     /// `None`: DefaultPreemption is disabled.
@@ -49,11 +51,14 @@ impl Default for Profile {
             let weight = plugin.weight();
             (plugin, weight)
         });
-        Profile { filters: plugins::default_filters(), scores: scores.collect(), preemption: Some(CandidateLimits::default()) }
+        Profile { number: 0, filters: plugins::default_filters(), scores: scores.collect(), preemption: Some(CandidateLimits::default()) }
     }
 }
 
 impl Profile {
+    pub fn number(&self) -> u32 {
+        self.number
+    }
     /// In the order of Filter.
     pub fn filters(&self) -> &[Arc<dyn Plugin>] {
         &self.filters

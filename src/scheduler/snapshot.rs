@@ -4,12 +4,14 @@
 //! Upstream copies its cache into a snapshot at the start of a cycle. Here one cycle runs at a time and decides in one step, so that
 //! the live state serves.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::classes::{ClassId, ClassKey, Classes, Terms};
 use super::nodes::{NodeTable, Slot};
 use super::pods::{PodInfo, Shapes};
+use super::tables::Tables;
 use crate::base::{Map, Name};
 use crate::objects::selector::Operator;
 use crate::objects::{Key, Kind, LabelSelector, Labels, Object, PodDisruptionBudget, Requirement, Shared};
@@ -37,6 +39,8 @@ pub struct Snapshot {
     nominations: Map<Key, Name>,
     /// How many pods of each priority count.
     priorities: BTreeMap<i64, u32>,
+    /// What cycles have found out and later ones need not ask again.
+    tables: RefCell<Tables>,
 }
 
 impl Snapshot {
@@ -56,6 +60,9 @@ impl Snapshot {
 
     pub fn nodes(&self) -> &NodeTable {
         &self.nodes
+    }
+    pub(super) fn tables(&self) -> RefMut<'_, Tables> {
+        self.tables.borrow_mut()
     }
     pub fn classes(&self) -> &Classes {
         &self.classes

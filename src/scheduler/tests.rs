@@ -232,6 +232,109 @@ fn a_snapshot_kept_up_to_date_decides_as_one_made_anew() {
     }
 }
 
+/// What [`decide`] must come to, from the plain form: of the best nodes, in the order in which they are looked at, the one that is drawn.
+fn expected_decision(explained: &Explanation, snapshot: &Snapshot, ties: &mut Stream) -> Option<Name> {
+    let order = snapshot.nodes().order().iter().map(|slot| snapshot.nodes().info(*slot).name.clone());
+    let best: Vec<Name> = order.filter(|name| explained.best.contains(name)).collect();
+    match best.len() {
+        0 => None,
+        1 => Some(best[0].clone()),
+        several => Some(best[ties.index(several)].clone()),
+    }
+}
+
+/// The same pods come again and again while nodes and pods change, so that what is kept from cycle to cycle is used, brought up to date
+/// and thrown away.
+#[test]
+fn the_fast_form_decides_as_the_plain_form() {
+    let profile = Profile::default();
+    let (mut placed, mut preempted, mut failed) = (0, 0, 0);
+    for seed in 0..150 {
+        let mut world = World::new(seed);
+        let mut snapshot = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
+        let templates: Vec<Value> = (0..4)
+            .map(|_| {
+                let mut pod = world.pod("template");
+                pod["spec"]["priority"] = json!(world.stream.below(2) * 10);
+                pod
+            })
+            .collect();
+        let mut ties = Seed(seed).stream("ties");
+        for round in 0..25 {
+            match world.stream.below(6) {
+                0 => {
+                    let at = world.stream.index(world.nodes.len());
+                    let number = world.nodes[at].meta().name["node-".len()..].parse().expect("a number");
+                    world.nodes[at] = world.node(number);
+                    snapshot.set(&world.nodes[at]);
+                }
+                1 if !world.pods.is_empty() => {
+                    let gone = world.pods.remove(world.stream.index(world.pods.len()));
+                    snapshot.remove(&gone);
+                }
+                2 => {
+                    let name = world.nodes[world.stream.index(world.nodes.len())].meta().name.clone();
+                    let info = snapshot.pod_info(&object("Pod", world.pod(&format!("nominated-{round}"))));
+                    snapshot.nominate(info, &name);
+                }
+                _ => {}
+            }
+            let mut pod = templates[world.stream.index(templates.len())].clone();
+            pod["metadata"]["name"] = json!(format!("pod-of-round-{round}"));
+            let incoming = object("Pod", pod);
+            let info = snapshot.pod_info(&incoming);
+            let explained = explain(&profile, &info, &snapshot, &mut ties.clone());
+            let mut same_ties = ties.clone();
+            let expected = expected_decision(&explained, &snapshot, &mut same_ties);
+            match decide(&profile, &info, &snapshot, &mut Sampling::ALL.clone(), &mut ties) {
+                Decision::Node(slot) => {
+                    let node = snapshot.nodes().info(slot).name.clone();
+                    assert_eq!(Some(&node), expected.as_ref(), "world {seed}, round {round}");
+                    assert_eq!(ties.clone().next_u64(), same_ties.next_u64(), "as many draws");
+                    placed += 1;
+                    let mut bound = incoming.as_pod().expect("a pod").clone();
+                    bound.node = Some(node);
+                    world.pods.push(Arc::new(bound.into()));
+                    snapshot.set(world.pods.last().expect("just pushed"));
+                }
+                Decision::Unschedulable(failure) => {
+                    assert_eq!((expected, &failure.message), (None, &explained.message), "world {seed}, round {round}");
+                    let victims = |nomination: &Nomination| -> (Name, Vec<Key>) {
+                        (nomination.node.clone(), nomination.victims.iter().map(|victim| victim.key.clone()).collect())
+                    };
+                    match &failure.nominated {
+                        Nominated::To(nomination) => {
+                            preempted += 1;
+                            assert!(explained.nominations.iter().any(|one| victims(one) == victims(nomination)));
+                        }
+                        Nominated::Kept | Nominated::Cleared => {
+                            failed += 1;
+                            assert!(explained.nominations.is_empty(), "world {seed}, round {round}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(placed > 1000 && preempted > 100 && failed > 100, "the worlds test little: {placed} {preempted} {failed}");
+}
+
+#[test]
+fn a_dry_run_leaves_the_filters_as_they_were() {
+    for seed in 0..100 {
+        let mut world = World::new(seed);
+        let mut snapshot = Snapshot::from_objects(&world.nodes, &world.pods, &world.others);
+        let mut incoming = world.pod("incoming");
+        incoming["spec"]["priority"] = json!(10);
+        let info = snapshot.pod_info(&object("Pod", incoming));
+        let profile = Profile::default();
+        let Ok(mut filters) = filters::Filters::of(&profile, Cycle { pod: &info, snapshot: &snapshot }) else { continue };
+        let before = decide::all_rejections(&mut filters);
+        preemption::preempt(CandidateLimits::ALL, &mut filters, &before, &mut Seed(seed).stream("offsets"));
+        assert_eq!(decide::all_rejections(&mut filters), before, "world {seed}");
+    }
+}
+
 #[test]
 fn half_of_the_nodes_are_enough_at_a_hundred_and_a_tenth_at_five_thousand() {
     let adaptive = Sampling { percentage: 0, next: 0 };

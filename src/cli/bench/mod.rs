@@ -8,6 +8,7 @@ mod engine;
 mod etcd;
 mod measure;
 mod queue;
+mod scheduling;
 
 use std::fmt::Write;
 
@@ -32,6 +33,9 @@ pub struct Bench {
     /// Change a field of the clusters' scenario: duration=5m. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Measure scheduling decisions only.
+    #[arg(long, conflicts_with = "cluster")]
+    scheduling: bool,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -51,6 +55,7 @@ struct Figures {
     calibration_reads: f64,
     queue: Vec<queue::Hold>,
     engine: Vec<engine::Rate>,
+    scheduling: Vec<scheduling::Rate>,
     stores: Vec<etcd::Store>,
     clusters: Vec<cluster::Cluster>,
     recorded: &'static [Recorded],
@@ -111,6 +116,7 @@ impl Bench {
 
     fn clusters(&self) -> Vec<(Start, u32)> {
         let sizes = match (self.cluster.as_slice(), self.quick) {
+            _ if self.scheduling => &[],
             ([], true) => &[100][..],
             ([], false) => &[100, 1_000, 5_000],
             (sizes, _) => sizes,
@@ -121,6 +127,9 @@ impl Bench {
 
     /// How many sizes of the store.
     fn stores(&self) -> usize {
+        if self.scheduling {
+            return 0;
+        }
         if self.quick { 1 } else { etcd::SIZES.len() }
     }
 
@@ -129,6 +138,23 @@ impl Bench {
         let step = |what: &str| eprintln!("measuring {what}");
         step("this machine");
         let calibration = measure::calibrate(quick);
+        let mut scheduling = Vec::new();
+        for nodes in scheduling::SIZES.into_iter().filter(|nodes| !quick || *nodes <= 1_000) {
+            step(&format!("scheduling decisions with {nodes} nodes"));
+            scheduling.extend(scheduling::ASKS.map(|ask| scheduling::measure(nodes, ask, quick)));
+        }
+        if self.scheduling {
+            return Figures {
+                calibration_steps: calibration.steps,
+                calibration_reads: calibration.reads,
+                queue: Vec::new(),
+                engine: Vec::new(),
+                scheduling,
+                stores: Vec::new(),
+                clusters: Vec::new(),
+                recorded: &[],
+            };
+        }
         let hold = |pending: usize| {
             step(&format!("the event queue with {pending} pending"));
             queue::hold(pending, quick)
@@ -158,6 +184,7 @@ impl Bench {
             calibration_reads: calibration.reads,
             queue,
             engine,
+            scheduling,
             stores,
             clusters,
             recorded: RECORDED,
@@ -175,15 +202,8 @@ impl Figures {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let (steps, reads) = (self.calibration_steps, self.calibration_reads);
         writeln!(text, "this machine: {steps:.0} M dependent integer steps, {reads:.1} M uncached reads per CPU second\n")?;
-        writeln!(text, "event queue, hold model      M pairs/CPU s   BinaryHeap    ratio")?;
-        for queue::Hold { pending, queue, binary_heap } in &self.queue {
-            let name = format!("{pending} pending");
-            writeln!(text, "  {name:<26} {queue:>13.1} {binary_heap:>12.1} {:>8.2}", queue / binary_heap)?;
-        }
-        writeln!(text, "\nloop and host               M events/CPU s")?;
-        for engine::Rate { name, events } in &self.engine {
-            writeln!(text, "  {name:<28} {events:>11.2}")?;
-        }
+        self.write_loops(text)?;
+        self.write_scheduling(text)?;
         if !self.stores.is_empty() {
             writeln!(text, "\nbench-etcd, 3 members, 1,000 clients    revisions    CPU s  writes/CPU s  peak MiB  bytes/revision  held")?;
         }
@@ -205,9 +225,39 @@ impl Figures {
                 "               {start:<7} {nodes:>6} {pods:>8} {seconds:>10} {cpu:>8.2} {events:>9.2} {rate:>15.2} {peak:>9.0}  {held:>4}"
             )?;
         }
-        writeln!(text, "\nrecorded figures of other programs (a shared two-core machine under load; not measured here)")?;
+        if !self.recorded.is_empty() {
+            writeln!(text, "\nrecorded figures of other programs (a shared two-core machine under load; not measured here)")?;
+        }
         for Recorded { program, what, figure } in self.recorded {
             writeln!(text, "  {program:<24} {what:<42} {figure}")?;
+        }
+        Ok(())
+    }
+
+    fn write_loops(&self, text: &mut String) -> std::fmt::Result {
+        if self.queue.is_empty() {
+            return Ok(());
+        }
+        writeln!(text, "event queue, hold model      M pairs/CPU s   BinaryHeap    ratio")?;
+        for queue::Hold { pending, queue, binary_heap } in &self.queue {
+            let name = format!("{pending} pending");
+            writeln!(text, "  {name:<26} {queue:>13.1} {binary_heap:>12.1} {:>8.2}", queue / binary_heap)?;
+        }
+        writeln!(text, "\nloop and host               M events/CPU s")?;
+        for engine::Rate { name, events } in &self.engine {
+            writeln!(text, "  {name:<28} {events:>11.2}")?;
+        }
+        writeln!(text)
+    }
+
+    fn write_scheduling(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "scheduling, all nodes scored              nodes   pods/CPU s   kube-scheduler   ratio")?;
+        for scheduling::Rate { nodes, pods, rate, recorded } in &self.scheduling {
+            let (recorded, ratio) = match recorded {
+                None => ("-".to_owned(), "-".to_owned()),
+                Some(recorded) => (format!("{recorded:.0}"), format!("{:.0}", rate / recorded)),
+            };
+            writeln!(text, "  {pods:<36} {nodes:>8} {rate:>12.0} {recorded:>16} {ratio:>7}")?;
         }
         Ok(())
     }

@@ -24,6 +24,9 @@ impl Plugin for ImageLocality {
     fn id(&self) -> PluginId {
         PluginId::ImageLocality
     }
+    fn is_of_node(&self) -> bool {
+        true
+    }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         let (nodes, images) = (cycle.snapshot.nodes(), &cycle.pod.shape.images);
         let worth = |name: &'a Name| {

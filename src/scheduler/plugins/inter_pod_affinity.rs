@@ -164,6 +164,22 @@ impl Filter for Required<'_> {
         }
         Verdict::Fits
     }
+    /// A key at a time.
+    fn filter_all(&self, nodes: &[Slot], table: &NodeTable, fit: &mut [bool]) {
+        if !self.terms.required.is_empty() {
+            for (slot, fit) in nodes.iter().zip(fit.iter_mut()) {
+                *fit = *fit && self.fits(table.info(*slot));
+            }
+            return;
+        }
+        for (key, topology, sums) in self.anti.keys.iter().chain(&self.existing.keys) {
+            debug_assert_eq!(key, topology.key());
+            for (slot, fit) in nodes.iter().zip(fit.iter_mut()) {
+                // No node has value 0, whose sum stays 0.
+                *fit &= sums[topology.value(*slot)] <= 0;
+            }
+        }
+    }
     fn change(&mut self, pod: &PodInfo, node: &NodeInfo, times: i64) {
         let (incoming, known) = (self.cycle.pod, self.cycle.snapshot.namespaces());
         if pod.shape.has_pod_affinity {
@@ -223,6 +239,9 @@ impl Score for Preferred<'_> {
         for (slot, score) in nodes.iter().zip(scores) {
             *score = self.0.total(*slot);
         }
+    }
+    fn is_normalized(&self) -> bool {
+        true
     }
     /// From the least to the most; in float64, dividing first: 29 of 100 gives 28.
     fn normalize(&self, _nodes: &[Slot], scores: &mut [i64]) {

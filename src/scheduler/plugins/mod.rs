@@ -144,6 +144,10 @@ pub trait Score {
             *score = self.score(table.info(*slot));
         }
     }
+    /// Whether [`Score::normalize`] does anything. Where all raw scores are 0 it must make all equal.
+    fn is_normalized(&self) -> bool {
+        false
+    }
     /// Brings raw scores of the feasible nodes into `0..=MAX_SCORE`.
     fn normalize(&self, _nodes: &[Slot], _scores: &mut [i64]) {}
 }
@@ -151,6 +155,11 @@ pub trait Score {
 /// A plugin.
 pub trait Plugin: Send + Sync {
     fn id(&self) -> PluginId;
+    /// What it says of a node depends on nothing but that node, the images of the cluster, and the pod's [`Ask`](super::pods::Ask): it can be
+    /// kept until the node changes.
+    fn is_of_node(&self) -> bool {
+        false
+    }
     fn pre_filter<'a>(&self, _cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Skip
     }

@@ -70,6 +70,9 @@ impl Plugin for NodeAffinity {
     fn id(&self) -> PluginId {
         PluginId::NodeAffinity
     }
+    fn is_of_node(&self) -> bool {
+        true
+    }
     fn weight(&self) -> i64 {
         2
     }
@@ -111,6 +114,9 @@ impl Filter for Required<'_> {
 impl Score for Preferred<'_> {
     fn score(&self, node: &NodeInfo) -> i64 {
         self.0.iter().filter(|term| term_matches(&term.preference, &node.name, node.labels())).map(|term| term.weight).sum()
+    }
+    fn is_normalized(&self) -> bool {
+        true
     }
     fn normalize(&self, _nodes: &[Slot], scores: &mut [i64]) {
         normalize_to_largest(scores, false);

@@ -13,6 +13,9 @@ impl Plugin for NodePorts {
     fn id(&self) -> PluginId {
         PluginId::NodePorts
     }
+    fn is_of_node(&self) -> bool {
+        true
+    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
         if cycle.pod.shape.ports.is_empty() {
             return PreFilter::Skip;

@@ -21,6 +21,9 @@ impl Plugin for NodeResourcesFit {
     fn id(&self) -> PluginId {
         PluginId::NodeResourcesFit
     }
+    fn is_of_node(&self) -> bool {
+        true
+    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Run(Box::new(Fit(&cycle.pod.shape.requests)))
     }
@@ -147,6 +150,9 @@ struct Balanced {
 impl Plugin for NodeResourcesBalancedAllocation {
     fn id(&self) -> PluginId {
         PluginId::NodeResourcesBalancedAllocation
+    }
+    fn is_of_node(&self) -> bool {
+        true
     }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         let PodInfo { shape, .. } = cycle.pod;

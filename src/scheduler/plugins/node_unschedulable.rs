@@ -24,6 +24,9 @@ impl Plugin for NodeUnschedulable {
     fn id(&self) -> PluginId {
         PluginId::NodeUnschedulable
     }
+    fn is_of_node(&self) -> bool {
+        true
+    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Run(Box::new(State { tolerated: tolerated(&cycle.pod.spec().tolerations) }))
     }

@@ -376,6 +376,9 @@ impl Score for Soft<'_> {
             *score = self.raw(*slot);
         }
     }
+    fn is_normalized(&self) -> bool {
+        true
+    }
     /// Fewer is better; ignored nodes get 0.
     fn normalize(&self, nodes: &[Slot], scores: &mut [i64]) {
         let counted = || nodes.iter().zip(&*scores).filter(|(slot, _)| !self.is_ignored(**slot)).map(|(_, score)| *score);

@@ -37,6 +37,9 @@ impl Plugin for TaintToleration {
     fn id(&self) -> PluginId {
         PluginId::TaintToleration
     }
+    fn is_of_node(&self) -> bool {
+        true
+    }
     fn weight(&self) -> i64 {
         3
     }
@@ -84,6 +87,9 @@ impl Score for State<'_> {
         for (slot, score) in nodes.iter().zip(scores) {
             *score = counts[columns.taints[slot.index()] as usize];
         }
+    }
+    fn is_normalized(&self) -> bool {
+        true
     }
     fn normalize(&self, _nodes: &[Slot], scores: &mut [i64]) {
         normalize_to_largest(scores, true);
