@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, complain, say};
-use crate::host::real::folder::Folder;
+use super::{Outcome, complain, engine, say};
+use crate::host::real::interrupt;
 use crate::host::real::supervisor::Options;
 use crate::validate::{self, Failure, Profile, Progress, Wanted, table};
 use crate::{report, scenario};
@@ -30,8 +30,8 @@ pub struct Validate {
     /// Simulated runs.
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: usize,
-    /// What runs containers: `process` is a process group each; there is no other yet.
-    #[arg(long, value_parser = ["process"], default_value = "process")]
+    /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.
+    #[arg(long, value_parser = engine::NAMES, default_value = "auto")]
     runtime: String,
     /// A profile that `sim calibrate` wrote. Default: the machine is measured now.
     #[arg(long, value_name = "FILE")]
@@ -54,7 +54,15 @@ impl Validate {
             Ok(source) => source,
             Err(error) => return complain(&[error]),
         };
-        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), ..Options::default() };
+        interrupt::watch();
+        let runtime = match engine::choose(&self.runtime) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Outcome::Lacking;
+            }
+        };
+        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), runtime, ..Options::default() };
         let profile = match &self.profile {
             Some(path) => read(path),
             None => Profile::measure(&options.program).map_err(|error| format!("this machine cannot be measured: {error}")),
@@ -118,7 +126,7 @@ impl Validate {
 }
 
 fn clean() -> Outcome {
-    match Folder::clean() {
+    match engine::clean() {
         Ok(count) => {
             say(&format!("removed what {count} runs had left\n"));
             Outcome::Held

@@ -97,11 +97,11 @@ fn containers(program: &Path, block: u8) -> io::Result<(Vec<u64>, Vec<u64>)> {
         BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut said)?;
         starts.push(monotonic() - began);
         // The first may come before it listens.
-        while said == RUNNING && !http::healthy(ip, HEALTH_PORT, Span::from_secs(1)) && monotonic() - began < 5_000_000_000 {
+        while said == RUNNING && !http::healthy(ip, HEALTH_PORT, "/healthz", Span::from_secs(1)) && monotonic() - began < 5_000_000_000 {
             threads::pause(Span::from_millis(1));
         }
         let began = monotonic();
-        let healthy = http::healthy(ip, HEALTH_PORT, Span::from_secs(1));
+        let healthy = http::healthy(ip, HEALTH_PORT, "/healthz", Span::from_secs(1));
         probes.push(monotonic() - began);
         child.kill()?;
         child.wait()?;

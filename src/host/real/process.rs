@@ -275,7 +275,7 @@ impl Runtime for ProcessRuntime {
                 let notices = self.notices.clone();
                 threads::spawn(move || {
                     let port = HEALTH_PORT + container.index;
-                    let success = ip.is_some_and(|ip| http::healthy(ip, port, Span::from_nanos(timeout.nanos())));
+                    let success = ip.is_some_and(|ip| http::healthy(ip, port, "/healthz", Span::from_nanos(timeout.nanos())));
                     // No promise: a real program may change its mind at any time.
                     let event = ContainerEvent::Probed { container, probe, success, holds_until: Time::ZERO };
                     notices(Notice::Answer(Answer { node, asked: Some(asked), cause, event }));
@@ -316,7 +316,7 @@ impl Runtime for ProcessRuntime {
             self.signal(id, signal);
         }
     }
-    fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, code: i32, cause: Cause) {
+    fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause) {
         let mut victims: Vec<(Name, ContainerId)> = Vec::new();
         for (id, container) in &self.containers {
             let Some((_, sandbox)) = self.sandboxes.get(&id.pod) else { continue };
@@ -331,7 +331,7 @@ impl Runtime for ProcessRuntime {
             let Some(container) = self.containers.get_mut(&id) else { continue };
             container.cause = cause;
             if let Some(orders) = container.process.as_mut().and_then(|process| process.orders.as_mut()) {
-                let _ = writeln!(orders, "exit {code}");
+                let _ = writeln!(orders, "{order}");
             }
         }
     }

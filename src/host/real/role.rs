@@ -67,6 +67,7 @@ pub fn places(plan: &Plan) -> Vec<(Address, crate::wire::MachineId)> {
 
 /// Lives until the supervisor says that the run is over, or is gone.
 pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut output: impl Write) -> io::Result<()> {
+    super::interrupt::allow();
     die_with_parent();
     if getppid().as_raw() != setup.supervisor.cast_signed() {
         return Err(io::Error::other("the supervisor is gone"));

@@ -18,11 +18,13 @@ use nix::unistd::Pid;
 use super::addresses::{ACTORS_MAX, Addresses, NODES_MAX};
 use super::clock::{Clock, monotonic};
 use super::control::{FromChild, Lag, Setup, ToChild};
+use super::docker::DockerRuntime;
+use super::docker::engine::{Engine, Labels};
 use super::folder::Folder;
 use super::gather::gather;
 use super::process::ProcessRuntime;
-use super::runtime::{Answer, Notice, Runtime};
-use super::{frame, role, threads};
+use super::runtime::{Answer, Kind, Notice, Notices, Runtime};
+use super::{frame, interrupt, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
 use crate::engine::plan::{FaultPlan, Initial, Plan, Whose};
 use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
@@ -37,12 +39,14 @@ pub struct Options {
     pub program: PathBuf,
     /// Where the journals and logs of all processes are put at the end; nowhere if `None`.
     pub journals: Option<PathBuf>,
+    /// What runs the containers.
+    pub runtime: Kind,
 }
 
 impl Default for Options {
     fn default() -> Options {
         // The file that runs, even if another has taken its name meanwhile.
-        Options { program: "/proc/self/exe".into(), journals: None }
+        Options { program: "/proc/self/exe".into(), journals: None, runtime: Kind::Process }
     }
 }
 
@@ -64,6 +68,9 @@ const HEAD_START_NANOS: u64 = 200_000_000;
 const CUT_HEARD: Span = Span::from_millis(10);
 /// How long children may take to end when told to.
 const END_TIMEOUT: Span = Span::from_secs(5);
+
+/// The trouble of a run that somebody ended.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// What of a plan this host can't do. Empty: it can be run.
 pub fn unsupported(plan: &Plan) -> Vec<String> {
@@ -223,19 +230,20 @@ impl Run {
         });
         let anchor = monotonic() + START_TIMEOUT.as_nanos() as u64;
         let clock = Clock { anchor, start: plan.start };
-        let runtime = ProcessRuntime::new(options.program.clone(), Arc::clone(&plan), clock, addresses.clone(), notices);
+        let token = token()?;
+        let runtime = made(options, &plan, clock, &addresses, folder, token, notices)?;
         let mut run = Run {
             scenario: scenario.to_owned(),
             program: options.program.clone(),
             folder: folder.path().to_owned(),
             block: folder.block(),
-            token: token()?,
+            token,
             addresses,
             clock,
             words,
             sender,
             processes: places.into_iter().map(process).collect(),
-            runtime: Box::new(runtime),
+            runtime,
             played: vec![None; plan.faults.len()],
             fault_facts: vec![Cause::NONE; plan.faults.len()],
             fault_infos: Vec::new(),
@@ -327,6 +335,9 @@ impl Run {
             let now = self.clock.now();
             if now >= end {
                 return;
+            }
+            if interrupt::asked() {
+                return self.troubles.push(INTERRUPTED.to_owned());
             }
             if now >= told {
                 progress(now.since(self.plan.start));
@@ -481,6 +492,28 @@ impl Run {
         };
         Outcome { record, lags: std::mem::take(&mut self.lags), troubles: std::mem::take(&mut self.troubles) }
     }
+}
+
+/// The runtime that is asked for. What a run that is gone has left in it goes first.
+fn made(
+    options: &Options,
+    plan: &Arc<Plan>,
+    clock: Clock,
+    addresses: &Addresses,
+    folder: &Folder,
+    token: u128,
+    notices: Notices,
+) -> io::Result<Box<dyn Runtime>> {
+    let (plan, addresses) = (Arc::clone(plan), addresses.clone());
+    Ok(match &options.runtime {
+        Kind::Process => Box::new(ProcessRuntime::new(options.program.clone(), plan, clock, addresses, notices)),
+        Kind::Docker(socket) => {
+            let engine = Engine::connect(socket)?;
+            let labels = Labels::new(folder, token);
+            engine.clean(&labels.home, |block| block == folder.block() || Folder::is_dead(block))?;
+            Box::new(DockerRuntime::new(engine, &options.program, labels, &plan, clock, addresses, notices)?)
+        }
+    })
 }
 
 impl Drop for Run {

@@ -8,7 +8,7 @@ use crate::engine::plan::{Fault, FaultPlan, Targets, Whose};
 use crate::engine::record::FaultInfo;
 use crate::engine::recorder::describe;
 use crate::host::real::control::ToChild;
-use crate::host::real::threads;
+use crate::host::real::{payload, threads};
 use crate::wire::fact::{Subject, What};
 use crate::wire::{Address, MachineId, NodeId};
 
@@ -93,8 +93,9 @@ impl Run {
                 }
                 self.tell_links();
             }
-            Fault::ContainerCrash { namespace, workload, count, exit_code, .. } => {
-                self.runtime.crash(namespace, workload, *count, *exit_code, cause);
+            Fault::ContainerCrash { namespace, workload, count, exit_code, oom_killed } => {
+                let order = if *oom_killed { payload::EXHAUST.to_owned() } else { payload::exit_order(*exit_code) };
+                self.runtime.crash(namespace, workload, *count, &order, cause);
             }
             // Of those that a plan is refused for.
             _ => {
