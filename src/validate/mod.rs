@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::base::Duration;
 use crate::engine::Options;
-pub use crate::host::real::calibrate::Profile;
+pub use crate::engine::profile::Profile;
 use crate::host::real::control::Lag;
 use crate::host::real::supervisor;
 use crate::host::sim;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::milestones::Unit;
 use super::statistics::{median, percentile};
-use super::{Row, Validation};
+use super::{Profile, Row, Validation};
 
 /// Microseconds as seconds, or a count as it is.
 fn number(unit: Unit, value: i64) -> String {
@@ -69,6 +69,37 @@ pub fn text(validation: &Validation) -> String {
     for why in &validation.invalid {
         let _ = writeln!(text, "invalid: {why}");
     }
+    text
+}
+
+/// A profile, for a terminal: medians and 95th percentiles in milliseconds.
+pub fn profile(profile: &Profile) -> String {
+    let about = &profile.provenance;
+    let millis = |nanos: u64| format!("{}.{:02}", nanos / 1_000_000, nanos / 10_000 % 100);
+    let both = |samples: &[u64]| format!("{} / {}", millis(median(samples)), millis(percentile(samples, 95)));
+    let load = |milli: u64| format!("{}.{:02}", milli / 1000, milli / 10 % 100);
+    let mut text = format!("{:<16}", format!("{}, ms", profile.runtime));
+    for level in &profile.sandbox {
+        let _ = write!(text, "{:>20}", format!("{} at once", level.at_once));
+    }
+    text.push('\n');
+    for (name, levels) in profile.verbs() {
+        let _ = write!(text, "{name:<16}");
+        for level in levels {
+            let _ = write!(text, "{:>20}", both(&level.nanos));
+        }
+        text.push('\n');
+    }
+    for (name, samples) in profile.alone().into_iter().filter(|(_, samples)| !samples.is_empty()) {
+        let _ = writeln!(text, "{name:<16}{:>20}", both(samples));
+    }
+    let engine = about.engine.as_deref().map(|engine| format!(", engine {engine}")).unwrap_or_default();
+    let (before, after) = (load(about.load_before_milli), load(about.load_after_milli));
+    let _ = writeln!(
+        text,
+        "median / 95th percentile; {} cores, Linux {}{engine}; load {before} before, {after} after",
+        about.cores, about.kernel
+    );
     text
 }
 

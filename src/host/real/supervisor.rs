@@ -231,7 +231,7 @@ impl Run {
         let anchor = monotonic() + START_TIMEOUT.as_nanos() as u64;
         let clock = Clock { anchor, start: plan.start };
         let token = token()?;
-        let runtime = made(options, &plan, clock, &addresses, folder, token, notices)?;
+        let runtime = made(&options.runtime, &options.program, &plan, clock, &addresses, folder, token, notices)?;
         let mut run = Run {
             scenario: scenario.to_owned(),
             program: options.program.clone(),
@@ -494,9 +494,11 @@ impl Run {
     }
 }
 
-/// The runtime that is asked for. What a run that is gone has left in it goes first.
-fn made(
-    options: &Options,
+/// The runtime of this kind. What a run that is gone has left in it goes first.
+#[expect(clippy::too_many_arguments, reason = "all that a run has when its runtime is made")]
+pub(super) fn made(
+    kind: &Kind,
+    program: &Path,
     plan: &Arc<Plan>,
     clock: Clock,
     addresses: &Addresses,
@@ -504,14 +506,14 @@ fn made(
     token: u128,
     notices: Notices,
 ) -> io::Result<Box<dyn Runtime>> {
-    let (plan, addresses) = (Arc::clone(plan), addresses.clone());
-    Ok(match &options.runtime {
-        Kind::Process => Box::new(ProcessRuntime::new(options.program.clone(), plan, clock, addresses, notices)),
+    let addresses = addresses.clone();
+    Ok(match kind {
+        Kind::Process => Box::new(ProcessRuntime::new(program.to_owned(), Arc::clone(plan), clock, addresses, notices)),
         Kind::Docker(socket) => {
             let engine = Engine::connect(socket)?;
             let labels = Labels::new(folder, token);
             engine.clean(&labels.home, |block| block == folder.block() || Folder::is_dead(block))?;
-            Box::new(DockerRuntime::new(engine, &options.program, labels, &plan, clock, addresses, notices)?)
+            Box::new(DockerRuntime::new(engine, program, labels, plan, clock, addresses, notices)?)
         }
     })
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod etcd;
 mod expectations;
 mod faults;
+mod profile;
 mod random_faults;
 mod steps;
 mod topology;
@@ -121,7 +122,7 @@ impl Lowering<'_> {
         steps.sort_by_key(|step| step.at);
         let mut etcd_steps = std::mem::take(&mut self.etcd_steps);
         etcd_steps.sort_by_key(|step| step.at);
-        Plan {
+        let mut plan = Plan {
             name: Name::new(&scenario.name),
             description: Name::new(&scenario.description),
             seed: scenario.seed,
@@ -148,7 +149,9 @@ impl Lowering<'_> {
             etcd_steps,
             faults,
             expectations,
-        }
+        };
+        self.profile(scenario, &mut plan);
+        plan
     }
     /// A fault that comes many times or never has no one beginning.
     fn no_limit_after_random_faults(&mut self, scenario: &Scenario) {
