@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::host::real::cgroup;
 use crate::host::real::docker::engine::Engine;
 use crate::host::real::folder::{self, Folder};
 use crate::host::real::runtime::Kind;
@@ -42,6 +43,9 @@ pub fn clean() -> std::io::Result<usize> {
             Ok(engine) => on_engine = engine.clean(&folder::home().to_string_lossy(), Folder::is_dead)?,
             Err(error) => eprintln!("warning: what may be left on the container engine stays: {error}"),
         }
+    }
+    for block in cgroup::left(cgroup::root()).into_iter().filter(|block| Folder::is_dead(*block)) {
+        cgroup::remove(cgroup::root(), block);
     }
     // A run has a folder and perhaps containers: it is one all the same. Looking for the dead has removed their folders.
     Ok(Folder::clean()?.max(on_engine))

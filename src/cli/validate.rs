@@ -7,6 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, complain, engine, say};
+use crate::base::Duration;
 use crate::engine::plan::Plan;
 use crate::host::real::supervisor::Options;
 use crate::host::real::{calibrate, interrupt};
@@ -34,13 +35,19 @@ pub struct Validate {
     /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.
     #[arg(long, value_parser = engine::NAMES, default_value = "auto")]
     runtime: String,
-    /// A profile that `sim calibrate` wrote. Default: the machine is measured now.
+    /// A profile that `sim calibrate` wrote. Default: the scenario's own, or else the machine is measured now.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// How far medians may be apart, in hundredths of the predicted one ...
+    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    tolerance: u64,
+    /// ... or in milliseconds, whichever is more.
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    tolerance_ms: u64,
     /// Change a field of the scenario. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// The folder to write validation.csv and validation.json to, and the journals of the last run. Default: nothing is written.
+    /// The folder to write validation.csv, .json and .png to, and the journals of the last run. Default: nothing is written.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Remove what killed runs have left, and do nothing else.
@@ -64,9 +71,14 @@ impl Validate {
             }
         };
         let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), runtime, ..Options::default() };
+        let loaded = match scenario::load(&source, &self.set) {
+            Ok(loaded) => loaded,
+            Err(errors) => return complain(&errors),
+        };
         let profile = match &self.profile {
-            Some(path) => read(path),
-            None => measure(&options),
+            Some(path) => read(path).map(Some),
+            None if loaded.plan.runtime.sharing.is_some() => Ok(None),
+            None => measure(&options, false).map(Some),
         };
         let profile = match profile {
             Ok(profile) => profile,
@@ -75,28 +87,42 @@ impl Validate {
                 return if self.profile.is_some() { Outcome::BadInput } else { Outcome::Lacking };
             }
         };
+        if let Some(profile) = profile.as_ref().filter(|profile| profile.runtime != options.runtime.name()) {
+            eprintln!(
+                "error: the profile is of the runtime {}, and containers are to be run by {}",
+                profile.runtime,
+                options.runtime.name()
+            );
+            return Outcome::BadInput;
+        }
         if let Some(out) = &self.out
             && let Err(error) = report::files::make_folder(out)
         {
             eprintln!("error: {error}");
             return Outcome::Lacking;
         }
-        let wanted = Wanted { repeat: self.repeat, seeds: self.seeds, ..Wanted::default() };
+        let wanted = Wanted {
+            repeat: self.repeat,
+            seeds: self.seeds,
+            tolerance_milli: self.tolerance.saturating_mul(10),
+            tolerance: Duration::from_millis(self.tolerance_ms),
+        };
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new((self.seeds + self.repeat) as u64));
         if let Some(bar) = &bar {
             let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
-        let validation = validate::validate(&source, &self.set, &wanted, &profile, &options, &mut |progress| {
+        let validation = validate::validate(&source, &self.set, &wanted, profile.as_ref(), &options, &mut |progress| {
             let Some(bar) = &bar else { return };
             match progress {
                 Progress::Predicted { seed } => {
                     bar.set_position(seed as u64);
                     bar.set_message(format!("seed {seed} of {}", self.seeds));
                 }
-                Progress::Measured { repeat, elapsed } => {
+                Progress::Measured { repeat, elapsed, left } => {
                     bar.set_position((self.seeds + repeat - 1) as u64);
-                    bar.set_message(format!("real run {repeat} of {}, {} s", self.repeat, elapsed.as_secs()));
+                    let minutes = format!("{}:{:02}", left.as_secs() / 60, left.as_secs() % 60);
+                    bar.set_message(format!("real run {repeat} of {}, {} s; some {minutes} left", self.repeat, elapsed.as_secs()));
                 }
             }
         });
@@ -155,13 +181,13 @@ fn measured_plan() -> Plan {
 }
 
 /// Measures this machine, with a bar on a terminal.
-fn measure(options: &Options) -> Result<Profile, String> {
+fn measure(options: &Options, quick: bool) -> Result<Profile, String> {
     let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1));
     if let Some(bar) = &bar {
         let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {eta} left  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     }
-    let measured = calibrate::measure(&options.program, &options.runtime, &measured_plan(), &mut |done, all, what| {
+    let measured = calibrate::measure(&options.program, &options.runtime, &measured_plan(), quick, &mut |done, all, what| {
         if let Some(bar) = &bar {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
@@ -183,6 +209,9 @@ pub struct Calibrate {
     /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.
     #[arg(long, value_parser = engine::NAMES, default_value = "auto")]
     runtime: String,
+    /// Few samples, to see that it works: nothing to predict with.
+    #[arg(long)]
+    quick: bool,
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "output/profiles/this-host.json")]
     out: PathBuf,
@@ -191,7 +220,7 @@ pub struct Calibrate {
 impl Calibrate {
     pub fn run(self) -> Outcome {
         interrupt::watch();
-        let measured = engine::choose(&self.runtime).and_then(|runtime| measure(&Options { runtime, ..Options::default() }));
+        let measured = engine::choose(&self.runtime).and_then(|runtime| measure(&Options { runtime, ..Options::default() }, self.quick));
         let profile = match measured {
             Ok(profile) => profile,
             Err(error) => {

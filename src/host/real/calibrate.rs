@@ -34,6 +34,8 @@ use crate::wire::{Address, MachineId, NodeId};
 const ROUNDS: [(u64, usize); 5] = [(1, 20), (2, 10), (4, 6), (8, 4), (16, 3)];
 /// Rounds in which containers are killed.
 const KILLS: [(u64, usize); 5] = [(1, 8), (2, 4), (4, 2), (8, 2), (16, 1)];
+/// To see that it works, not for figures to trust.
+const QUICK: [(u64, usize); 3] = [(1, 2), (2, 1), (4, 1)];
 /// Samples of what is cheap: 40 put the median within its 37th and 63rd percentile (95 %).
 const SAMPLES: usize = 40;
 /// Frames are cheaper still, and their tail matters to every message.
@@ -52,11 +54,13 @@ const STUBBORN: &str = "stubborn";
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 
 /// Measures this machine. `program`: the `sim` that is the payload. `plan`: any with a workload `web` of payloads.
-pub fn measure(program: &Path, kind: &Kind, plan: &Plan, progress: Progress) -> io::Result<Profile> {
+/// `quick`: few samples, of few at once.
+pub fn measure(program: &Path, kind: &Kind, plan: &Plan, quick: bool, progress: Progress) -> io::Result<Profile> {
+    let (rounds, kills): (&[_], &[_]) = if quick { (&QUICK, &QUICK) } else { (&ROUNDS, &KILLS) };
     let folder = Folder::claim()?;
     let load_before_milli = load_milli();
     let mut profile = Profile { format: FORMAT, runtime: kind.name().to_owned(), ..Profile::default() };
-    let steps = ROUNDS.iter().chain(&KILLS).map(|(_, rounds)| rounds).sum::<usize>() + 5;
+    let steps = rounds.iter().chain(kills).map(|(_, rounds)| rounds).sum::<usize>() + 5;
     let mut done = 0;
     let mut step = |what: &str| {
         progress(done, steps, what);
@@ -79,8 +83,8 @@ pub fn measure(program: &Path, kind: &Kind, plan: &Plan, progress: Progress) -> 
         engine_version = Some(engine.version);
     }
     let mut bench = Bench::new(program, kind, plan, &folder)?;
-    for (rounds, workload) in [(ROUNDS, WILLING), (KILLS, STUBBORN)] {
-        for (at_once, rounds) in rounds {
+    for (rounds, workload) in [(rounds, WILLING), (kills, STUBBORN)] {
+        for &(at_once, rounds) in rounds {
             for round in 1..=rounds {
                 let what = if workload == STUBBORN { "kills" } else { "containers" };
                 step(&format!("{what}, {at_once} at once, round {round} of {rounds}"))?;

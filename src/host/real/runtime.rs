@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cgroup::Limits;
 use super::clock::Clock;
 use crate::base::{Cause, Incarnation, Name};
 use crate::engine::plan::{Action, Plan};
-use crate::objects::pod::PodSpec;
+use crate::objects::pod::{Container, PodSpec};
 use crate::objects::{Object, Shared};
 use crate::wire::NodeId;
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerOp, PodIdentity};
@@ -61,6 +62,19 @@ impl Specs {
     }
     pub fn get(&self, identity: &PodIdentity) -> Option<Shared<PodSpec>> {
         self.0.get(&(identity.namespace.clone(), identity.workload.clone())).cloned()
+    }
+    /// Of a container by its number: init containers come first.
+    pub fn container(&self, identity: &PodIdentity, index: u16) -> Option<Container> {
+        let spec = self.get(identity)?;
+        spec.init_containers.iter().chain(&spec.containers).nth(usize::from(index)).cloned()
+    }
+    pub fn limits(&self, identity: &PodIdentity, index: u16) -> Limits {
+        let limits = self.container(identity, index).map(|container| container.resources.limits).unwrap_or_default();
+        let limit = |resource: &str| limits.get(resource).copied();
+        Limits {
+            cpu_milli: limit("cpu").and_then(|quantity| u64::try_from(quantity.milli_value()).ok()),
+            memory_bytes: limit("memory").and_then(|quantity| u64::try_from(quantity.value()).ok()),
+        }
     }
 }
 

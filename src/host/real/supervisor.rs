@@ -17,20 +17,22 @@ use nix::unistd::Pid;
 
 use super::addresses::{ACTORS_MAX, Addresses, NODES_MAX};
 use super::clock::{Clock, monotonic};
-use super::control::{FromChild, Lag, Setup, ToChild};
+use super::control::{FromChild, Lag, Setup, SlowLink, ToChild};
 use super::docker::DockerRuntime;
 use super::docker::engine::{Engine, Labels};
 use super::folder::Folder;
 use super::gather::gather;
 use super::process::ProcessRuntime;
 use super::runtime::{Answer, Kind, Notice, Notices, Runtime};
-use super::{frame, interrupt, role, threads};
+use super::{capacity, frame, interrupt, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
 use crate::engine::plan::{FaultPlan, Initial, Plan, Whose};
 use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
 use crate::host::sim::run::node_info;
+use crate::models::distribution::Distribution;
+use crate::wire::container::ContainerOp;
 use crate::wire::fact::{Fact, Subject, What};
-use crate::wire::{Address, MachineId};
+use crate::wire::{Address, MachineId, NodeId};
 
 /// How a run is played.
 #[derive(Clone, Debug)]
@@ -102,6 +104,10 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
 
 /// Runs a plan for real. `scenario`: the resolved text that `plan` was lowered from. Calls `progress` about each second.
 pub fn run(scenario: &str, plan: Plan, options: &Options, progress: &mut dyn FnMut(crate::base::Duration)) -> io::Result<Outcome> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    if let Some(lack) = capacity::lacks(&plan, &options.runtime, &meminfo) {
+        return Err(io::Error::other(lack));
+    }
     let folder = Folder::claim()?;
     let mut run = Run::start(scenario, Arc::new(plan), options, &folder)?;
     run.play(progress);
@@ -198,6 +204,11 @@ struct Run {
     fault_infos: Vec<FaultInfo>,
     /// (fault, from, to)
     cuts: Vec<(usize, MachineId, MachineId)>,
+    slow: Vec<(usize, SlowLink)>,
+    /// (fault, machine, how much longer; `None`: it stands still)
+    disks: Vec<(usize, MachineId, Option<Distribution>)>,
+    /// What kubelets asked whose disk stands still, and their lives.
+    waiting: Vec<(NodeId, Incarnation, Cause, ContainerOp)>,
     machine_boots: BTreeMap<MachineId, Incarnation>,
     facts: Vec<Entry>,
     next_fact: u64,
@@ -248,6 +259,9 @@ impl Run {
             fault_facts: vec![Cause::NONE; plan.faults.len()],
             fault_infos: Vec::new(),
             cuts: Vec::new(),
+            slow: Vec::new(),
+            disks: Vec::new(),
+            waiting: Vec::new(),
             machine_boots: BTreeMap::new(),
             facts: Vec::new(),
             next_fact: 1,
@@ -390,8 +404,11 @@ impl Run {
         match said {
             FromChild::Listening => {
                 process.listens = true;
-                let cuts = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
-                process.say(&ToChild::Links(cuts));
+                let machine = process.machine;
+                let (links, disk) = (self.links(), self.disk(machine));
+                let process = &mut self.processes[number];
+                process.say(&ToChild::Links(links));
+                process.say(&ToChild::Disk(disk));
                 // A later life begins at once, the first when all listen.
                 if process.life.0 > 1 {
                     process.say(&ToChild::Go { anchor: self.clock.anchor });
@@ -399,9 +416,13 @@ impl Run {
             }
             FromChild::Container(cause, op) => {
                 let Address::Kubelet(node) = process.address else { return };
-                let (life, mut answers) = (process.life, Vec::new());
-                self.runtime.request(node, life, cause, op, &mut answers);
-                self.answer(answers);
+                let (life, machine) = (process.life, process.machine);
+                // Probes and lists write nothing.
+                let writes = !matches!(op, ContainerOp::List | ContainerOp::Probe { .. });
+                if writes && self.disk(machine).stalled {
+                    return self.waiting.push((node, life, cause, op));
+                }
+                self.request(node, life, cause, op);
             }
             FromChild::Endpoints(cause, change) => {
                 let word = ToChild::Endpoints(cause, change);
@@ -415,6 +436,11 @@ impl Run {
             }
             FromChild::Facts(_) => unreachable!("taken before"),
         }
+    }
+    fn request(&mut self, node: NodeId, life: Incarnation, cause: Cause, op: ContainerOp) {
+        let mut answers = Vec::new();
+        self.runtime.request(node, life, cause, op, &mut answers);
+        self.answer(answers);
     }
     fn take_facts(&mut self, from: Address, mut facts: Vec<Entry>) {
         for entry in &mut facts {

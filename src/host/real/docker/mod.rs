@@ -385,28 +385,25 @@ impl Shared {
 
     async fn create(&self, node: NodeId, cause: Cause, id: &ContainerId, image: &Name, init: bool) -> Result<(), RuntimeError> {
         let name = self.name(&format!("container-{}-{}", id.index, id.attempt));
-        let (holder, spec, older) = {
+        let (holder, limits, older) = {
             let mut state = self.lock();
             let sandbox = state.sandboxes.get(&id.pod).ok_or(RuntimeError::Engine)?;
-            let (holder, spec) = (sandbox.name.clone(), self.specs.get(&sandbox.info.identity));
+            let (holder, limits) = (sandbox.name.clone(), self.specs.limits(&sandbox.info.identity, id.index));
             // As the kubelet's garbage collection would: one exited attempt is enough.
             let older = ContainerId { attempt: 0, ..id.clone() }..id.clone();
             let dead: Vec<_> = state.containers.range(older).filter(|(_, one)| !one.runs()).map(|(id, _)| id.clone()).collect();
             let older: Vec<_> = dead.iter().filter_map(|id| state.containers.remove(id)).map(|one| one.name).collect();
-            (holder, spec, older)
+            (holder, limits, older)
         };
         for name in older {
             self.remove(&name).await;
         }
-        let limits = spec.as_deref().and_then(|spec| containers(spec).nth(usize::from(id.index))).map(|one| &one.resources.limits);
-        let limit = |resource: &str| limits.and_then(|limits| limits.get(resource).copied());
-        let memory = limit("memory").map(|quantity| quantity.value());
         let host = HostConfig {
             network_mode: Some(format!("container:{holder}")),
-            nano_cpus: limit("cpu").map(|quantity| quantity.milli_value() * 1_000_000),
-            memory,
+            nano_cpus: limits.cpu_milli.map(|milli| milli.cast_signed() * 1_000_000),
+            memory: limits.memory_bytes.map(u64::cast_signed),
             // As much again as swap would be no limit at all.
-            memory_swap: memory,
+            memory_swap: limits.memory_bytes.map(u64::cast_signed),
             ..HostConfig::default()
         };
         let image = if is_payload(image) { self.image() } else { image.to_string() };
@@ -423,8 +420,7 @@ impl Shared {
             let container = containers.get_mut(id).filter(|one| one.started_at.is_none()).ok_or(RuntimeError::Engine)?;
             container.cause = cause;
             let identity = &sandbox.info.identity;
-            let spec = self.specs.get(identity);
-            let image = spec.as_deref().and_then(|spec| self::containers(spec).nth(usize::from(id.index))).map(|one| one.image.clone());
+            let image = self.specs.container(identity, id.index).map(|container| container.image);
             let drawn = workloads.life(identity, id.index, id.attempt, container.init);
             let life = Life {
                 // Within its own namespace.
@@ -683,13 +679,12 @@ impl Runtime for DockerRuntime {
 
 impl DockerRuntime {
     fn probe(&self, node: NodeId, asked: Incarnation, cause: Cause, id: ContainerId, kind: ProbeKind, timeout: crate::base::Duration) {
-        let (ip, name, spec) = {
+        let (ip, name, container) = {
             let state = self.shared.lock();
             let sandbox = state.sandboxes.get(&id.pod);
-            let spec = sandbox.and_then(|sandbox| self.shared.specs.get(&sandbox.info.identity));
-            (sandbox.map(|sandbox| sandbox.info.ip), state.containers.get(&id).map(|one| one.name.clone()), spec)
+            let container = sandbox.and_then(|sandbox| self.shared.specs.container(&sandbox.info.identity, id.index));
+            (sandbox.map(|sandbox| sandbox.info.ip), state.containers.get(&id).map(|one| one.name.clone()), container)
         };
-        let container = spec.as_deref().and_then(|spec| containers(spec).nth(usize::from(id.index)).cloned());
         let (limit, port) = (Span::from_nanos(timeout.nanos()), HEALTH_PORT + id.index);
         let event = move |success| ContainerEvent::Probed { container: id, probe: kind, success, holds_until: Time::ZERO };
         let own = container.as_ref().is_none_or(|container| is_payload(&container.image));
