@@ -291,6 +291,10 @@ fn what_cannot_be_done_for_real_is_refused_with_the_reason() {
     let run = sim(&["validate", "validate-smoke", "--set=faults=[{\"at\":\"14s\",\"for\":\"1s\",\"registryDown\":true}]", "--repeat=1"]);
     assert_eq!(run.status.code(), Some(2), "{}", text(&run.stderr));
     assert!(text(&run.stderr).contains("can only be simulated so far"), "{}", text(&run.stderr));
+    let faults = "--set=faults=[{\"at\":\"14s\",\"containerCrash\":{\"workload\":\"web\",\"oomKilled\":true}}]";
+    let run = sim(&["real", "validate-smoke", faults]);
+    assert_eq!(run.status.code(), Some(2), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("limits of memory"), "{}", text(&run.stderr));
 }
 
 #[test]

@@ -62,8 +62,7 @@ pub struct Scenario {
     /// What must hold; a run in which one does not hold ends with status 1.
     #[serde(default)]
     pub expectations: Vec<Expectation>,
-    /// A file beside this one that `sim calibrate` wrote: the latencies of the network, the disks and the container engine are those of that
-    /// host, whatever `cluster` says of them. Default: none.
+    /// A file that `sim calibrate` wrote: network, disks and container engine are as fast as that host's. Default: none.
     #[serde(default)]
     pub profile: Option<String>,
 }

@@ -85,7 +85,7 @@ pub fn text(validation: &Validation) -> String {
 /// A profile, for a terminal: medians and 95th percentiles in milliseconds.
 pub fn profile(profile: &Profile) -> String {
     let about = &profile.provenance;
-    let millis = |nanos: u64| format!("{}.{:02}", nanos / 1_000_000, nanos / 10_000 % 100);
+    let millis = |nanos: u64| format!("{}.{:03}", nanos / 1_000_000, nanos / 1000 % 1000);
     let both = |samples: &[u64]| format!("{} / {}", millis(median(samples)), millis(percentile(samples, 95)));
     let load = |milli: u64| format!("{}.{:02}", milli / 1000, milli / 10 % 100);
     let mut text = format!("{:<16}", format!("{}, ms", profile.runtime));

@@ -68,6 +68,11 @@ impl Specs {
         let spec = self.get(identity)?;
         spec.init_containers.iter().chain(&spec.containers).nth(usize::from(index)).cloned()
     }
+    /// Whether each app container of a workload has a limit of memory.
+    pub fn all_limit_memory(&self, namespace: &Name, workload: &Name) -> bool {
+        let spec = self.0.get(&(namespace.clone(), workload.clone()));
+        spec.is_some_and(|spec| spec.containers.iter().all(|container| container.resources.limits.contains_key("memory")))
+    }
     pub fn limits(&self, identity: &PodIdentity, index: u16) -> Limits {
         let limits = self.container(identity, index).map(|container| container.resources.limits).unwrap_or_default();
         let limit = |resource: &str| limits.get(resource).copied();

@@ -23,10 +23,10 @@ use super::docker::engine::{Engine, Labels};
 use super::folder::Folder;
 use super::gather::gather;
 use super::process::ProcessRuntime;
-use super::runtime::{Answer, Kind, Notice, Notices, Runtime};
+use super::runtime::{Answer, Kind, Notice, Notices, Runtime, Specs};
 use super::{capacity, frame, interrupt, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
-use crate::engine::plan::{FaultPlan, Initial, Plan, Whose};
+use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Whose};
 use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
 use crate::host::sim::run::node_info;
 use crate::models::distribution::Distribution;
@@ -92,11 +92,17 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
     if actors > ACTORS_MAX {
         why.push(format!("{actors} processes: a run's block of addresses has room for {ACTORS_MAX}"));
     }
+    let specs = Specs::of(plan);
     for fault in &plan.faults {
         let of_pods = |whose: &Whose| matches!(whose, Whose::Pods(_));
         let found = fault.found.as_ref().is_some_and(|found| found.choose.is_some() || found.whose.iter().any(of_pods));
         if found || faults::simulated_only(&fault.fault) {
             why.push(format!("\"{}\" can only be simulated so far", fault.description));
+        }
+        if let Fault::ContainerCrash { namespace, workload, oom_killed: true, .. } = &fault.fault
+            && !specs.all_limit_memory(namespace, workload)
+        {
+            why.push(format!("\"{}\": its containers need limits of memory to run into", fault.description));
         }
     }
     why

@@ -14,16 +14,15 @@
 
 pub mod engine;
 pub mod image;
+mod probe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration as Span;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::exec::{CreateExecOptions, StartExecOptions};
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
@@ -34,11 +33,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use self::engine::{Engine, Labels};
+use self::probe::probed;
 use super::addresses::{Addresses, HEALTH_PORT, SERVICE_PORT};
 use super::clock::Clock;
 use super::payload::{Life, PAYLOAD, SANDBOX};
 use super::runtime::{Answer, Notice, Notices, Runtime, Specs};
-use super::{http, threads};
 use crate::base::random::Seed;
 use crate::base::{Cause, Incarnation, Name, Stream, Time};
 use crate::engine::plan::{Images, Plan};
@@ -47,9 +46,7 @@ use crate::models::workload::Workloads;
 use crate::objects::Uid;
 use crate::objects::pod::{Container as Spec, PodIp, PodSpec};
 use crate::wire::NodeId;
-use crate::wire::container::{
-    ContainerEvent, ContainerId, ContainerInfo, ContainerOp, Exit, PodIdentity, ProbeKind, RuntimeError, SandboxInfo,
-};
+use crate::wire::container::{ContainerEvent, ContainerId, ContainerInfo, ContainerOp, Exit, PodIdentity, RuntimeError, SandboxInfo};
 
 /// How many service times a container is given, to be used in turn.
 const SERVICE_TIMES: usize = 64;
@@ -491,64 +488,11 @@ impl Shared {
         let _ = self.docker.stop_container(&name, Some(options)).await;
         None
     }
-
-    /// Runs an exec probe.
-    async fn exec(&self, name: &str, command: Vec<String>) -> bool {
-        let options = CreateExecOptions { cmd: Some(command), ..CreateExecOptions::default() };
-        let Ok(made) = self.docker.create_exec(name, options).await else { return false };
-        let attached = self.docker.start_exec(&made.id, None::<StartExecOptions>).await;
-        if let Ok(bollard::exec::StartExecResults::Attached { mut output, .. }) = attached {
-            // It has ended when its output has.
-            while output.next().await.is_some() {}
-        }
-        let mut ended = None;
-        while let Ok(state) = self.docker.inspect_exec(&made.id).await {
-            if state.running != Some(true) {
-                ended = state.exit_code;
-                break;
-            }
-            tokio::time::sleep(Span::from_millis(5)).await;
-        }
-        ended == Some(0)
-    }
 }
 
 /// Init containers first, as the numbers of containers go.
 fn containers(spec: &PodSpec) -> impl Iterator<Item = &Spec> {
     spec.init_containers.iter().chain(&spec.containers)
-}
-
-/// What a probe asks for.
-enum Asks {
-    Path(String),
-    Connection,
-}
-
-/// The port that a container's probes ask, and for what; the readiness probe's where they differ.
-fn probed(container: &Spec) -> Option<(u16, Asks)> {
-    let probes = [&container.readiness_probe, &container.liveness_probe, &container.startup_probe];
-    probes.into_iter().flatten().find_map(|probe| {
-        let (action, asks) = match (&probe.http_get, &probe.tcp_socket) {
-            (Some(get), _) => (get, Asks::Path(get.get("path").and_then(|path| path.as_str()).unwrap_or("/").to_owned())),
-            (None, Some(tcp)) => (tcp, Asks::Connection),
-            (None, None) => return None,
-        };
-        let named = |name: &str| container.ports.iter().find(|port| *port.name == *name).map(|port| port.container_port);
-        let port = action.get("port")?;
-        let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).or_else(|| named(port.as_str()?))?;
-        Some((port, asks))
-    })
-}
-
-/// The command of a container's probe of this kind.
-fn command(container: &Spec, kind: ProbeKind) -> Option<Vec<String>> {
-    let probe = match kind {
-        ProbeKind::Liveness => &container.liveness_probe,
-        ProbeKind::Readiness => &container.readiness_probe,
-        ProbeKind::Startup => &container.startup_probe,
-    };
-    let words = probe.as_ref()?.exec.as_ref()?.get("command")?.as_array()?;
-    Some(words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect())
 }
 
 impl Runtime for DockerRuntime {
@@ -674,38 +618,6 @@ impl Runtime for DockerRuntime {
         if let Err(error) = again {
             eprintln!("warning: something is left on the container engine, sim validate --clean removes it: {error}");
         }
-    }
-}
-
-impl DockerRuntime {
-    fn probe(&self, node: NodeId, asked: Incarnation, cause: Cause, id: ContainerId, kind: ProbeKind, timeout: crate::base::Duration) {
-        let (ip, name, container) = {
-            let state = self.shared.lock();
-            let sandbox = state.sandboxes.get(&id.pod);
-            let container = sandbox.and_then(|sandbox| self.shared.specs.container(&sandbox.info.identity, id.index));
-            (sandbox.map(|sandbox| sandbox.info.ip), state.containers.get(&id).map(|one| one.name.clone()), container)
-        };
-        let (limit, port) = (Span::from_nanos(timeout.nanos()), HEALTH_PORT + id.index);
-        let event = move |success| ContainerEvent::Probed { container: id, probe: kind, success, holds_until: Time::ZERO };
-        let own = container.as_ref().is_none_or(|container| is_payload(&container.image));
-        if let (false, Some(command), Some(name)) = (own, container.as_ref().and_then(|one| command(one, kind)), name) {
-            return self.task(|shared| async move {
-                let success = tokio::time::timeout(limit, shared.exec(&name, command)).await.unwrap_or(false);
-                shared.answer(node, asked, cause, event(success));
-            });
-        }
-        let asks = match container.as_ref().filter(|_| !own).and_then(probed) {
-            Some((_, asks)) => asks,
-            None => Asks::Path("/healthz".to_owned()),
-        };
-        let notices = Arc::clone(&self.shared.notices);
-        threads::spawn(move || {
-            let success = ip.is_some_and(|ip| match &asks {
-                Asks::Path(path) => http::healthy(ip, port, path, limit),
-                Asks::Connection => http::accepts(ip, port, limit),
-            });
-            notices(Notice::Answer(Answer { node, asked: Some(asked), cause, event: event(success) }));
-        });
     }
 }
 
