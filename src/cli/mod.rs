@@ -9,6 +9,7 @@ mod check;
 mod compare;
 mod completions;
 mod describe;
+mod engine;
 mod explain;
 mod get;
 mod instant;

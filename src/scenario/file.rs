@@ -71,6 +71,9 @@ pub struct Scenario {
     /// What must hold; a run in which one does not hold ends with status 1.
     #[serde(default)]
     pub expectations: Vec<Expectation>,
+    /// A file that `sim calibrate` wrote: network, disks and container engine are as fast as that host's. Default: none.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 fn one() -> u64 {

@@ -50,6 +50,8 @@ shipped! {
     "validate-smoke": "for sim validate: a small cluster comes up",
     "validate-node-crash": "for sim validate: a node loses power, with fast timings",
     "validate-etcd-leader": "for sim validate: the etcd leader is killed",
+    "validate-rolling-update": "for sim validate: a new image rolls out under traffic",
+    "validate-freeze": "for sim validate: a node stands still for eight seconds",
     "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
     "bench-etcd": "a store under a thousand writers, for measuring",
 }

@@ -5,6 +5,7 @@
 //! Invariant: nothing reaches, and nothing comes from, a machine without power.
 
 mod connections;
+mod crowd;
 mod damage;
 mod faults;
 mod holds;
@@ -26,6 +27,7 @@ use crate::engine::event::{Event, HostEvent, Life, Pending, push};
 use crate::engine::plan::{Fault, Plan};
 use crate::engine::{Host, Queue};
 use crate::models::container_engine::{Answer, ContainerEngine};
+use crate::models::crowd::Crowd;
 use crate::models::network::{Links, Place};
 use crate::models::registry::{PullResult, Registry};
 use crate::models::workload::Workloads;
@@ -59,6 +61,8 @@ mod what {
     pub const UNACKNOWLEDGED: u32 = 9;
     /// `which`: number of the fault; a partition that comes and goes does so.
     pub const FLAP: u32 = 10;
+    /// The one daemon behind all machines.
+    pub const CROWD: u32 = 11;
 }
 
 /// A process, as the machine sees it.
@@ -98,6 +102,9 @@ pub struct SimHost {
     blocks: Vec<MachineId>,
     registry: Registry,
     registry_armed: Time,
+    /// The one daemon behind all machines, if they share one.
+    crowd: Crowd,
+    crowd_armed: Time,
     workloads: Workloads,
     log: EndpointLog,
     tables: Map<MachineId, (NodeTable, Duration)>,
@@ -155,6 +162,8 @@ impl SimHost {
                 seed.stream("registry"),
             ),
             registry_armed: Time::NEVER,
+            crowd: Crowd::new(plan.runtime.sharing.as_deref().cloned().unwrap_or_default()),
+            crowd_armed: Time::NEVER,
             workloads: Workloads::new(seed, plan.behaviours.clone()),
             log: EndpointLog::default(),
             tables: Map::default(),
@@ -296,6 +305,7 @@ impl Host for SimHost {
                 let (machine, incarnation) = (self.processes[&from].machine, self.processes[&from].incarnation);
                 let engine = self.engines.get_mut(&machine).expect("a kubelet's machine has an engine");
                 engine.request(now, incarnation, cause, *op, &mut self.registry);
+                self.join_crowd(now, machine, queue);
                 self.arm_engine(machine, queue);
                 self.arm_registry(queue);
             }
@@ -330,6 +340,7 @@ impl Host for SimHost {
             what::DIAL_AGAIN => self.dial_again(now, Conn(event.which), queue),
             what::SERVED => self.served(now, Conn(event.which), cause, queue),
             what::ENGINE => self.wake_engine(now, MachineId(event.which as u32), queue),
+            what::CROWD => self.wake_crowd(now, queue),
             what::REGISTRY => {
                 self.registry_armed = Time::NEVER;
                 self.wake_registry(now, queue);

@@ -6,6 +6,7 @@ mod etcd;
 mod expectations;
 mod faults;
 mod policy;
+mod profile;
 mod random_faults;
 mod replay;
 mod steps;
@@ -150,7 +151,7 @@ impl Lowering<'_> {
         steps.sort_by_key(|step| step.at);
         let mut etcd_steps = std::mem::take(&mut self.etcd_steps);
         etcd_steps.sort_by_key(|step| step.at);
-        Plan {
+        let mut plan = Plan {
             name: Name::new(&scenario.name),
             description: Name::new(&scenario.description),
             seed: scenario.seed,
@@ -178,7 +179,9 @@ impl Lowering<'_> {
             faults,
             expectations,
             study: None,
-        }
+        };
+        self.profile(scenario, &mut plan);
+        plan
     }
     /// A fault that comes many times or never has no one beginning.
     fn no_limit_after_random_faults(&mut self, scenario: &Scenario) {
