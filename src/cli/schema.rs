@@ -186,7 +186,7 @@ mod tests {
         assert!(of("faults.at").unwrap().starts_with("faults.at (duration, as in \"5m30s\")\n"));
         assert!(of("expectations.pods.state").unwrap().contains("\n  ready (value)\n"));
         assert!(of("behaviours.readyAfter").unwrap().contains("\n  logNormal ("));
-        assert!(of("").unwrap().contains("\n  cluster (object, required)\n"));
+        assert!(of("").unwrap().contains("\n  cluster (object)\n"));
     }
 
     #[test]

@@ -67,7 +67,9 @@ fn complete(root: &mut Node) {
     let is_study = root.get("cluster").is_none() && root.get("trace").is_some();
     if let Value::Map(entries) = &mut root.value {
         for (key, value) in substitutes {
-            if !entries.iter().any(|entry| entry.key == key) && !(is_study && key == "duration") {
+            let given = entries.iter().any(|entry| entry.key == key);
+            let needed = key != "duration" || !is_study;
+            if needed && !given {
                 let node = Node { place, ..Node::from_json(&value) };
                 entries.push(Entry { key: key.to_owned(), key_place: place, node });
             }

@@ -3,6 +3,9 @@
 //! Follows kube-scheduler v1.34's default profile. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
 //! ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.
 //!
+//! Beside it: [`policies`], other ways to choose a node and its GPUs, which a scenario may put in place of the default scores; and [`study`],
+//! the scheduler alone on a trace.
+//!
 //! What is not here: volumes and dynamic resources, extenders, in-place resize.
 //!
 //! Invariants: a pod is assumed on at most one node and is never in the queue meanwhile; what the snapshot counts on a node is what is

@@ -305,6 +305,7 @@ impl Setting {
             steps: Vec::new(),
             faults: faults.clone(),
             expectations: Vec::new(),
+            study: None,
         };
         let mut places = vec![(CLIENT, CLIENT_MACHINE), (SERVER, SERVER_MACHINE)];
         if self.second_client {

@@ -23,7 +23,7 @@ pub struct Series<'c> {
 type Value = fn(&Column) -> Option<u32>;
 
 pub fn draw_run(report: &Report) -> Canvas {
-    let Some(results) = report.study() else { return Canvas::new(WIDTH, HEADER) };
+    let Some(results) = report.study() else { return super::nothing(report, TITLE, "The scheduler was not played alone.") };
     let scenario = &report.model.record.scenario;
     let subtitle = format!(
         "{}  ·  seed {}  ·  the scheduler alone  ·  {}  ·  {}  ·  {} of {}",

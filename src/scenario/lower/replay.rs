@@ -178,7 +178,7 @@ impl Lowering<'_> {
         for arrival in order.pods {
             // Thousandths a second: the mean gap is a million milliseconds by the rate.
             let gap = chance.exponential() * 1e12 / rate_milli as f64;
-            at = at + Duration::from_nanos(gap.min(1e18) as u64);
+            at += Duration::from_nanos(gap.min(1e18) as u64);
             if at > end {
                 break;
             }
