@@ -3,12 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clustersim::base::random::Seed;
 use clustersim::host::real::docker::engine::Engine;
 use clustersim::host::real::journal::{Line, Reader};
 use clustersim::host::real::{cgroup, folder, frame};
+
+/// Real runs one after another: each wants the machine for itself.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    // A test that failed is over, too.
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).stdin(Stdio::null()).output().expect("sim starts")
@@ -30,6 +38,7 @@ fn seconds(text: &str) -> f64 {
 
 #[test]
 fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
     let run = sim(&["real", "validate-smoke", "--set=duration=15s", "--out", out]);
@@ -73,6 +82,7 @@ fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
 
 #[test]
 fn a_node_that_loses_power_is_found_out_and_its_pods_are_replaced() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
     let run = sim(&["real", "validate-node-crash", "--set=duration=29s", "--out", out]);
@@ -114,6 +124,7 @@ fn wait(span: Duration) {
 
 #[test]
 fn a_supervisor_that_is_killed_leaves_no_process_even_if_one_stands_still() {
+    let _alone = alone();
     let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["real", "validate-smoke", "--set=faults=[{\"at\":\"8500ms\",\"for\":\"8s\",\"freeze\":{\"nodes\":[\"worker-1\"]}}]"])
         .stdout(Stdio::null())
@@ -154,6 +165,7 @@ fn docker() -> Option<Engine> {
 
 #[test]
 fn containers_of_docker_come_up_crash_and_are_gone_at_the_end() {
+    let _alone = alone();
     let Some(engine) = docker() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
@@ -250,6 +262,7 @@ fn kill_at(millis: u64, runtime: &str, engine: Option<&Engine>) {
 
 #[test]
 fn a_run_that_is_killed_at_any_instant_leaves_nothing_once_it_is_cleaned_up() {
+    let _alone = alone();
     let mut stream = Seed(1).stream("instants");
     for _ in 0..kills() {
         kill_at(stream.index(18_000) as u64, "process", None);
@@ -258,6 +271,7 @@ fn a_run_that_is_killed_at_any_instant_leaves_nothing_once_it_is_cleaned_up() {
 
 #[test]
 fn the_same_with_containers_of_docker() {
+    let _alone = alone();
     let Some(engine) = docker() else { return };
     let mut stream = Seed(2).stream("instants");
     for _ in 0..kills() {
@@ -267,6 +281,7 @@ fn the_same_with_containers_of_docker() {
 
 #[test]
 fn a_run_that_is_interrupted_ends_in_order() {
+    let _alone = alone();
     let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["real", "validate-smoke", "--runtime=process", "--set=duration=60s"])
         .stdin(Stdio::null())
@@ -306,6 +321,7 @@ fn what_the_machine_cannot_hold_is_refused_before_anything_starts() {
 
 #[test]
 fn a_profile_is_measured_and_a_scenario_that_names_it_predicts_with_it() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let profile = folder.path().join("here.json");
     let profile = profile.to_str().expect("a path in UTF-8");

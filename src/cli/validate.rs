@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Outcome, complain, engine, say};
 use crate::base::Duration;
 use crate::engine::plan::Plan;
-use crate::host::real::supervisor::Options;
+use crate::host::real::supervisor::{self, Options};
 use crate::host::real::{calibrate, interrupt};
 use crate::validate::{self, Failure, Profile, Progress, Wanted, table};
 use crate::{report, scenario};
@@ -75,6 +75,11 @@ impl Validate {
             Ok(loaded) => loaded,
             Err(errors) => return complain(&errors),
         };
+        let unsupported = supervisor::unsupported(&loaded.plan);
+        if !unsupported.is_empty() {
+            unsupported.iter().for_each(|why| eprintln!("error: {why}"));
+            return Outcome::BadInput;
+        }
         let profile = match &self.profile {
             Some(path) => read(path).map(Some),
             None if loaded.plan.runtime.sharing.is_some() => Ok(None),

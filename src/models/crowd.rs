@@ -83,6 +83,10 @@ impl Crowd {
     }
     /// The pieces that are done, in the order in which they came.
     pub fn wake(&mut self, now: Time) -> Vec<(MachineId, u64)> {
+        // What advances is rounded down: only where a piece ends, or wakes at every nanosecond would never end one.
+        if now < self.deadline() {
+            return Vec::new();
+        }
         self.advance(now);
         let done = self.pieces.extract_if(.., |piece| piece.left == 0);
         done.map(|piece| (piece.machine, piece.number)).collect()
@@ -126,6 +130,16 @@ mod tests {
         // The second comes when the first is half done: that takes 75 ms more, in which the second does 50; then it is alone.
         assert_eq!(ends(&[(0, 100), (50, 100)]), [(0, 125), (1, 175)]);
         assert_eq!(ends(&[(0, 100); 4]).last(), Some(&(3, 300)));
+    }
+
+    #[test]
+    fn being_woken_for_nothing_holds_nothing_up() {
+        let mut sharing = Sharing::default();
+        sharing.0[Verb::Start as usize] = vec![(1, 3500)];
+        let mut crowd = Crowd::new(sharing);
+        crowd.request(Time::ZERO, MachineId(0), 1, Verb::Start, Duration::from_nanos(100));
+        let woken = (0..1000).map(|nanos| Time::ZERO + Duration::from_nanos(nanos)).find(|now| !crowd.wake(*now).is_empty());
+        assert_eq!(woken, Some(Time::ZERO + Duration::from_nanos(351)), "three and a half times 100 ns, and one for the rounding");
     }
 
     #[test]

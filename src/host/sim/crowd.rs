@@ -19,6 +19,10 @@ impl SimHost {
         self.arm_crowd(queue);
     }
     pub(super) fn wake_crowd(&mut self, now: Time, queue: &mut Queue) {
+        // Superseded by an earlier wake.
+        if now < self.crowd_armed {
+            return;
+        }
         self.crowd_armed = Time::NEVER;
         for (id, number) in self.crowd.wake(now) {
             if let Some(engine) = self.engines.get_mut(&id) {
