@@ -8,6 +8,7 @@ use serde::Deserialize;
 pub use super::file_etcd::*;
 pub use super::file_faults::*;
 pub use super::file_play::*;
+use super::file_scheduler::SchedulerSettings;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};
 
@@ -110,6 +111,9 @@ pub struct Cluster {
     /// Settings of components that differ from their defaults.
     #[serde(default)]
     pub timings: Timings,
+    /// What the schedulers prefer: profiles, plugins and their arguments.
+    #[serde(default)]
+    pub scheduler: SchedulerSettings,
 }
 
 /// A group of equal worker nodes, named `<name>-1`, `<name>-2`, ...

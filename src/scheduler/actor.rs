@@ -83,7 +83,7 @@ impl Scheduler {
             session: Session::new(session_config, session),
             elector: elector(&config, identity(replica, Incarnation::default(), 0), &mut election),
             election,
-            profiles: Profiles::default(),
+            profiles: Profiles::new(&config.profiles),
             snapshot: Snapshot::default(),
             ties,
             cycle: None,
@@ -240,6 +240,7 @@ impl Scheduler {
         let Some((_, Some(queued))) = self.cycle.take() else { return };
         out.because(queued.cause);
         let profile = self.profiles.of(queued.info.spec()).expect("only pods of a profile are queued");
+        self.sampling.percentage = profile.percentage_of_nodes_to_score().unwrap_or(self.config.percentage_of_nodes_to_score);
         match decide(profile, &queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
             Decision::Node(slot) => {
                 let node = self.snapshot.nodes().info(slot).name.clone();

@@ -33,7 +33,7 @@ pub use nodes::{NodeInfo, NodeTable, Slot};
 pub use place::place_all;
 pub use pods::{Amounts, PodInfo};
 pub use preemption::{Candidate, CandidateLimits, Nomination, Preemption};
-pub use profile::{Profile, Profiles};
+pub use profile::{Arguments, DEFAULT_SCHEDULER, Profile, ProfileConfig, Profiles};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
 
@@ -43,6 +43,8 @@ use crate::client::LeaderTimings;
 /// The scheduler's settings; defaults are kube-scheduler's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// One at least, of different names.
+    pub profiles: Vec<ProfileConfig>,
     /// 50 and 100
     pub client_qps_milli: u64,
     pub client_burst: u64,
@@ -57,6 +59,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            profiles: vec![ProfileConfig::default()],
             client_qps_milli: 50_000,
             client_burst: 100,
             leader: LeaderTimings::default(),

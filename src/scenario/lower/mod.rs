@@ -6,6 +6,7 @@ mod etcd;
 mod expectations;
 mod faults;
 mod random_faults;
+mod scheduler;
 mod steps;
 mod topology;
 mod workload;
@@ -88,6 +89,8 @@ impl Lowering<'_> {
     fn scenario(&mut self, scenario: &Scenario) -> Plan {
         self.frame(scenario);
         let parts = self.cluster(&scenario.cluster);
+        let mut timings = scenario.cluster.timings.lower();
+        self.scheduler(&scenario.cluster.scheduler, &mut timings.scheduler);
         let mut workload = self.workload(scenario);
         // Steps are read before whatever names the objects that they apply.
         let mut steps = self.steps(&scenario.steps);
@@ -138,7 +141,7 @@ impl Lowering<'_> {
             network: parts.network,
             images: parts.images,
             runtime: parts.runtime,
-            timings: scenario.cluster.timings.lower(),
+            timings,
             workload,
             initial,
             behaviours,

@@ -22,11 +22,13 @@ use std::sync::Arc;
 
 use super::nodes::{NodeInfo, NodeTable, Slot};
 use super::pods::PodInfo;
+use super::profile::Arguments;
 use super::queue::ClusterEvent;
 use super::snapshot::Snapshot;
 use crate::objects::Text;
 
 pub use node_affinity::required_matches;
+pub use node_resources::{Strategy, WeightedResource};
 
 /// The largest normalised score of a plugin, before its weight (`framework.MaxNodeScore`).
 pub const MAX_SCORE: i64 = 100;
@@ -45,6 +47,21 @@ pub enum PluginId {
     InterPodAffinity,
     NodeResourcesBalancedAllocation,
     ImageLocality,
+}
+
+impl PluginId {
+    pub const ALL: [PluginId; 10] = [
+        PluginId::NodeUnschedulable,
+        PluginId::NodeName,
+        PluginId::TaintToleration,
+        PluginId::NodeAffinity,
+        PluginId::NodePorts,
+        PluginId::NodeResourcesFit,
+        PluginId::PodTopologySpread,
+        PluginId::InterPodAffinity,
+        PluginId::NodeResourcesBalancedAllocation,
+        PluginId::ImageLocality,
+    ];
 }
 
 impl fmt::Display for PluginId {
@@ -160,10 +177,6 @@ pub trait Plugin: Send + Sync {
     fn pre_filter<'a>(&self, _cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Skip
     }
-    /// What multiplies its normalised score, unless the profile says otherwise.
-    fn weight(&self) -> i64 {
-        1
-    }
     /// `None`: it does not score this pod.
     fn pre_score<'a>(&self, _cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         None
@@ -174,31 +187,27 @@ pub trait Plugin: Send + Sync {
     }
 }
 
-/// The default profile's, in the order of Filter.
-pub fn default_filters() -> Vec<Arc<dyn Plugin>> {
-    vec![
-        Arc::new(node_unschedulable::NodeUnschedulable),
-        Arc::new(node_name::NodeName),
-        Arc::new(taint_toleration::TaintToleration),
-        Arc::new(node_affinity::NodeAffinity),
-        Arc::new(node_ports::NodePorts),
-        Arc::new(node_resources::NodeResourcesFit),
-        Arc::new(pod_topology_spread::PodTopologySpread),
-        Arc::new(inter_pod_affinity::InterPodAffinity),
-    ]
-}
-
-/// The default profile's, in the order of Score.
-pub fn default_scores() -> Vec<Arc<dyn Plugin>> {
-    vec![
-        Arc::new(taint_toleration::TaintToleration),
-        Arc::new(node_affinity::NodeAffinity),
-        Arc::new(node_resources::NodeResourcesFit),
-        Arc::new(pod_topology_spread::PodTopologySpread),
-        Arc::new(inter_pod_affinity::InterPodAffinity),
-        Arc::new(node_resources::NodeResourcesBalancedAllocation),
-        Arc::new(image_locality::ImageLocality),
-    ]
+/// The plugin of this name with these arguments.
+pub fn plugin(id: PluginId, arguments: &Arguments) -> Arc<dyn Plugin> {
+    match id {
+        PluginId::NodeUnschedulable => Arc::new(node_unschedulable::NodeUnschedulable),
+        PluginId::NodeName => Arc::new(node_name::NodeName),
+        PluginId::TaintToleration => Arc::new(taint_toleration::TaintToleration),
+        PluginId::NodeAffinity => Arc::new(node_affinity::NodeAffinity { added: arguments.added_affinity.clone() }),
+        PluginId::NodePorts => Arc::new(node_ports::NodePorts),
+        PluginId::NodeResourcesFit => {
+            Arc::new(node_resources::NodeResourcesFit::new(arguments.scoring.clone(), arguments.scored_resources.clone()))
+        }
+        PluginId::PodTopologySpread => Arc::new(pod_topology_spread::PodTopologySpread { defaults: arguments.default_constraints.clone() }),
+        PluginId::InterPodAffinity => Arc::new(inter_pod_affinity::InterPodAffinity {
+            hard_weight: arguments.hard_pod_affinity_weight,
+            ignore_preferred_of_existing: arguments.ignore_preferred_terms_of_existing_pods,
+        }),
+        PluginId::NodeResourcesBalancedAllocation => {
+            Arc::new(node_resources::NodeResourcesBalancedAllocation { resources: arguments.balanced_resources.clone() })
+        }
+        PluginId::ImageLocality => Arc::new(image_locality::ImageLocality),
+    }
 }
 
 /// `helper.DefaultNormalizeScore`: scaled so that the largest becomes 100, reversed if less is better.
