@@ -37,7 +37,7 @@ pub use profile::{Arguments, DEFAULT_SCHEDULER, Profile, ProfileConfig, Profiles
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
 
-use crate::base::Duration;
+use crate::base::{Duration, Name};
 use crate::client::LeaderTimings;
 
 /// The scheduler's settings; defaults are kube-scheduler's.
@@ -54,6 +54,16 @@ pub struct Config {
     /// 1 s and 10 s
     pub pod_initial_backoff: Duration,
     pub pod_max_backoff: Duration,
+    /// Whose attempts are told with every reason and score: pods of a namespace whose names begin so. For whoever explains a run; its
+    /// course is the same.
+    pub explained: Option<Explained>,
+}
+
+/// Pods by namespace and the beginning of their names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    pub namespace: Name,
+    pub prefix: Name,
 }
 
 impl Default for Config {
@@ -66,6 +76,7 @@ impl Default for Config {
             percentage_of_nodes_to_score: 0,
             pod_initial_backoff: Duration::from_secs(1),
             pod_max_backoff: Duration::from_secs(10),
+            explained: None,
         }
     }
 }
