@@ -39,6 +39,7 @@ shipped! {
     "etcd-slow-disk": "a slow disk under a follower is not felt, one under the leader is",
     "etcd-quorum-loss": "two of three members are lost for good: restore from a snapshot",
     "etcd-clock-drift": "clocks 5 % fast and slow: leases and elections feel it, safety does not",
+    "etcd-quota": "a store outgrows its space quota, and is given room again",
     "etcd-compaction": "watchers and followers that lag behind a history that is compacted",
     "openb-random": "the scheduler alone on a trace of GPU pods: any node that fits",
     "openb-dot-product": "the scheduler alone on a trace of GPU pods: the least aligned node",
