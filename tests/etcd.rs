@@ -107,7 +107,7 @@ fn txn(text: &str) -> Txn {
         }
     }
     let [then, otherwise] = branches;
-    Txn { compares: vec![compare], then, otherwise }
+    Txn { compares: vec![compare], then: then.into(), otherwise }
 }
 
 fn show_value(value: &Value) -> String {
@@ -212,10 +212,10 @@ fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
                 let value = Value::bytes(&vec![b'x'; number(3) as usize]);
                 for at in 1..number(2) {
                     let put = Op::put(format!("{}{at}", words[1]).into(), value.clone(), LeaseId(0));
-                    world.request(to, Operation::Txn(Txn::unconditional(put)));
+                    world.request(to, Operation::Txn(Txn::unconditional(put).into()));
                 }
                 let last = format!("{}{}", words[1], number(2));
-                Operation::Txn(Txn::unconditional(Op::put(last.into(), value, LeaseId(0))))
+                Operation::Txn(Txn::unconditional(Op::put(last.into(), value, LeaseId(0))).into())
             }
             // `grant-many FROM COUNT TTL`
             "grant-many" => {
@@ -227,13 +227,13 @@ fn run(slot: &mut Option<World>, command: &str, output: &mut String) {
             }
             _ => match op(command) {
                 Op::Range(range) => Operation::Range(range),
-                Op::Txn(txn) => Operation::Txn(*txn),
+                Op::Txn(txn) => Operation::Txn((*txn).into()),
                 // Twice in one transaction: `put a 1 & put a 2`.
                 _ if command.contains('&') => {
                     let then = command.split('&').map(op).collect();
-                    Operation::Txn(Txn { compares: Vec::new(), then, otherwise: Vec::new() })
+                    Operation::Txn(Txn { compares: Vec::new(), then, otherwise: Vec::new() }.into())
                 }
-                op => Operation::Txn(Txn::unconditional(op)),
+                op => Operation::Txn(Txn::unconditional(op).into()),
             },
         };
         world.request(to, operation);
@@ -276,7 +276,7 @@ fn a_running_cluster_boots_from_a_store() {
     assert_eq!(world.actor(Member(2)).unwrap().store().unwrap().get("a"), Some(kv));
     world.run_for(Duration::from_secs(3));
     let leader = world.leader().unwrap();
-    let id = world.request(leader, Operation::Txn(Txn::if_unchanged("a".into(), Revision(70), op("put a 2"))));
+    let id = world.request(leader, Operation::Txn(Txn::if_unchanged("a".into(), Revision(70), op("put a 2")).into()));
     world.run_for(Duration::from_millis(100));
     let response = world.answer(id).expect("it is answered");
     assert_eq!((response.revision, response.term), (Revision(101), Term(5)));

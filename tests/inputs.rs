@@ -88,9 +88,7 @@ fn what_no_component_reads_is_told_though_its_field_is_known() {
     assert_eq!(
         paths,
         [
-            "items[0].preemptionPolicy",
             "items[1].spec.hostNetwork",
-            "items[1].spec.priorityClassName",
             "items[1].spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.matchLabelKeys",
             "items[1].spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys",
         ]

@@ -21,7 +21,7 @@ fn heartbeat() -> Body {
 fn vote(last_index: u64, last_term: u64) -> Body {
     Body::Vote { last_index: Index(last_index), last_term: Term(last_term), transfer: false }
 }
-fn append(previous: (u64, u64), entries: Vec<Arc<clustersim::wire::raft::Entry>>, commit: u64) -> Body {
+fn append(previous: (u64, u64), entries: Vec<clustersim::wire::raft::Entry>, commit: u64) -> Body {
     Body::Append { previous_index: Index(previous.0), previous_term: Term(previous.1), entries, commit: Index(commit) }
 }
 fn granted(messages: &[Message]) -> Option<bool> {

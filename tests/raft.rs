@@ -15,7 +15,7 @@ use etcd_world::{World, member, play_directory, world_command};
 
 fn put(key: &str, value: &str) -> Operation {
     let put = Op::put(key.into(), Value::bytes(value.as_bytes()), LeaseId::default());
-    Operation::Txn(Txn::unconditional(put))
+    Operation::Txn(Txn::unconditional(put).into())
 }
 
 fn run(slot: &mut Option<World>, command: &str, output: &mut String) {

@@ -3,10 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clustersim::host::real::frame;
+use clustersim::base::random::Seed;
+use clustersim::host::real::docker::engine::Engine;
 use clustersim::host::real::journal::{Line, Reader};
+use clustersim::host::real::{cgroup, folder, frame};
+
+/// Real runs one after another: each wants the machine for itself.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    // A test that failed is over, too.
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).stdin(Stdio::null()).output().expect("sim starts")
@@ -28,6 +38,7 @@ fn seconds(text: &str) -> f64 {
 
 #[test]
 fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
     let run = sim(&["real", "validate-smoke", "--set=duration=15s", "--out", out]);
@@ -71,6 +82,7 @@ fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
 
 #[test]
 fn a_node_that_loses_power_is_found_out_and_its_pods_are_replaced() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a path in UTF-8");
     let run = sim(&["real", "validate-node-crash", "--set=duration=29s", "--out", out]);
@@ -112,6 +124,7 @@ fn wait(span: Duration) {
 
 #[test]
 fn a_supervisor_that_is_killed_leaves_no_process_even_if_one_stands_still() {
+    let _alone = alone();
     let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["real", "validate-smoke", "--set=faults=[{\"at\":\"8500ms\",\"for\":\"8s\",\"freeze\":{\"nodes\":[\"worker-1\"]}}]"])
         .stdout(Stdio::null())
@@ -136,9 +149,197 @@ fn a_supervisor_that_is_killed_leaves_no_process_even_if_one_stands_still() {
     assert!(clean.status.success(), "{}", text(&clean.stderr));
 }
 
+/// The engine of DOCKER_HOST or the usual socket, and its socket; `None`, and a word about it, where none answers.
+fn docker() -> Option<Engine> {
+    #[expect(clippy::disallowed_methods, reason = "where this user's engine listens, the environment says")]
+    let named = std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(str::to_owned));
+    let socket = named.unwrap_or_else(|| "/var/run/docker.sock".to_owned());
+    match Engine::connect(Path::new(&socket)) {
+        Ok(engine) => Some(engine),
+        Err(error) => {
+            eprintln!("skipped: no Docker engine answers at {socket} ({error})");
+            None
+        }
+    }
+}
+
+#[test]
+fn containers_of_docker_come_up_crash_and_are_gone_at_the_end() {
+    let _alone = alone();
+    let Some(engine) = docker() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_str().expect("a path in UTF-8");
+    // Limits are real: one container exhausts its memory and is ended by the kernel, another exits, and all run again.
+    let faults = "faults=[{\"at\":\"20s\",\"containerCrash\":{\"workload\":\"web\",\"oomKilled\":true,\"count\":1}}]";
+    let limit = "workload[0].manifest.spec.template.spec.containers[0].resources.limits={\"memory\":\"64Mi\",\"cpu\":\"500m\"}";
+    let run = sim(&["real", "validate-smoke", "--runtime=docker", "--set=duration=32s", "--set", faults, "--set", limit, "--out", out]);
+    assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+    let pods = rows(folder.path(), "pods.csv");
+    assert_eq!(pods.len(), 6);
+    for pod in &pods {
+        assert_eq!(pod["end"], "Running", "{pod:?}");
+    }
+    let restarts: u64 = pods.iter().map(|pod| pod["restarts"].parse::<u64>().expect("a number")).sum();
+    assert_eq!(restarts, 1, "{pods:?}");
+    let events = rows(folder.path(), "events.csv");
+    let killed = events.iter().filter(|event| event["what"].contains("137")).count();
+    assert!(killed >= 1, "nothing was killed: {events:?}");
+    let answered: u64 = rows(folder.path(), "traffic.csv").iter().map(|row| row["ok"].parse::<u64>().expect("a number")).sum();
+    assert!(answered > 30, "{answered} requests were answered");
+    let home = folder::home().to_string_lossy().into_owned();
+    let block = block_of_journal(&folder.path().join("processes/etcd-1/journal-1"));
+    let left = engine.ours(&home, None).expect("the engine answers");
+    assert!(!left.blocks().contains(&block), "{left:?}");
+}
+
+/// The block of addresses of the run that a journal is of.
+fn block_of_journal(journal: &Path) -> u8 {
+    match Reader::open(journal).expect("a journal").read().expect("a line") {
+        Some(Line::Begin { setup, .. }) => setup.block,
+        other => panic!("no beginning: {other:?}"),
+    }
+}
+
+/// The block of a run that lives: its children's errors go to files in its folder.
+fn block_of(children: &BTreeSet<(u32, String)>) -> Option<u8> {
+    children.iter().find_map(|(pid, _)| {
+        let log = std::fs::read_link(format!("/proc/{pid}/fd/2")).ok()?;
+        log.components().find_map(|part| part.as_os_str().to_str()?.strip_prefix("run-")?.parse().ok())
+    })
+}
+
+/// How often a run is killed: a few times, or as often as SIM_KILLS says.
+fn kills() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a long test is asked for by the environment")]
+    let asked = std::env::var("SIM_KILLS").ok().and_then(|times| times.parse().ok());
+    asked.unwrap_or(2)
+}
+
+/// Kills a run at an instant, and cleans; panics if anything of it is left.
+fn kill_at(millis: u64, runtime: &str, engine: Option<&Engine>) {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(["real", "validate-node-crash", "--runtime", runtime, "--set=duration=60s"])
+        .args(["--set=workload[0].manifest.spec.template.spec.containers[0].resources.limits={\"memory\":\"256Mi\"}"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sim starts");
+    wait(Duration::from_millis(millis));
+    let children = children(run.id());
+    let block = block_of(&children);
+    run.kill().expect("it runs");
+    run.wait().expect("it was killed");
+    let clean = sim(&["validate", "--clean"]);
+    assert!(clean.status.success(), "{}", text(&clean.stderr));
+    let alive = || children.iter().filter(|(pid, began)| stat(*pid).is_some_and(|(_, now)| now == *began)).count();
+    for _ in 0..100 {
+        if alive() == 0 {
+            break;
+        }
+        wait(Duration::from_millis(50));
+    }
+    assert_eq!(alive(), 0, "after {millis} ms: processes outlived their supervisor");
+    // Killed before it had begun.
+    let Some(block) = block else { return };
+    assert!(!folder::home().join(format!("run-{block}")).join("etcd-1").exists(), "after {millis} ms: files are left");
+    // What a group held may have been dying when it was cleaned up: the next start sees to it, as this call does.
+    if cgroup::left(cgroup::root()).contains(&block) {
+        sim(&["validate", "--clean"]);
+    }
+    assert!(!cgroup::left(cgroup::root()).contains(&block), "after {millis} ms: control groups are left");
+    if let Some(engine) = engine {
+        let home = folder::home().to_string_lossy().into_owned();
+        let left = engine.ours(&home, None).expect("the engine answers");
+        // What the engine was told to make before the kill, it may have made after the first look.
+        if left.blocks().contains(&block) {
+            sim(&["validate", "--clean"]);
+        }
+        let left = engine.ours(&home, None).expect("the engine answers");
+        assert!(!left.blocks().contains(&block), "after {millis} ms: {left:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_instant_leaves_nothing_once_it_is_cleaned_up() {
+    let _alone = alone();
+    let mut stream = Seed(1).stream("instants");
+    for _ in 0..kills() {
+        kill_at(stream.index(18_000) as u64, "process", None);
+    }
+}
+
+#[test]
+fn the_same_with_containers_of_docker() {
+    let _alone = alone();
+    let Some(engine) = docker() else { return };
+    let mut stream = Seed(2).stream("instants");
+    for _ in 0..kills() {
+        kill_at(stream.index(18_000) as u64, "docker", Some(&engine));
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_ends_in_order() {
+    let _alone = alone();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(["real", "validate-smoke", "--runtime=process", "--set=duration=60s"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("sim starts");
+    wait(Duration::from_secs(6));
+    let block = block_of(&children(run.id())).expect("it has begun");
+    let pid = i32::try_from(run.id()).expect("a number");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).expect("it runs");
+    let ended = run.wait().expect("it ends");
+    assert_eq!(ended.code(), Some(3));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut run.stderr.take().expect("it is piped"), &mut said).expect("text");
+    assert!(said.contains("interrupted"), "{said}");
+    assert!(!folder::home().join(format!("run-{block}")).join("etcd-1").exists(), "files are left");
+}
+
 #[test]
 fn what_cannot_be_done_for_real_is_refused_with_the_reason() {
     let run = sim(&["validate", "validate-smoke", "--set=faults=[{\"at\":\"14s\",\"for\":\"1s\",\"registryDown\":true}]", "--repeat=1"]);
     assert_eq!(run.status.code(), Some(2), "{}", text(&run.stderr));
     assert!(text(&run.stderr).contains("can only be simulated so far"), "{}", text(&run.stderr));
+    let faults = "--set=faults=[{\"at\":\"14s\",\"containerCrash\":{\"workload\":\"web\",\"oomKilled\":true}}]";
+    let run = sim(&["real", "validate-smoke", faults]);
+    assert_eq!(run.status.code(), Some(2), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("limits of memory"), "{}", text(&run.stderr));
+}
+
+#[test]
+fn what_the_machine_cannot_hold_is_refused_before_anything_starts() {
+    let run = sim(&["real", "validate-smoke", "--set=workload[0].manifest.spec.replicas=4000000"]);
+    assert_eq!(run.status.code(), Some(3), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("this machine is too small"), "{}", text(&run.stderr));
+}
+
+#[test]
+fn a_profile_is_measured_and_a_scenario_that_names_it_predicts_with_it() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let profile = folder.path().join("here.json");
+    let profile = profile.to_str().expect("a path in UTF-8");
+    let measured = sim(&["calibrate", "--quick", "--runtime=process", "--out", profile]);
+    assert!(measured.status.success(), "{}", text(&measured.stderr));
+    assert!(text(&measured.stdout).contains("4 at once"), "{}", text(&measured.stdout));
+    let set = format!("--set=profile={profile}");
+    let run = |out: &str| {
+        let out = folder.path().join(out);
+        let run = sim(&["run", "validate-smoke", "--no-plots", &set, "--out", out.to_str().expect("a path in UTF-8")]);
+        assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+        (text(&run.stdout), out.join("scenario.json"))
+    };
+    let (first, resolved) = run("one");
+    assert_eq!(first.lines().last(), run("two").0.lines().last(), "the same seed, another digest");
+    // What was resolved needs the file no more.
+    std::fs::remove_file(profile).expect("it is ours");
+    let again =
+        sim(&["run", resolved.to_str().expect("a path in UTF-8"), "--no-plots", "--out", &format!("{}/three", folder.path().display())]);
+    assert_eq!(first.lines().last(), text(&again.stdout).lines().last(), "{}", text(&again.stderr));
 }

@@ -57,7 +57,7 @@ impl Store {
                     }
                 };
                 let succeeded = txn.compares.iter().all(holds);
-                let ops = if succeeded { txn.then } else { txn.otherwise };
+                let ops = if succeeded { txn.then.to_vec() } else { txn.otherwise.clone() };
                 self.revision += u64::from(succeeded);
                 let mut answers = Vec::new();
                 for op in ops {
@@ -78,7 +78,7 @@ impl Store {
                         other => panic!("{other:?} is not scripted"),
                     });
                 }
-                Answer::Txn { succeeded, answers }
+                Answer::Txn { succeeded, answers: answers.into() }
             }
             Operation::WatchProgress { .. } => Answer::WatchProgress,
             Operation::Compact { .. } => Answer::Compacted,

@@ -175,7 +175,7 @@ impl ApiServer {
             let value = Value::bytes(write.key.path().as_bytes());
             txn.then.push(Op::put(address.as_str().into(), value, LeaseId::default()));
         }
-        self.send(now, number, Operation::Txn(txn), Token::Txn(number), out);
+        self.send(now, number, Operation::Txn(txn.into()), Token::Txn(number), out);
     }
 
     fn read_live(&mut self, now: Time, number: u64, out: &mut Outbox) {
@@ -230,7 +230,7 @@ impl ApiServer {
         }
         write.object = Some(new);
         write.deletes = deletes;
-        self.send(now, number, Operation::Txn(txn), Token::Txn(number), out);
+        self.send(now, number, Operation::Txn(txn.into()), Token::Txn(number), out);
     }
 
     /// An eviction begins: by a budget's leave, or at once.

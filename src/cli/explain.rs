@@ -3,15 +3,17 @@
 use clap::Args;
 
 use super::{Outcome, complain, say};
-use crate::base::Time;
+use crate::base::{Name, Time};
 use crate::engine::Options;
 use crate::host::sim;
+use crate::scheduler::Explained;
 use crate::{report, scenario};
 
 /// Tell the story of one pod, node, workload or service, or of who led, with causes.
 ///
 /// Plays the scenario, writes nothing, and tells what happened to the object in order of time. Below each fact stand its causes, back to
-/// the fault or the step that began it; a cause that has been told above is named once more, not what led to it.
+/// the fault or the step that began it; a cause that has been told above is named once more, not what led to it. Below each attempt to
+/// schedule a pod stand the nodes that were filtered, by plugin and reason, and the scores of the best of the others.
 #[derive(Args)]
 #[command(after_help = "Exit status: 0 told; 1 an invariant broke; 2 the scenario, the command line or the object is unknown.\n\n\
                         Examples:\n  sim explain node-failure node/worker-3\n  sim explain node-failure 'pod/*' --at 200s\n  \
@@ -40,6 +42,13 @@ pub struct Explain {
 }
 
 impl Explain {
+    /// The pods whose attempts to be scheduled are told node by node.
+    fn explained_pods(&self) -> Option<Explained> {
+        let (kind, name) = self.object.split_once('/')?;
+        let is_pod = matches!(kind.to_ascii_lowercase().as_str(), "pod" | "pods" | "po");
+        is_pod.then(|| Explained { namespace: Name::new(&self.namespace), prefix: Name::new(name.trim_end_matches('*')) })
+    }
+
     pub fn run(self) -> Outcome {
         let at = match self.at.as_deref().map(|text| (text, scenario::units::parse_duration(text))) {
             None => None,
@@ -62,7 +71,9 @@ impl Explain {
             eprintln!("error: --at: the run ends at {} s", loaded.plan.duration.as_secs());
             return Outcome::BadInput;
         }
-        let record = sim::run(loaded.plan, Options::default(), &mut |_| {});
+        let mut plan = loaded.plan;
+        plan.timings.scheduler.explained = self.explained_pods();
+        let record = sim::run(plan, Options::default(), &mut |_| {});
         let at = at.map(|span| -> Time { record.scenario.start + span });
         match report::story::explain(&record, &self.object, &self.namespace, at) {
             Ok(explanation) => say(&if self.json { explanation.json() } else { explanation.text() }),

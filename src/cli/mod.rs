@@ -9,6 +9,7 @@ mod check;
 mod compare;
 mod completions;
 mod describe;
+mod engine;
 mod explain;
 mod get;
 mod instant;
@@ -17,6 +18,7 @@ mod memory;
 mod minimize;
 mod new;
 mod oracle;
+mod plan;
 mod real;
 mod regress;
 mod replay;
@@ -117,6 +119,8 @@ enum Verb {
     Payload(role::Payload),
     /// How fast this machine runs it, beside a reference measured in the same run.
     Bench(bench::Bench),
+    /// How many more nodes are needed until everything fits and all expectations hold.
+    Plan(plan::Plan),
     /// Hold the scheduler against recorded decisions of kube-scheduler.
     Oracle(oracle::Oracle),
     /// The JSON Schema of scenario files, or what a field means.
@@ -157,6 +161,7 @@ pub fn main() -> ExitCode {
         Verb::Role(verb) => verb.run(),
         Verb::Payload(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
+        Verb::Plan(verb) => verb.run(),
         Verb::Oracle(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::Completions(verb) => verb.run::<Arguments>(),

@@ -1,11 +1,12 @@
-//! `sim real`: one run of a scenario for real, with its reports. Hidden while only the `process` runtime is there.
+//! `sim real`: one run of a scenario for real, with its reports. Hidden: `sim validate` is what people want.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Outcome, complain, say};
+use super::{Outcome, complain, engine, say};
 use crate::host::real::control::Lag;
+use crate::host::real::interrupt;
 use crate::host::real::supervisor::{self, Options};
 use crate::{report, scenario};
 
@@ -14,6 +15,9 @@ use crate::{report, scenario};
 pub struct Real {
     /// A scenario file, or the name of a shipped one.
     scenario: String,
+    /// What runs containers.
+    #[arg(long, value_parser = engine::NAMES, default_value = "process")]
+    runtime: String,
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// The folder to write to: reports, and the journals of all processes. Default: nothing is written.
@@ -35,7 +39,15 @@ impl Real {
             }
             return Outcome::BadInput;
         }
-        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), ..Options::default() };
+        interrupt::watch();
+        let runtime = match engine::choose(&self.runtime) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Outcome::Lacking;
+            }
+        };
+        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), runtime, ..Options::default() };
         let outcome = match supervisor::run(&loaded.resolved, loaded.plan, &options, &mut |_| {}) {
             Ok(outcome) => outcome,
             Err(error) => {

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, complain, say};
-use crate::host::real::folder::Folder;
-use crate::host::real::supervisor::Options;
+use super::{Outcome, complain, engine, say};
+use crate::base::Duration;
+use crate::engine::plan::Plan;
+use crate::host::real::supervisor::{self, Options};
+use crate::host::real::{calibrate, interrupt};
 use crate::validate::{self, Failure, Profile, Progress, Wanted, table};
 use crate::{report, scenario};
 
@@ -30,16 +32,22 @@ pub struct Validate {
     /// Simulated runs.
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: usize,
-    /// What runs containers: `process` is a process group each; there is no other yet.
-    #[arg(long, value_parser = ["process"], default_value = "process")]
+    /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.
+    #[arg(long, value_parser = engine::NAMES, default_value = "auto")]
     runtime: String,
-    /// A profile that `sim calibrate` wrote. Default: the machine is measured now.
+    /// A profile that `sim calibrate` wrote. Default: the scenario's own, or else the machine is measured now.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// How far medians may be apart, in hundredths of the predicted one ...
+    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    tolerance: u64,
+    /// ... or in milliseconds, whichever is more.
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    tolerance_ms: u64,
     /// Change a field of the scenario. May be given again.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// The folder to write validation.csv and validation.json to, and the journals of the last run. Default: nothing is written.
+    /// The folder to write validation.csv, .json and .png to, and the journals of the last run. Default: nothing is written.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Remove what killed runs have left, and do nothing else.
@@ -54,10 +62,28 @@ impl Validate {
             Ok(source) => source,
             Err(error) => return complain(&[error]),
         };
-        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), ..Options::default() };
+        interrupt::watch();
+        let runtime = match engine::choose(&self.runtime) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Outcome::Lacking;
+            }
+        };
+        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), runtime, ..Options::default() };
+        let loaded = match scenario::load(&source, &self.set) {
+            Ok(loaded) => loaded,
+            Err(errors) => return complain(&errors),
+        };
+        let unsupported = supervisor::unsupported(&loaded.plan);
+        if !unsupported.is_empty() {
+            unsupported.iter().for_each(|why| eprintln!("error: {why}"));
+            return Outcome::BadInput;
+        }
         let profile = match &self.profile {
-            Some(path) => read(path),
-            None => Profile::measure(&options.program).map_err(|error| format!("this machine cannot be measured: {error}")),
+            Some(path) => read(path).map(Some),
+            None if loaded.plan.runtime.sharing.is_some() => Ok(None),
+            None => measure(&options, false).map(Some),
         };
         let profile = match profile {
             Ok(profile) => profile,
@@ -66,28 +92,42 @@ impl Validate {
                 return if self.profile.is_some() { Outcome::BadInput } else { Outcome::Lacking };
             }
         };
+        if let Some(profile) = profile.as_ref().filter(|profile| profile.runtime != options.runtime.name()) {
+            eprintln!(
+                "error: the profile is of the runtime {}, and containers are to be run by {}",
+                profile.runtime,
+                options.runtime.name()
+            );
+            return Outcome::BadInput;
+        }
         if let Some(out) = &self.out
             && let Err(error) = report::files::make_folder(out)
         {
             eprintln!("error: {error}");
             return Outcome::Lacking;
         }
-        let wanted = Wanted { repeat: self.repeat, seeds: self.seeds, ..Wanted::default() };
+        let wanted = Wanted {
+            repeat: self.repeat,
+            seeds: self.seeds,
+            tolerance_milli: self.tolerance.saturating_mul(10),
+            tolerance: Duration::from_millis(self.tolerance_ms),
+        };
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new((self.seeds + self.repeat) as u64));
         if let Some(bar) = &bar {
             let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
-        let validation = validate::validate(&source, &self.set, &wanted, &profile, &options, &mut |progress| {
+        let validation = validate::validate(&source, &self.set, &wanted, profile.as_ref(), &options, &mut |progress| {
             let Some(bar) = &bar else { return };
             match progress {
                 Progress::Predicted { seed } => {
                     bar.set_position(seed as u64);
                     bar.set_message(format!("seed {seed} of {}", self.seeds));
                 }
-                Progress::Measured { repeat, elapsed } => {
+                Progress::Measured { repeat, elapsed, left } => {
                     bar.set_position((self.seeds + repeat - 1) as u64);
-                    bar.set_message(format!("real run {repeat} of {}, {} s", self.repeat, elapsed.as_secs()));
+                    let minutes = format!("{}:{:02}", left.as_secs() / 60, left.as_secs() % 60);
+                    bar.set_message(format!("real run {repeat} of {}, {} s; some {minutes} left", self.repeat, elapsed.as_secs()));
                 }
             }
         });
@@ -118,7 +158,7 @@ impl Validate {
 }
 
 fn clean() -> Outcome {
-    match Folder::clean() {
+    match engine::clean() {
         Ok(count) => {
             say(&format!("removed what {count} runs had left\n"));
             Outcome::Held
@@ -133,16 +173,50 @@ fn clean() -> Outcome {
 fn read(path: &Path) -> Result<Profile, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let profile: Profile = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let whole = [&profile.container_start, &profile.probe, &profile.fsync, &profile.hop].iter().all(|samples| samples.is_sorted());
-    if profile.format != 1 || !whole {
-        return Err(format!("{}: not a profile of format 1 with sorted samples", path.display()));
+    match profile.flaw() {
+        Some(flaw) => Err(format!("{}: {flaw}", path.display())),
+        None => Ok(profile),
     }
-    Ok(profile)
 }
 
-/// Measure this machine: a latency profile for `sim validate`.
+/// The plan whose workload is measured.
+fn measured_plan() -> Plan {
+    let source = scenario::find("validate-smoke").expect("it is shipped");
+    scenario::load(&source, &[]).expect("what is shipped is valid").plan
+}
+
+/// Measures this machine, with a bar on a terminal.
+fn measure(options: &Options, quick: bool) -> Result<Profile, String> {
+    let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1));
+    if let Some(bar) = &bar {
+        let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {eta} left  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    }
+    let measured = calibrate::measure(&options.program, &options.runtime, &measured_plan(), quick, &mut |done, all, what| {
+        if let Some(bar) = &bar {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+            bar.set_message(what.to_owned());
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    measured.map_err(|error| format!("this machine cannot be measured: {error}"))
+}
+
+/// Measure this machine: a latency profile for `sim validate`, and for scenarios ("profile").
+///
+/// Containers are made, started, probed, stopped and removed one alone and 2, 4, 8 and 16 at once; beside them are measured synchronised writes,
+/// loopback, process starts, late wakes and, with Docker, the unpacking of an image. Takes about two minutes with Docker, ten seconds without.
 #[derive(Args)]
 pub struct Calibrate {
+    /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.
+    #[arg(long, value_parser = engine::NAMES, default_value = "auto")]
+    runtime: String,
+    /// Few samples, to see that it works: nothing to predict with.
+    #[arg(long)]
+    quick: bool,
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "output/profiles/this-host.json")]
     out: PathBuf,
@@ -150,30 +224,24 @@ pub struct Calibrate {
 
 impl Calibrate {
     pub fn run(self) -> Outcome {
-        let written = Profile::measure(&Options::default().program).and_then(|profile| {
-            if let Some(folder) = self.out.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            std::fs::write(&self.out, format!("{}\n", serde_json::to_string_pretty(&profile)?))?;
-            Ok(profile)
-        });
-        match written {
-            Ok(profile) => {
-                let line = |what: &str, samples: &[u64]| {
-                    let of = |hundredths| validate::statistics::percentile(samples, hundredths) / 1000;
-                    format!("{what:<16} median {:>7} us, 95 % below {:>7} us, {} samples\n", of(50), of(95), samples.len())
-                };
-                say(&line("container start", &profile.container_start));
-                say(&line("probe", &profile.probe));
-                say(&line("fdatasync", &profile.fsync));
-                say(&line("loopback, 1 way", &profile.hop));
-                say(&format!("written to {}\n", self.out.display()));
-                Outcome::Held
-            }
+        interrupt::watch();
+        let measured = engine::choose(&self.runtime).and_then(|runtime| measure(&Options { runtime, ..Options::default() }, self.quick));
+        let profile = match measured {
+            Ok(profile) => profile,
             Err(error) => {
-                eprintln!("error: {}: {error}", self.out.display());
-                Outcome::Lacking
+                eprintln!("error: {error}");
+                return Outcome::Lacking;
             }
+        };
+        let text = serde_json::to_string(&profile).expect("a profile can be written");
+        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let made = folder.map_or(Ok(()), std::fs::create_dir_all);
+        if let Err(error) = made.and_then(|()| std::fs::write(&self.out, text + "\n")) {
+            eprintln!("error: {}: {error}", self.out.display());
+            return Outcome::Lacking;
         }
+        say(&table::profile(&profile));
+        say(&format!("written to {}\n", self.out.display()));
+        Outcome::Held
     }
 }

@@ -167,6 +167,19 @@ impl<T> EtcdClient<T> {
         self.requests.insert(id, Pending { token, operation, cause, deadline, sent: None, tries: 0, retry_at: Time::NEVER });
         self.dispatch(id, out);
     }
+    /// Sends a request to this very member, once, if it is connected; else says so.
+    pub fn send_to(&mut self, member: Member, operation: Operation, deadline: Time, token: T, out: &mut Outbox) -> bool {
+        let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.member == member) else { return false };
+        let Link::Open(conn) = endpoint.link else { return false };
+        let (id, cause) = (self.new_id(), out.cause());
+        if deadline != Time::NEVER {
+            self.timers.insert((deadline, id));
+        }
+        write(out, conn, id, operation.clone());
+        let pending = Pending { token, operation, cause, deadline, sent: Some(member), tries: TRIES_MAX, retry_at: Time::NEVER };
+        self.requests.insert(id, pending);
+        true
+    }
     /// Watches `keys` after `from` until cancelled, with previous values and progress notifications; returns the watch's name.
     pub fn watch(&mut self, now: Time, keys: KeyRange, from: Revision, out: &mut Outbox) -> u64 {
         self.watch_as(now, Watch { previous_value: true, progress_notify: true, ..Watch::of(keys, from.next()) }, out)

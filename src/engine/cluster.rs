@@ -54,6 +54,7 @@ pub struct Cluster {
     provisioned: BTreeSet<Member>,
     /// Clients of etcd tell what they do and see.
     has_histories: bool,
+    has_objects: bool,
     /// What the last new cluster began with.
     restored: Option<Arc<crate::wire::raft::Snapshot>>,
     servers: Vec<Option<Box<ApiServer>>>,
@@ -111,6 +112,7 @@ impl Cluster {
             databases: None,
             provisioned: BTreeSet::new(),
             has_histories: plan.etcd_load.iter().any(|load| load.records),
+            has_objects: !plan.api_servers.is_empty(),
             restored: None,
             servers: (0..plan.api_servers.len()).map(|_| None).collect(),
             managers: (0..plan.managers.len()).map(|_| None).collect(),
@@ -403,6 +405,10 @@ impl Actors for Cluster {
             recorder.violations.append(&mut self.observer.take_violations());
             self.expectations.changed(now, &touched, &self.observer, recorder);
         }
+    }
+
+    fn wants_changes(&self) -> bool {
+        self.has_histories || self.has_objects
     }
 
     fn provisioned(&mut self, provision: &Provision, recorder: &mut Recorder) -> Option<Revision> {

@@ -10,6 +10,7 @@ pub mod host;
 pub mod memory;
 pub mod observer;
 pub mod plan;
+pub mod profile;
 pub mod record;
 pub mod recorder;
 pub mod run;

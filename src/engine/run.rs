@@ -15,6 +15,7 @@ use crate::base::digest::Digester;
 use crate::base::random::Seed;
 use crate::base::{Cause, Digest, Duration, FactId, Incarnation, Name, Revision, Stream, Time};
 use crate::engine::plan::{Fault, FaultPlan};
+use crate::wire::etcd::Applied;
 use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Address, Effect, Message, NetOp, Outbox, Provision, codec};
 
@@ -27,7 +28,11 @@ pub trait Actors {
     fn step(&mut self, now: Time, event: Event, out: &mut Outbox);
     fn deadline(&self, address: Address) -> Time;
     /// A store's member applied a revision: invariants across members, facts about objects.
-    fn applied(&mut self, now: Time, from: Address, applied: crate::wire::etcd::Applied, recorder: &mut Recorder, out: &mut Outbox);
+    fn applied(&mut self, now: Time, from: Address, applied: Applied, recorder: &mut Recorder, out: &mut Outbox);
+    /// Does anybody look at what revisions changed?
+    fn wants_changes(&self) -> bool {
+        true
+    }
     /// The store's contents at the start, where there are any.
     fn preload(&mut self, _now: Time, _stored: &[crate::objects::Stored], _recorder: &mut Recorder, _out: &mut Outbox) {}
     /// A process will find another disk at its next start: nothing of what it had is left, and what it held before binds it no more.
@@ -133,8 +138,9 @@ pub struct Directory {
 }
 
 impl Directory {
-    fn role(address: Address) -> (usize, usize) {
-        match address {
+    /// Its role, and its number among those of it; `None`: it is no process.
+    fn role(address: Address) -> Option<(usize, usize)> {
+        Some(match address {
             Address::Operator => (0, 0),
             Address::Proxy => (1, 0),
             Address::Etcd(member) => (2, usize::from(member.0) - 1),
@@ -145,14 +151,14 @@ impl Directory {
             Address::EtcdClient(client) => (7, client as usize),
             Address::Etcdctl => (8, 0),
             Address::Kubelet(node) => (9, node.0 as usize),
-            Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => panic!("{address} is no process"),
-        }
+            Address::ApiBalancer | Address::Service(_) | Address::Pod(_) => return None,
+        })
     }
     /// `addresses` in the order of roles above, each role without gaps.
     pub fn new(addresses: &[Address]) -> Directory {
         let mut bases = [usize::MAX; 10];
         for (index, address) in addresses.iter().enumerate() {
-            let (role, number) = Directory::role(*address);
+            let (role, number) = Directory::role(*address).unwrap_or_else(|| panic!("{address} is no process"));
             if bases[role] == usize::MAX {
                 // In a process of its own an actor may be the only one of its role, and not the first.
                 bases[role] = index.wrapping_sub(number);
@@ -165,8 +171,12 @@ impl Directory {
         directory
     }
     pub fn index(&self, address: Address) -> usize {
-        let (role, number) = Directory::role(address);
-        self.bases[role].wrapping_add(number)
+        self.find(address).unwrap_or_else(|| panic!("{address} is no process"))
+    }
+    /// Where a process stands if it is of the run: whether it is, only the list knows. `None`: it is no process.
+    pub fn find(&self, address: Address) -> Option<usize> {
+        let (role, number) = Directory::role(address)?;
+        Some(self.bases[role].wrapping_add(number))
     }
 }
 
@@ -177,6 +187,8 @@ pub struct Engine<A, H> {
     pub recorder: Recorder,
     queue: Queue,
     out: Outbox,
+    /// Empty between steps: kept for its allocation.
+    applied: Vec<Applied>,
     processes: Vec<Process>,
     directory: Directory,
     faults: Vec<FaultPlan>,
@@ -222,6 +234,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
             recorder: Recorder::new(start),
             queue: Queue::new(),
             out: Outbox::new(),
+            applied: Vec::new(),
             processes: addresses.iter().map(process).collect(),
             directory: Directory::new(addresses),
             played: vec![None; faults.len()],
@@ -238,6 +251,9 @@ impl<A: Actors, H: Host> Engine<A, H> {
             events: 0,
             messages: 0,
         };
+        if !options.check_full && !engine.actors.wants_changes() {
+            engine.out.leave_changes_out();
+        }
         for address in addresses {
             engine.queue.push(start, Pending::any(Event::Life(*address, Life::Start), Cause::NONE));
         }
@@ -419,13 +435,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
 
     /// Does what the actor asked for, in order. What members applied is looked at last, so that facts are numbered in order.
     fn perform(&mut self, address: Address) {
-        let mut applied = Vec::new();
+        let mut applied = std::mem::take(&mut self.applied);
+        self.out.take_applied(&mut applied);
         if let Some(history) = &mut self.history {
-            for effect in self.out.effects() {
-                if let Effect::Applied(applied) = effect {
-                    history.applied(applied);
-                }
-            }
+            applied.iter().for_each(|applied| history.applied(applied));
         }
         let mut rewound = None;
         for (cause, effect) in self.out.drain() {
@@ -437,7 +450,6 @@ impl<A: Actors, H: Host> Engine<A, H> {
                     };
                     self.recorder.record(self.now, id, cause, fact);
                 }
-                Effect::Applied(what) => applied.push(*what),
                 Effect::History(event) => {
                     self.recorder.history(self.now, *event);
                     self.actors.told(&mut self.recorder);
@@ -479,9 +491,10 @@ impl<A: Actors, H: Host> Engine<A, H> {
         if let Some(revision) = rewound {
             self.out.rewind_applied(revision);
         }
-        for what in applied {
+        for what in applied.drain(..) {
             self.actors.applied(self.now, address, what, &mut self.recorder, &mut self.out);
         }
+        self.applied = applied;
         if self.options.check_full {
             self.actors.stepped(address, &mut self.recorder);
         }

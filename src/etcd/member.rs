@@ -18,14 +18,14 @@ mod peers;
 mod requests;
 mod wal;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Config;
 use super::raft::{self, Persist, Raft, Ready, Role, RoleChange};
 use super::store::Store;
 use super::watch::{Notice, Watchers};
-use crate::base::{Cause, Duration, Index, Revision, Stream, Term, Time};
+use crate::base::{Cause, Duration, Index, Revision, Set, Stream, Term, Time};
 use crate::wire::actor::{Boot, DiskRecord};
 use crate::wire::etcd::StoreSnapshot;
 use crate::wire::raft::{self as raft_wire, Configuration, HardState, Snapshot};
@@ -89,7 +89,7 @@ struct Life {
     configurations: Vec<(Index, Configuration)>,
     /// It was removed, and is about to end.
     left: bool,
-    clients: BTreeSet<Conn>,
+    clients: Set<Conn>,
     proposals: Proposals,
     reads: Reads,
     /// Whom this member knew as leader when it last looked.
@@ -252,7 +252,7 @@ impl Life {
             applied: Index::ZERO,
             released: Index::ZERO,
             made_by: VecDeque::new(),
-            clients: BTreeSet::new(),
+            clients: Set::default(),
             reads: Reads::new(incarnation),
             leader: None,
             heard: (now, Cause::NONE),

@@ -3,7 +3,7 @@
 use super::path::Path;
 use crate::objects::meta::Meta;
 use crate::objects::pod::{Container, Lifecycle, PodSpec, PodTemplate, Resources};
-use crate::objects::scheduling::{Affinity, PodAffinityTerm, PreemptionPolicy};
+use crate::objects::scheduling::{Affinity, PodAffinityTerm};
 use crate::objects::{Object, Rest};
 
 /// The paths, relative to the object, in no particular order.
@@ -18,7 +18,6 @@ pub fn fields(object: &Object) -> Vec<Path> {
         }
         Object::PriorityClass(class) => {
             found.rest_but(&class.rest, &Path::default(), &["description"]);
-            found.preemption(class.preemption_policy, &Path::default());
         }
         Object::Node(node) => {
             found.rest(&node.spec.rest, &spec);
@@ -76,11 +75,6 @@ impl Found {
         if spec.host_network {
             self.0.push(at.key("hostNetwork"));
         }
-        // Pods with a higher priority are scheduled first; none is evicted for them.
-        if !spec.priority_class_name.is_empty() && spec.preemption_policy != Some(PreemptionPolicy::Never) {
-            self.0.push(at.key("priorityClassName"));
-        }
-        self.preemption(spec.preemption_policy, at);
         if let Some(affinity) = &spec.affinity {
             self.affinity(affinity, &at.key("affinity"));
         }
@@ -91,12 +85,6 @@ impl Found {
             for (index, container) in containers.iter().enumerate() {
                 self.container(container, &at.key(name).index(index));
             }
-        }
-    }
-    /// Who asks for no preemption gets what it asks for.
-    fn preemption(&mut self, policy: Option<PreemptionPolicy>, at: &Path) {
-        if policy == Some(PreemptionPolicy::PreemptLowerPriority) {
-            self.0.push(at.key("preemptionPolicy"));
         }
     }
     fn affinity(&mut self, affinity: &Affinity, at: &Path) {

@@ -11,7 +11,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
+use super::crowd::{Sharing, Verb};
 use super::distribution::Distribution;
 use super::presets;
 use super::registry::Registry;
@@ -33,6 +35,10 @@ pub struct RuntimeTimes {
     pub stop: Distribution,
     pub remove: Distribution,
     pub probe: Distribution,
+    /// From a process' end until the daemon tells of it.
+    pub exit: Distribution,
+    /// All machines' daemons are one, which takes the longer the more it does at once.
+    pub sharing: Option<Arc<Sharing>>,
 }
 
 impl Default for RuntimeTimes {
@@ -44,6 +50,8 @@ impl Default for RuntimeTimes {
             stop: presets::engine_stop(),
             remove: presets::engine_remove(),
             probe: presets::probe(),
+            exit: Distribution::Constant(Duration::ZERO),
+            sharing: None,
         }
     }
 }
@@ -73,6 +81,9 @@ pub struct ContainerEngine {
     images: BTreeMap<Name, u64>,
     pulling: BTreeMap<Name, Vec<Asker>>,
     pending: BTreeMap<(Time, u64), Pending>,
+    /// What the one daemon of all machines works on, by number, and what it has yet to be told of: how long it takes alone.
+    crowded: BTreeMap<u64, Pending>,
+    begun: Vec<(u64, Verb, Duration)>,
     sequence: u64,
     /// When each of the daemon's workers will be free.
     workers: BinaryHeap<Reverse<Time>>,
@@ -167,6 +178,8 @@ impl ContainerEngine {
             images,
             pulling: BTreeMap::new(),
             pending: BTreeMap::new(),
+            crowded: BTreeMap::new(),
+            begun: Vec::new(),
             sequence: 0,
             workers: (0..presets::DAEMON_PARALLELISM).map(|_| Reverse(Time::ZERO)).collect(),
             frozen: None,
@@ -187,25 +200,20 @@ impl ContainerEngine {
             }
             ContainerOp::Pull { image } => self.pull(now, asker, image, registry),
             ContainerOp::RunSandbox { pod, identity } => {
-                let at = self.queue(now, |times| &times.sandbox);
-                self.push(now, at, Pending::RunSandbox(asker, pod, identity));
+                self.queue(now, Verb::Sandbox, Pending::RunSandbox(asker, pod, identity));
             }
             ContainerOp::Create { container, image, init } => {
-                let at = self.queue(now, |times| &times.create);
-                self.push(now, at, Pending::Create(asker, container, image, init));
+                self.queue(now, Verb::Create, Pending::Create(asker, container, image, init));
             }
             ContainerOp::Start { container } => {
-                let at = self.queue(now, |times| &times.start);
-                self.push(now, at, Pending::Start(asker, container));
+                self.queue(now, Verb::Start, Pending::Start(asker, container));
             }
             ContainerOp::Stop { container, grace } => self.stop(now, asker, container, grace),
             ContainerOp::Remove { container } => {
-                let at = self.queue(now, |times| &times.remove);
-                self.push(now, at, Pending::Remove(asker, container));
+                self.queue(now, Verb::Remove, Pending::Remove(asker, container));
             }
             ContainerOp::StopSandbox { pod } => {
-                let at = self.queue(now, |times| &times.stop);
-                self.push(now, at, Pending::StopSandbox(asker, pod));
+                self.queue(now, Verb::Stop, Pending::StopSandbox(asker, pod));
             }
             ContainerOp::Probe { container, probe, timeout } => {
                 // A healthy program answers in time: the promise that a result holds must not be broken by chance.
@@ -282,6 +290,8 @@ impl ContainerEngine {
         self.containers.clear();
         self.pulling.clear();
         self.pending.clear();
+        self.crowded.clear();
+        self.begun.clear();
         self.held.clear();
         self.workers = (0..presets::DAEMON_PARALLELISM).map(|_| Reverse(Time::ZERO)).collect();
         self.frozen = None;
@@ -356,14 +366,39 @@ impl ContainerEngine {
         self.images.iter().map(|(image, size)| (image.clone(), *size))
     }
 
-    /// When the daemon will have done what takes a draw of this distribution.
-    fn queue(&mut self, now: Time, times: impl Fn(&RuntimeTimes) -> &Distribution) -> Time {
-        let takes = times(&self.times).sample(&mut self.stream);
+    /// Gives the daemon something to do that takes a draw of the verb's distribution.
+    fn queue(&mut self, now: Time, verb: Verb, pending: Pending) {
+        let times = &self.times;
+        let times = match verb {
+            Verb::Sandbox => &times.sandbox,
+            Verb::Create => &times.create,
+            Verb::Start => &times.start,
+            Verb::Stop => &times.stop,
+            Verb::Remove => &times.remove,
+        };
+        let takes = times.sample(&mut self.stream);
         let takes = self.stretch(takes);
+        if self.times.sharing.is_some() {
+            self.sequence += 1;
+            self.crowded.insert(self.sequence, pending);
+            self.begun.push((self.sequence, verb, takes));
+            return;
+        }
         let Reverse(free) = self.workers.pop().expect("a daemon has workers");
         let at = free.max(now) + takes;
         self.workers.push(Reverse(at));
-        at
+        self.push(now, at, pending);
+    }
+    /// What the one daemon of all machines has yet to be told of.
+    pub fn take_begun(&mut self) -> Vec<(u64, Verb, Duration)> {
+        std::mem::take(&mut self.begun)
+    }
+    /// The one daemon has done this; its answer comes at the next `wake`.
+    pub fn finish(&mut self, now: Time, number: u64) {
+        // What was lost with the power, it has done for nobody.
+        if let Some(pending) = self.crowded.remove(&number) {
+            self.push(now, now, pending);
+        }
     }
     fn push(&mut self, now: Time, at: Time, pending: Pending) {
         if self.stalled.is_some() && pending.is_written() {
@@ -399,6 +434,7 @@ impl ContainerEngine {
     }
     /// The process ends then, unless it was to end before.
     fn end_at(&mut self, id: &ContainerId, at: Time, code: i32) {
+        let at = at + self.times.exit.sample(&mut self.stream);
         self.sequence += 1;
         let number = self.sequence;
         let process = self.containers.get_mut(id).and_then(|container| container.process.as_mut()).expect("a process ends");

@@ -7,6 +7,7 @@
 
 pub mod container_engine;
 pub mod cores;
+pub mod crowd;
 pub mod disk;
 pub mod distribution;
 pub mod images;

@@ -42,6 +42,11 @@ pub enum Action {
     Compact {
         keep: u64,
     },
+    /// Gives back to the file system what compactions freed, on one member after another, as `etcdctl defrag --cluster` does: each is away
+    /// from its work meanwhile.
+    Defrag,
+    /// Takes back all alarms.
+    AlarmDisarm,
     SnapshotSave,
     SnapshotRestore {
         members: Vec<Member>,
@@ -68,11 +73,14 @@ struct Task {
     cause: Cause,
     /// Compaction: the revision to compact to, once the current one is known.
     revision: Option<Revision>,
+    /// Defragmentation: how many members are through with it.
+    done: usize,
 }
 
 /// See the module.
 pub struct Etcdctl {
     client: EtcdClient<usize>,
+    endpoints: Vec<Member>,
     outputs: Vec<EtcdOutput<usize>>,
     tasks: Vec<Task>,
     /// The file that `snapshot save` wrote.
@@ -90,9 +98,11 @@ impl Etcdctl {
             maybe_done: false,
             cause: Cause::NONE,
             revision: None,
+            done: 0,
         };
         Etcdctl {
-            client: EtcdClient::new(endpoints, stream),
+            client: EtcdClient::new(endpoints.clone(), stream),
+            endpoints,
             outputs: Vec::new(),
             tasks: steps.into_iter().enumerate().map(task).collect(),
             saved: None,
@@ -122,6 +132,15 @@ impl Etcdctl {
                 // The header of any answer has the revision.
                 None => Operation::Range(Range { count_only: true, ..Range::of(KeyRange::One("".into())) }),
             },
+            Action::Defrag => {
+                let member = self.endpoints[task.done];
+                let until = (now + TRY_TIMEOUT).min(limit);
+                if !self.client.send_to(member, Operation::Defragment, until, nth, out) {
+                    self.answered(now, nth, Err(EtcdError::Unavailable), out);
+                }
+                return;
+            }
+            Action::AlarmDisarm => Operation::AlarmDisarm,
             Action::SnapshotSave => Operation::Snapshot,
             Action::SnapshotRestore { members, bump_revision } => {
                 let Some(saved) = &self.saved else { return self.fail(nth, "there is no snapshot", out) };
@@ -146,6 +165,10 @@ impl Etcdctl {
                     }
                     task.revision = Some(revision);
                     return self.try_it(now, nth, out);
+                }
+                (Action::Defrag, Ok(Answer::Defragmented)) => {
+                    task.done += 1;
+                    return if task.done < self.endpoints.len() { self.try_it(now, nth, out) } else { self.finish(nth, out) };
                 }
                 (Action::SnapshotSave, Ok(Answer::Snapshot(snapshot))) => {
                     self.saved = Some(snapshot);

@@ -103,7 +103,7 @@ fn operations(record: &Record) -> Vec<Ended<'_>> {
 }
 
 pub fn is_write(operation: &Operation) -> bool {
-    operation.then.iter().chain(&operation.otherwise).any(|step| !matches!(step, Step::Read(_)))
+    operation.steps().any(|step| !matches!(step, Step::Read(_)))
 }
 
 /// `get 3`, `put 3=4294967297`, `if 3=none then put 3=5 else get 3`: an operation in a cell of a table.

@@ -9,6 +9,7 @@ pub use super::file_etcd::*;
 pub use super::file_faults::*;
 pub use super::file_play::*;
 pub use super::file_trace::*;
+use super::file_scheduler::SchedulerSettings;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};
 
@@ -71,6 +72,9 @@ pub struct Scenario {
     /// What must hold; a run in which one does not hold ends with status 1.
     #[serde(default)]
     pub expectations: Vec<Expectation>,
+    /// A file that `sim calibrate` wrote: network, disks and container engine are as fast as that host's. Default: none.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 fn one() -> u64 {
@@ -119,6 +123,9 @@ pub struct Cluster {
     /// Settings of components that differ from their defaults.
     #[serde(default)]
     pub timings: Timings,
+    /// What the schedulers prefer: profiles, plugins and their arguments.
+    #[serde(default)]
+    pub scheduler: SchedulerSettings,
 }
 
 /// A group of equal worker nodes, named `<name>-1`, `<name>-2`, ...

@@ -136,6 +136,12 @@ pub struct Step {
     /// Has etcd forget old revisions.
     #[serde(default)]
     pub etcd_compact: Option<EtcdCompact>,
+    /// Has each member of etcd, one after another, give back the space that compactions freed: `true`.
+    #[serde(default)]
+    pub etcd_defrag: Option<bool>,
+    /// Takes back all alarms of etcd, so that it writes again after it was full: `true`.
+    #[serde(default)]
+    pub etcd_alarm_disarm: Option<bool>,
     /// Saves all that one member has applied: `true`.
     #[serde(default)]
     pub etcd_snapshot_save: Option<bool>,

@@ -12,6 +12,7 @@ pub mod file;
 pub mod file_etcd;
 pub mod file_faults;
 pub mod file_play;
+pub mod file_scheduler;
 pub mod file_trace;
 mod lower;
 mod mend;

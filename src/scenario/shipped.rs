@@ -39,6 +39,7 @@ shipped! {
     "etcd-slow-disk": "a slow disk under a follower is not felt, one under the leader is",
     "etcd-quorum-loss": "two of three members are lost for good: restore from a snapshot",
     "etcd-clock-drift": "clocks 5 % fast and slow: leases and elections feel it, safety does not",
+    "etcd-quota": "a store outgrows its space quota, and is given room again",
     "etcd-compaction": "watchers and followers that lag behind a history that is compacted",
     "openb-random": "the scheduler alone on a trace of GPU pods: any node that fits",
     "openb-dot-product": "the scheduler alone on a trace of GPU pods: the least aligned node",
@@ -50,6 +51,8 @@ shipped! {
     "validate-smoke": "for sim validate: a small cluster comes up",
     "validate-node-crash": "for sim validate: a node loses power, with fast timings",
     "validate-etcd-leader": "for sim validate: the etcd leader is killed",
+    "validate-rolling-update": "for sim validate: a new image rolls out under traffic",
+    "validate-freeze": "for sim validate: a node stands still for eight seconds",
     "bench-cluster": "a large cluster for measuring: nodes and pods by --set",
     "bench-etcd": "a store under a thousand writers, for measuring",
 }

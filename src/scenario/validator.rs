@@ -10,7 +10,12 @@ use crate::manifest::{Errors, InputError, Node, Path, Value, short};
 
 /// Adds what is wrong with `root` to `errors`.
 pub fn validate(file: &str, root: &Node, schema: &Json, errors: &mut Errors) {
-    Walker { file, schema, errors }.node(root, schema, &Path::default());
+    validate_at(file, root, schema, &Path::default(), errors);
+}
+
+/// The same for a part of a file, which is at `path` there.
+pub fn validate_at(file: &str, root: &Node, schema: &Json, path: &Path, errors: &mut Errors) {
+    Walker { file, schema, errors }.node(root, schema, path);
 }
 
 struct Walker<'a> {

@@ -4,14 +4,18 @@
 //! A replica that does not lead keeps its caches warm and schedules nothing. One that loses its lead starts over as an empty candidate, as
 //! a process that exits and is started again at once.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Config;
 use super::decide::{Decision, Failure, Nominated, Sampling, decide};
+use super::explain::explain;
+use super::plugins::PluginId;
 use super::pods::PodInfo;
 use super::profile::Profiles;
 use super::queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 use super::snapshot::Snapshot;
+use super::{Config, Explained};
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
 use crate::client::{Change, Informers, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
@@ -83,7 +87,7 @@ impl Scheduler {
             session: Session::new(session_config, session),
             elector: elector(&config, identity(replica, Incarnation::default(), 0), &mut election),
             election,
-            profiles: Profiles::default().with_policy(config.policy.as_deref()),
+            profiles: Profiles::new(&config.profiles).with_policy(config.policy.as_deref()),
             snapshot: Snapshot::default(),
             ties,
             cycle: None,
@@ -239,7 +243,9 @@ impl Scheduler {
         }
         let Some((_, Some(queued))) = self.cycle.take() else { return };
         out.because(queued.cause);
+        self.consider(&queued.info, out);
         let profile = self.profiles.of(queued.info.spec()).expect("only pods of a profile are queued");
+        self.sampling.percentage = profile.percentage_of_nodes_to_score().unwrap_or(self.config.percentage_of_nodes_to_score);
         match decide(profile, &queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
             Decision::Node(slot) => {
                 let node = self.snapshot.nodes().info(slot).name.clone();
@@ -252,6 +258,37 @@ impl Scheduler {
             }
             Decision::Unschedulable(failure) => self.unschedulable(now, queued, failure, out),
         }
+    }
+
+    /// Tells how the nodes look to a pod, if somebody has asked for it.
+    fn consider(&self, info: &PodInfo, out: &mut Outbox) {
+        /// So many of the best nodes are told.
+        const BEST: usize = 5;
+        let asked =
+            |explained: &Explained| explained.namespace == *info.namespace() && info.key.name().starts_with(explained.prefix.as_str());
+        let (true, Some(profile)) = (self.config.explained.as_ref().is_some_and(asked), self.profiles.of(info.spec())) else { return };
+        // A stream of its own: what is told must not change what is drawn.
+        let explained = explain(profile, info, &self.snapshot, &mut Seed(0).stream("explained"));
+        let mut reasons: BTreeMap<(PluginId, Name), u32> = BTreeMap::new();
+        for rejection in explained.rejected_at_once.iter().chain(explained.rejected.values()) {
+            for reason in &rejection.reasons {
+                *reasons.entry((rejection.plugin, Name::new(reason))).or_insert(0) += 1;
+            }
+        }
+        let mut best: Vec<(Name, Vec<i64>)> = explained.scores.into_iter().collect();
+        best.sort_by_key(|(_, row)| Reverse(row.last().copied()));
+        best.truncate(BEST);
+        if best.is_empty() {
+            best = explained.best.into_iter().map(|node| (node, Vec::new())).collect();
+        }
+        let what = What::Considered {
+            nodes: self.snapshot.nodes().len() as u32,
+            feasible: explained.feasible as u32,
+            rejected: reasons.into_iter().map(|((plugin, reason), nodes)| (Name::from(plugin.to_string()), reason, nodes)).collect(),
+            plugins: explained.plugins.iter().map(|plugin| Name::from(plugin.to_string())).collect(),
+            best,
+        };
+        out.record(Fact { subject: Subject::Object(info.key.clone()), what });
     }
 
     fn unschedulable(&mut self, now: Time, mut queued: QueuedPod, failure: Failure, out: &mut Outbox) {

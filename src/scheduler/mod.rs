@@ -41,18 +41,20 @@ pub use place::place_all;
 pub use placement::{Part, PlacementPolicy, demand_of_spec};
 pub use pods::{Amounts, PodInfo};
 pub use preemption::{Candidate, CandidateLimits, Nomination, Preemption};
-pub use profile::{Profile, Profiles};
+pub use profile::{Arguments, DEFAULT_SCHEDULER, Profile, ProfileConfig, Profiles};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
 
 use std::sync::Arc;
 
-use crate::base::Duration;
+use crate::base::{Duration, Name};
 use crate::client::LeaderTimings;
 
 /// The scheduler's settings; defaults are kube-scheduler's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// One at least, of different names.
+    pub profiles: Vec<ProfileConfig>,
     /// 50 and 100
     pub client_qps_milli: u64,
     pub client_burst: u64,
@@ -64,11 +66,22 @@ pub struct Config {
     pub pod_max_backoff: Duration,
     /// In place of the default scores.
     pub policy: Option<Arc<PlacementPolicy>>,
+    /// Whose attempts are told with every reason and score: pods of a namespace whose names begin so. For whoever explains a run; its
+    /// course is the same.
+    pub explained: Option<Explained>,
+}
+
+/// Pods by namespace and the beginning of their names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    pub namespace: Name,
+    pub prefix: Name,
 }
 
 impl Default for Config {
     fn default() -> Config {
         Config {
+            profiles: vec![ProfileConfig::default()],
             client_qps_milli: 50_000,
             client_burst: 100,
             leader: LeaderTimings::default(),
@@ -76,6 +89,7 @@ impl Default for Config {
             pod_initial_backoff: Duration::from_secs(1),
             pod_max_backoff: Duration::from_secs(10),
             policy: None,
+            explained: None,
         }
     }
 }

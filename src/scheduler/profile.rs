@@ -1,63 +1,162 @@
-//! Which plugins a scheduler runs, and with what weights (upstream `pkg/scheduler/apis/config`, KubeSchedulerProfile).
+//! Which plugins a scheduler runs, with what weights and arguments (upstream `pkg/scheduler/apis/config`, KubeSchedulerProfile): as data
+//! ([`ProfileConfig`]), and as it runs ([`Profile`]).
 
 use std::sync::Arc;
 
 use super::placement::PlacementPolicy;
-use super::plugins::{self, Plugin};
+use super::plugins::{self, Plugin, PluginId, Strategy, WeightedResource};
 use super::preemption::CandidateLimits;
 use crate::base::Name;
 use crate::objects::PodSpec;
+use crate::objects::scheduling::{NodeAffinity, TopologySpreadConstraint};
 
 /// The name of the profile that takes pods which name no scheduler (`v1.DefaultSchedulerName`).
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
+/// A profile as data. The default is that of v1.34 (upstream `apis/config/v1/default_plugins.go`, `defaults.go`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileConfig {
+    pub scheduler_name: Name,
+    /// `None`: the scheduler's.
+    pub percentage_of_nodes_to_score: Option<u32>,
+    /// In the order of Filter.
+    pub filters: Vec<PluginId>,
+    /// In the order of Score, with weights.
+    pub scores: Vec<(PluginId, i64)>,
+    /// `None`: DefaultPreemption is disabled.
+    pub preemption: Option<CandidateLimits>,
+    pub arguments: Arguments,
+}
+
+/// What plugins are told by `pluginConfig`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arguments {
+    pub scoring: Strategy,
+    pub scored_resources: Vec<WeightedResource>,
+    pub balanced_resources: Vec<Name>,
+    /// What every node must match beside what the pod asks.
+    pub added_affinity: Option<NodeAffinity>,
+    /// For pods without constraints of their own; `None`: the system's.
+    pub default_constraints: Option<Vec<TopologySpreadConstraint>>,
+    pub hard_pod_affinity_weight: i64,
+    pub ignore_preferred_terms_of_existing_pods: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Arguments {
+        let names = ["cpu", "memory"].map(Name::new);
+        Arguments {
+            scoring: Strategy::LeastAllocated,
+            scored_resources: names.iter().map(|name| WeightedResource { name: name.clone(), weight: 1 }).collect(),
+            balanced_resources: names.to_vec(),
+            added_affinity: None,
+            default_constraints: None,
+            hard_pod_affinity_weight: 1,
+            ignore_preferred_terms_of_existing_pods: false,
+        }
+    }
+}
+
+/// The default filters, in order.
+const FILTERS: [PluginId; 8] = [
+    PluginId::NodeUnschedulable,
+    PluginId::NodeName,
+    PluginId::TaintToleration,
+    PluginId::NodeAffinity,
+    PluginId::NodePorts,
+    PluginId::NodeResourcesFit,
+    PluginId::PodTopologySpread,
+    PluginId::InterPodAffinity,
+];
+
+/// The default scores, in order.
+const SCORES: [(PluginId, i64); 7] = [
+    (PluginId::TaintToleration, 3),
+    (PluginId::NodeAffinity, 2),
+    (PluginId::NodeResourcesFit, 1),
+    (PluginId::PodTopologySpread, 2),
+    (PluginId::InterPodAffinity, 2),
+    (PluginId::NodeResourcesBalancedAllocation, 1),
+    (PluginId::ImageLocality, 1),
+];
+
+impl Default for ProfileConfig {
+    fn default() -> ProfileConfig {
+        ProfileConfig {
+            scheduler_name: Name::new(DEFAULT_SCHEDULER),
+            percentage_of_nodes_to_score: None,
+            filters: FILTERS.to_vec(),
+            scores: SCORES.to_vec(),
+            preemption: Some(CandidateLimits::default()),
+            arguments: Arguments::default(),
+        }
+    }
+}
+
 /// The profiles of one scheduler, each for the pods that name it in `spec.schedulerName`.
-pub struct Profiles(Vec<(Name, Profile)>);
+pub struct Profiles(Vec<Profile>);
 
 impl Default for Profiles {
     fn default() -> Profiles {
-        Profiles(vec![(Name::new(DEFAULT_SCHEDULER), Profile::default())])
+        Profiles::new(&[ProfileConfig::default()])
     }
 }
 
 impl Profiles {
+    pub fn new(configs: &[ProfileConfig]) -> Profiles {
+        Profiles(configs.iter().zip(0..).map(|(config, number)| Profile::new(config, number)).collect())
+    }
     /// The same profiles, each with the scenario's policy in place of its scores, if there is one.
     pub fn with_policy(self, policy: Option<&PlacementPolicy>) -> Profiles {
         match policy {
             None => self,
-            Some(policy) => Profiles(self.0.into_iter().map(|(name, profile)| (name, profile.with_policy(policy))).collect()),
+            Some(policy) => Profiles(self.0.into_iter().map(|profile| profile.with_policy(policy)).collect()),
         }
     }
     /// The profile for a pod; `None`: it is another scheduler's.
     pub fn of(&self, spec: &PodSpec) -> Option<&Profile> {
         let wanted = if spec.scheduler_name.is_empty() { DEFAULT_SCHEDULER } else { &spec.scheduler_name };
-        self.0.iter().find(|(name, _)| *name == *wanted).map(|(_, profile)| profile)
+        self.0.iter().find(|profile| profile.name == *wanted)
     }
 }
 
-/// A profile as it runs. The default is that of v1.34 (upstream `apis/config/v1/default_plugins.go`).
+/// A profile as it runs.
 pub struct Profile {
     /// Tells the profiles of one scheduler apart.
     number: u32,
+    name: Name,
+    percentage_of_nodes_to_score: Option<u32>,
     filters: Vec<Arc<dyn Plugin>>,
     scores: Vec<(Arc<dyn Plugin>, i64)>,
-    /// `None`: DefaultPreemption is disabled.
     preemption: Option<CandidateLimits>,
 }
 
 impl Default for Profile {
     fn default() -> Profile {
-        let scores = plugins::default_scores().into_iter().map(|plugin| {
-            let weight = plugin.weight();
-            (plugin, weight)
-        });
-        Profile { number: 0, filters: plugins::default_filters(), scores: scores.collect(), preemption: Some(CandidateLimits::default()) }
+        Profile::new(&ProfileConfig::default(), 0)
     }
 }
 
 impl Profile {
+    pub fn new(config: &ProfileConfig, number: u32) -> Profile {
+        let plugin = |id: PluginId| plugins::plugin(id, &config.arguments);
+        Profile {
+            number,
+            name: config.scheduler_name.clone(),
+            percentage_of_nodes_to_score: config.percentage_of_nodes_to_score,
+            filters: config.filters.iter().map(|id| plugin(*id)).collect(),
+            scores: config.scores.iter().map(|(id, weight)| (plugin(*id), *weight)).collect(),
+            preemption: config.preemption,
+        }
+    }
     pub fn number(&self) -> u32 {
         self.number
+    }
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+    pub fn percentage_of_nodes_to_score(&self) -> Option<u32> {
+        self.percentage_of_nodes_to_score
     }
     /// In the order of Filter.
     pub fn filters(&self) -> &[Arc<dyn Plugin>] {
@@ -67,6 +166,7 @@ impl Profile {
     pub fn scores(&self) -> &[(Arc<dyn Plugin>, i64)] {
         &self.scores
     }
+    /// `None`: DefaultPreemption is disabled.
     pub fn preemption(&self) -> Option<CandidateLimits> {
         self.preemption
     }

@@ -402,6 +402,83 @@ fn a_running_cluster_is_filled_evenly_and_constraints_hold() {
     assert_eq!(placed[301], None);
 }
 
+/// Scores of a pod of 1 CPU and 2 GiB on a node of 4 CPU and 8 GiB with this much requested already.
+fn score_of(arguments: Arguments, plugin: PluginId, used_cpu: &str, used_memory: &str) -> i64 {
+    let request = |name: &str, cpu: &str, memory: &str| {
+        let mut value = pod(name, cpu);
+        value["spec"]["containers"][0]["resources"]["requests"]["memory"] = json!(memory);
+        value
+    };
+    let mut used = request("used", used_cpu, used_memory);
+    used["spec"]["nodeName"] = json!("n");
+    let mut snapshot = Snapshot::from_objects(&[node("n", "4", "a")], &[object("Pod", used)], &[]);
+    let info = snapshot.pod_info(&object("Pod", request("incoming", "1", "2Gi")));
+    let plugin = plugins::plugin(plugin, &arguments);
+    let slot = snapshot.nodes().order()[0];
+    let score = plugin.pre_score(Cycle { pod: &info, snapshot: &snapshot }, &[slot]).expect("it scores");
+    score.score(snapshot.nodes().info(slot))
+}
+
+/// Worked by hand from upstream's `noderesources` (v1.34.1).
+#[test]
+fn strategies_score_by_what_would_be_used() {
+    let with = |scoring: plugins::Strategy| Arguments { scoring, ..Arguments::default() };
+    let fit = |arguments: Arguments| score_of(arguments, PluginId::NodeResourcesFit, "1", "2Gi");
+    // Half of each would be used.
+    assert_eq!(fit(with(plugins::Strategy::LeastAllocated)), 50);
+    assert_eq!(fit(with(plugins::Strategy::MostAllocated)), 50);
+    let mut weighted = with(plugins::Strategy::MostAllocated);
+    weighted.scored_resources[0].weight = 3;
+    // CPU 75 %, memory 25 %: (75 * 3 + 25) / 4 = 62.5, cut.
+    assert_eq!(score_of(weighted, PluginId::NodeResourcesFit, "2", "0"), 62);
+    // Up to half full 0 to 8 points, then 8 to 10: at 50 % it is 80, at 75 % 90.
+    let ratio = || with(plugins::Strategy::RequestedToCapacityRatio(vec![(0, 0), (50, 8), (100, 10)]));
+    assert_eq!(fit(ratio()), 80);
+    assert_eq!(score_of(ratio(), PluginId::NodeResourcesFit, "2", "4Gi"), 90);
+    // Rounded, not cut: (90 + 40) / 2 = 65; a resource that scores nothing is left out of the mean.
+    assert_eq!(score_of(ratio(), PluginId::NodeResourcesFit, "2", "0"), 65);
+    let packing = || with(plugins::Strategy::RequestedToCapacityRatio(vec![(30, 0), (100, 10)]));
+    // 75 %: 0 + 100 * 45 / 70 = 64; 25 %: 0.
+    assert_eq!(score_of(packing(), PluginId::NodeResourcesFit, "2", "0"), 64);
+    let balanced =
+        |names: &[&str]| Arguments { balanced_resources: names.iter().map(|name| Name::new(name)).collect(), ..Arguments::default() };
+    assert_eq!(score_of(balanced(&["cpu", "memory"]), PluginId::NodeResourcesBalancedAllocation, "2", "0"), 75);
+    // Of three only two are there.
+    assert_eq!(score_of(balanced(&["memory", "cpu", "vendor.io/gpu"]), PluginId::NodeResourcesBalancedAllocation, "2", "0"), 75);
+}
+
+#[test]
+fn what_a_profile_adds_is_asked_of_every_node() {
+    let nodes = [node("a", "4", "a"), node("b", "4", "b")];
+    let mut snapshot = Snapshot::from_objects(&nodes, [], []);
+    let info = snapshot.pod_info(&object("Pod", pod("p", "1")));
+    let expression = json!({"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["b"]});
+    let added = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}});
+    let arguments = Arguments { added_affinity: Some(serde_json::from_value(added).expect("an affinity")), ..Arguments::default() };
+    let profile = Profile::new(&ProfileConfig { arguments, ..ProfileConfig::default() }, 0);
+    let explained = explain(&profile, &info, &snapshot, &mut Seed(1).stream("offsets"));
+    assert_eq!(explained.best, ["b"]);
+    assert_eq!(&*explained.rejected["a"].reasons[0], "node(s) didn't match scheduler-enforced node affinity");
+}
+
+#[test]
+fn default_constraints_of_a_profile_spread_the_pods_of_a_workload() {
+    let nodes = [node("a", "4", "a"), node("b", "4", "b")];
+    let service =
+        object("Service", json!({"metadata": {"name": "web", "namespace": "default"}, "spec": {"selector": {"app": "web"}, "ports": []}}));
+    let mut bound = pod("bound", "100m");
+    bound["spec"]["nodeName"] = json!("a");
+    let mut snapshot = Snapshot::from_objects(&nodes, &[object("Pod", bound)], &[service]);
+    let info = snapshot.pod_info(&object("Pod", pod("p", "1")));
+    let constraint = json!({"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"});
+    let arguments =
+        Arguments { default_constraints: Some(vec![serde_json::from_value(constraint).expect("a constraint")]), ..Arguments::default() };
+    let profile = Profile::new(&ProfileConfig { arguments, ..ProfileConfig::default() }, 0);
+    let explained = explain(&profile, &info, &snapshot, &mut Seed(1).stream("offsets"));
+    assert_eq!(explained.best, ["b"]);
+    assert_eq!(explained.rejected["a"].plugin, PluginId::PodTopologySpread);
+}
+
 mod queue {
     use super::*;
 

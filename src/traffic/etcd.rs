@@ -11,6 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use crate::base::planted::Planted;
 use crate::base::{Cause, Duration, Incarnation, Map, Revision, Stream, Time};
 use crate::client::etcd::{EtcdClient, EtcdOutput};
@@ -94,7 +96,7 @@ const NUMBERS: u32 = 24;
 
 /// What an answer is to.
 enum Token {
-    Operation(Box<InFlight>),
+    Operation(InFlight),
     Grant {
         lease: LeaseId,
         asked: Time,
@@ -114,7 +116,9 @@ enum Token {
 struct InFlight {
     id: OperationId,
     began: Time,
-    operation: history::Operation,
+    writes: bool,
+    /// What it means, if somebody will ask.
+    meaning: Option<Box<history::Operation>>,
 }
 
 /// Counts of the operations that began in one second.
@@ -254,7 +258,9 @@ impl Client {
             out.history(HistoryEvent::Called(id, operation.clone()));
         }
         self.bucket(now).sent += 1;
-        let token = Token::Operation(Box::new(InFlight { id, began: now, operation }));
+        let writes = operation.then.iter().any(|step| !matches!(step, Step::Read(_)));
+        let meaning = (self.config.records || self.config.mix.txn > 0).then(|| Box::new(operation));
+        let token = Token::Operation(InFlight { id, began: now, writes, meaning });
         self.client.send(now, request, now + self.config.timeout, token, out);
     }
     /// The next operation: what is sent, and what it means.
@@ -270,17 +276,17 @@ impl Client {
         let key = self.key();
         if get || (serializable && !range) {
             let range = Range { serializable: !get, ..Range::one(self.text(key)) };
-            let operation = history::Operation { then: vec![Step::Read(key)], serializable: !get, ..history::Operation::default() };
+            let operation = history::Operation { then: smallvec![Step::Read(key)], serializable: !get, ..history::Operation::default() };
             (Operation::Range(range), operation)
         } else if range {
             self.range(key)
         } else if put {
             let (op, step) = self.put(key);
-            (Operation::Txn(Txn::unconditional(op)), history::Operation { then: vec![step], ..history::Operation::default() })
+            (Operation::Txn(Txn::unconditional(op).into()), history::Operation { then: smallvec![step], ..history::Operation::default() })
         } else if delete {
             let op = Op::delete(KeyRange::One(self.text(key)));
-            let operation = history::Operation { then: vec![Step::Delete(key)], ..history::Operation::default() };
-            (Operation::Txn(Txn::unconditional(op)), operation)
+            let operation = history::Operation { then: smallvec![Step::Delete(key)], ..history::Operation::default() };
+            (Operation::Txn(Txn::unconditional(op).into()), operation)
         } else {
             self.txn(key)
         }
@@ -317,12 +323,8 @@ impl Client {
         let other = self.key();
         let pair = other != key;
         let mut meaning = history::Operation::default();
-        let mut txn = Txn { compares: Vec::new(), then: Vec::new(), otherwise: Vec::new() };
+        let (mut compares, mut then, mut otherwise) = (Vec::new(), Vec::new(), Vec::new());
         let read = |me: &Client, key: Key| (Op::Range(Range::one(me.text(key))), Step::Read(key));
-        let add = |(op, step): (Op, Step), ops: &mut Vec<Op>, steps: &mut Vec<Step>| {
-            ops.push(op);
-            steps.push(step);
-        };
         let keys = if kind > 0 && pair { vec![key, other] } else { vec![key] };
         if kind == 0 || kind == 3 {
             let (value, revision) = self.known.get(&key.0).copied().unwrap_or_default();
@@ -330,24 +332,26 @@ impl Client {
                 Some(written) if self.stream.chance(0.5) => CompareTarget::Value(written.value(self.config.value_size)),
                 _ => CompareTarget::ModRevision(revision),
             };
-            txn.compares.push(Compare { keys: KeyRange::One(self.text(key)), target, result: CompareResult::Equal });
+            compares.push(Compare { keys: KeyRange::One(self.text(key)), target, result: CompareResult::Equal });
             meaning.compares.push((key, value));
             for &key in &keys {
-                add(read(self, key), &mut txn.otherwise, &mut meaning.otherwise);
+                let (op, step) = read(self, key);
+                otherwise.push(op);
+                meaning.otherwise.push(step);
             }
         }
         for &key in &keys {
-            let part = if kind == 2 { read(self, key) } else { self.put(key) };
-            add(part, &mut txn.then, &mut meaning.then);
+            let (op, step) = if kind == 2 { read(self, key) } else { self.put(key) };
+            then.push(op);
+            meaning.then.push(step);
         }
-        (Operation::Txn(txn), meaning)
+        (Operation::Txn(Txn { compares, then: then.into(), otherwise }.into()), meaning)
     }
 
     fn returned(&mut self, now: Time, flight: InFlight, result: Result<Response, EtcdError>, cause: Cause, out: &mut Outbox) {
-        let InFlight { id, began, operation } = flight;
-        let writes = operation.then.iter().any(|step| !matches!(step, Step::Read(_)));
+        let InFlight { id, began, writes, meaning } = flight;
         let outcome = match result {
-            Ok(response) => self.understand(&operation, &response),
+            Ok(response) => self.understand(meaning.as_deref(), &response),
             Err(error) if is_certain(error) || !writes => Outcome::Failed,
             Err(_) => Outcome::Unknown,
         };
@@ -373,20 +377,20 @@ impl Client {
         }
     }
     /// What an answer says, and what is then known of the keys.
-    fn understand(&mut self, operation: &history::Operation, response: &Response) -> Outcome {
+    fn understand(&mut self, operation: Option<&history::Operation>, response: &Response) -> Outcome {
         let mut reads = Vec::new();
         let mut succeeded = true;
-        match &response.result {
-            Ok(Answer::Range(answer)) => {
+        match (operation, &response.result) {
+            (Some(operation), Ok(Answer::Range(answer))) => {
                 for step in &operation.then {
                     if let Step::Read(key) = step {
                         reads.push(self.saw(*key, answer));
                     }
                 }
             }
-            Ok(Answer::Txn { succeeded: held, answers }) => {
+            (Some(operation), Ok(Answer::Txn { succeeded: held, answers })) => {
                 succeeded = *held;
-                let branch = if succeeded { &operation.then } else { &operation.otherwise };
+                let branch = operation.branch(succeeded);
                 for (step, answer) in branch.iter().zip(answers) {
                     match (step, answer) {
                         (Step::Read(key), OpAnswer::Range(answer)) => reads.push(self.saw(*key, answer)),
@@ -441,7 +445,7 @@ impl Client {
                 let value = self.value().value(self.config.value_size);
                 let put = Op::put(Key(Key::LEASED + self.id).store_key(), value, lease);
                 self.bucket(now).sent += 1;
-                let request = Operation::Txn(Txn::unconditional(put));
+                let request = Operation::Txn(Txn::unconditional(put).into());
                 self.client.send(now, request, now + self.config.timeout, Token::Leased { asked: now }, out);
             }
             Some(Lease::Asked) | None => {}
@@ -466,7 +470,7 @@ impl Client {
 
     fn handle(&mut self, now: Time, output: EtcdOutput<Token>, out: &mut Outbox) {
         match output {
-            EtcdOutput::Answer { token: Token::Operation(flight), cause, result } => self.returned(now, *flight, result, cause, out),
+            EtcdOutput::Answer { token: Token::Operation(flight), cause, result } => self.returned(now, flight, result, cause, out),
             EtcdOutput::Answer { token: Token::Leased { asked }, result, .. } => self.leased(now, asked, result),
             EtcdOutput::Answer { token: Token::Grant { lease, asked }, result, .. } => {
                 self.lease = Some(match result.map(|response| response.result) {

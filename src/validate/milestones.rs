@@ -43,6 +43,17 @@ pub fn of(record: &Record) -> Vec<(Milestone, u64)> {
         add(0, order, format!("{name}: first pod bound"), Unit::Time, since_start(bound().min()));
         add(0, order + 1, format!("{name}: last pod bound"), Unit::Time, since_start(bound().max()));
         add(0, order + 2, format!("{name}: first pod ready"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.ready).min()));
+        // Of a roll-out: when the last of its pods serves, and when the last of the old ones is gone.
+        if first_fault == Time::NEVER && pods.iter().any(|pod| pod.deleted.is_some()) {
+            add(0, order + 4, format!("{name}: last pod ready"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.ready).max()));
+            add(
+                0,
+                order + 5,
+                format!("{name}: last pod deleted"),
+                Unit::Time,
+                since_start(pods.iter().filter_map(|pod| pod.deleted.map(|deleted| deleted.at)).max()),
+            );
+        }
         let whole = workload.steps.iter().find(|step| step.wanted > 0 && step.available >= step.wanted).map(|step| step.at);
         add(0, order + 3, format!("{name}: all available"), Unit::Time, since_start(whole));
     }

@@ -3,20 +3,23 @@
 //! [`milestones`] reads the same instants out of both kinds of records, [`statistics`] compares their distributions, [`table`] tells. The
 //! simulated runs use the host's own latencies ([`Profile`]); nothing else differs. A real run in which an etcd member or a manager was woken
 //! late more often than once in a hundred is invalid and run again: a host that is too slow for its own run is told apart from a wrong model.
-//! Left out: pictures.
 
 pub mod milestones;
+mod picture;
 pub mod statistics;
 pub mod table;
 
 use std::collections::BTreeMap;
 
-use crate::base::Duration;
+use crate::base::{Duration, Time};
 use crate::engine::Options;
-pub use crate::host::real::calibrate::Profile;
+pub use crate::engine::profile::Profile;
+use crate::engine::record::Record;
+use crate::host::real::clock::monotonic;
 use crate::host::real::control::Lag;
-use crate::host::real::supervisor;
+use crate::host::real::{interrupt, supervisor};
 use crate::host::sim;
+use crate::report::Report;
 use crate::scenario::{self, InputError, Source};
 use crate::wire::Address;
 use milestones::{Milestone, Unit};
@@ -58,6 +61,34 @@ pub struct Validation {
     /// Real runs that proved nothing, and why.
     pub invalid: Vec<String>,
     pub worst_lag_nanos: u64,
+    /// What ran the containers.
+    pub runtime: &'static str,
+    pub length: Duration,
+    /// How late each process of the control plane was woken, over all real runs.
+    pub lags: BTreeMap<String, Lag>,
+    /// Available replicas over time, predicted and measured, a line a run.
+    pub timelines: (Vec<Timeline>, Vec<Timeline>),
+}
+
+/// Available replicas of all workloads, each time that they change.
+pub type Timeline = Vec<(Time, u64)>;
+
+/// More lines than these say nothing more.
+const TIMELINES: usize = 40;
+
+fn timeline(record: &Record) -> Timeline {
+    let report = Report::new(record);
+    let mut changes: Vec<(Time, usize, u64)> = Vec::new();
+    for (number, workload) in report.model.workloads.iter().enumerate() {
+        changes.extend(workload.steps.iter().map(|step| (step.at, number, step.available)));
+    }
+    changes.sort();
+    let mut now = vec![0; report.model.workloads.len()];
+    let sum = |(at, number, available): (Time, usize, u64)| {
+        now[number] = available;
+        (Time::ZERO + at.since(report.model.start), now.iter().sum())
+    };
+    changes.into_iter().map(sum).collect()
 }
 
 impl Validation {
@@ -77,16 +108,26 @@ pub enum Failure {
 
 /// How far it is, for whoever shows it.
 pub enum Progress {
-    Predicted { seed: usize },
-    Measured { repeat: usize, elapsed: Duration },
+    Predicted {
+        seed: usize,
+    },
+    /// `left`: an estimate of how long all real runs will take from now on.
+    Measured {
+        repeat: usize,
+        elapsed: Duration,
+        left: Duration,
+    },
 }
+
+/// What a real run takes beside its own time until one was seen: processes start, and end (ours, of an idle machine).
+const AROUND_A_RUN: Duration = Duration::from_secs(2);
 
 /// Predicts, runs for real, compares.
 pub fn validate(
     source: &Source,
     sets: &[String],
     wanted: &Wanted,
-    profile: &Profile,
+    profile: Option<&Profile>,
     options: &supervisor::Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Validation, Failure> {
@@ -101,24 +142,48 @@ pub fn validate(
         return Err(Failure::Unsupported(unsupported));
     }
     let mut seen: BTreeMap<Milestone, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
+    let mut timelines = (Vec::new(), Vec::new());
     for seed in 1..=wanted.seeds {
         let mut plan = load(seed)?.plan;
-        profile.apply(&mut plan);
+        if let Some(profile) = profile {
+            profile.apply(&mut plan);
+        }
         let record = sim::run(plan, Options::default(), &mut |_| {});
         for (milestone, value) in milestones::of(&record) {
             seen.entry(milestone).or_default().0.push(value);
         }
+        if seed <= TIMELINES {
+            timelines.0.push(timeline(&record));
+        }
         progress(Progress::Predicted { seed });
     }
-    let mut validation = Validation { scenario: first.plan.name.to_string(), seeds: wanted.seeds, ..Validation::default() };
+    let length = first.plan.length();
+    let mut validation = Validation {
+        scenario: first.plan.name.to_string(),
+        seeds: wanted.seeds,
+        runtime: options.runtime.name(),
+        length,
+        ..Validation::default()
+    };
     let mut seed = 0;
+    let mut takes = length + AROUND_A_RUN;
     while validation.repeats < wanted.repeat {
         seed += 1;
         let loaded = load(seed)?;
         let repeat = validation.repeats + 1;
-        let outcome =
-            supervisor::run(&loaded.resolved, loaded.plan, options, &mut |elapsed| progress(Progress::Measured { repeat, elapsed }));
+        let began = monotonic();
+        let outcome = supervisor::run(&loaded.resolved, loaded.plan, options, &mut |elapsed| {
+            let left = takes * (wanted.repeat - repeat + 1) as u64;
+            progress(Progress::Measured { repeat, elapsed, left: Duration::from_nanos(left.nanos().saturating_sub(elapsed.nanos())) });
+        });
         let outcome = outcome.map_err(|error| Failure::Host(error.to_string()))?;
+        if interrupt::asked() {
+            return Err(Failure::Host(supervisor::INTERRUPTED.to_owned()));
+        }
+        takes = Duration::from_nanos(monotonic() - began);
+        for (address, lag) in outcome.lags.iter().filter(|(address, _)| is_control_plane(address)) {
+            validation.lags.entry(address.to_string()).or_default().add(lag);
+        }
         let trouble = outcome.troubles.first().cloned().or_else(|| too_slow(&outcome.lags));
         validation.worst_lag_nanos = outcome.lags.values().map(|lag| lag.worst_nanos).fold(validation.worst_lag_nanos, u64::max);
         if let Some(trouble) = trouble {
@@ -131,6 +196,7 @@ pub fn validate(
         for (milestone, value) in milestones::of(&outcome.record) {
             seen.entry(milestone).or_default().1.push(value);
         }
+        timelines.1.push(timeline(&outcome.record));
         validation.repeats += 1;
     }
     let compare = |(milestone, (mut predicted, mut measured)): (Milestone, (Vec<u64>, Vec<u64>))| {
@@ -145,9 +211,14 @@ pub fn validate(
         let comparison = statistics::compare(&milestone.name, &predicted, &measured, runs, wanted.tolerance_milli, least);
         Row { milestone, predicted, measured, comparison }
     };
+    validation.timelines = timelines;
     validation.rows = seen.into_iter().map(compare).collect();
     statistics::correct(&mut validation.rows.iter_mut().map(|row| &mut row.comparison.p).collect::<Vec<_>>());
     Ok(validation)
+}
+
+fn is_control_plane(address: &Address) -> bool {
+    matches!(address, Address::Etcd(_) | Address::Api(_) | Address::Manager(_) | Address::Scheduler(_))
 }
 
 /// Was an etcd member or a manager woken late more often than once in a hundred?

@@ -1,4 +1,4 @@
-//! What a validation tells: a table for people, `validation.csv` and `validation.json`. Times in seconds.
+//! What a validation tells: a table for people, `validation.csv`, `validation.json` and `validation.png`. Times in seconds.
 
 use std::fmt::Write;
 use std::io;
@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::milestones::Unit;
 use super::statistics::{median, percentile};
-use super::{Row, Validation};
+use super::{Profile, Row, Validation, picture};
+use crate::host::real::control::Lag;
 
 /// Microseconds as seconds, or a count as it is.
-fn number(unit: Unit, value: i64) -> String {
+pub(super) fn number(unit: Unit, value: i64) -> String {
     match unit {
         Unit::Count => value.to_string(),
         Unit::Time => format!("{}{}.{:03}", if value < 0 { "-" } else { "" }, value.abs() / 1_000_000, value.abs() / 1000 % 1000),
@@ -58,12 +59,21 @@ pub fn text(validation: &Validation) -> String {
     let confirmed = validation.rows.iter().filter(|row| row.comparison.verdict == super::statistics::Verdict::Confirmed).count();
     let _ = writeln!(
         text,
-        "\n{}: {confirmed} of {} milestones confirmed; {} seeds predicted, {} runs measured, {} invalid; the latest wake {} ms",
+        "\n{}, runtime {}: {confirmed} of {} milestones confirmed; {} seeds predicted, {} runs measured, {} invalid",
         validation.scenario,
+        validation.runtime,
         validation.rows.len(),
         validation.seeds,
         validation.repeats,
         validation.invalid.len(),
+    );
+    let share = |lag: &Lag| format!("{}.{:02} %", lag.late * 100 / lag.wakes.max(1), lag.late * 10_000 / lag.wakes.max(1) % 100);
+    let lags = validation.lags.iter().map(|(process, lag)| format!("{process} {}", share(lag)));
+    let _ = writeln!(
+        text,
+        "woken more than {} ms late: {}; the latest by {} ms",
+        Lag::LATE_NANOS / 1_000_000,
+        lags.collect::<Vec<_>>().join(", "),
         validation.worst_lag_nanos / 1_000_000
     );
     for why in &validation.invalid {
@@ -72,7 +82,38 @@ pub fn text(validation: &Validation) -> String {
     text
 }
 
-/// Both files.
+/// A profile, for a terminal: medians and 95th percentiles in milliseconds.
+pub fn profile(profile: &Profile) -> String {
+    let about = &profile.provenance;
+    let millis = |nanos: u64| format!("{}.{:03}", nanos / 1_000_000, nanos / 1000 % 1000);
+    let both = |samples: &[u64]| format!("{} / {}", millis(median(samples)), millis(percentile(samples, 95)));
+    let load = |milli: u64| format!("{}.{:02}", milli / 1000, milli / 10 % 100);
+    let mut text = format!("{:<16}", format!("{}, ms", profile.runtime));
+    for level in &profile.sandbox {
+        let _ = write!(text, "{:>20}", format!("{} at once", level.at_once));
+    }
+    text.push('\n');
+    for (name, levels) in profile.verbs() {
+        let _ = write!(text, "{name:<16}");
+        for level in levels {
+            let _ = write!(text, "{:>20}", both(&level.nanos));
+        }
+        text.push('\n');
+    }
+    for (name, samples) in profile.alone().into_iter().filter(|(_, samples)| !samples.is_empty()) {
+        let _ = writeln!(text, "{name:<16}{:>20}", both(samples));
+    }
+    let engine = about.engine.as_deref().map(|engine| format!(", engine {engine}")).unwrap_or_default();
+    let (before, after) = (load(about.load_before_milli), load(about.load_after_milli));
+    let _ = writeln!(
+        text,
+        "median / 95th percentile; {} cores, Linux {}{engine}; load {before} before, {after} after",
+        about.cores, about.kernel
+    );
+    text
+}
+
+/// All files.
 pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
     let mut csv = csv::Writer::from_path(folder.join("validation.csv"))?;
     csv.write_record(["milestone", "unit", "kind", "run", "value"])?;
@@ -91,18 +132,25 @@ pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
     }
     csv.flush()?;
     let rows: Vec<_> = validation.rows.iter().map(json).collect();
+    let of_process = |(process, lag): (&String, &Lag)| {
+        let worst = lag.worst_nanos as f64 / 1e9;
+        (process.clone(), serde_json::json!({ "wakes": lag.wakes, "late": lag.late, "worst_seconds": worst }))
+    };
+    let lags: serde_json::Map<_, _> = validation.lags.iter().map(of_process).collect();
     let whole = serde_json::json!({
         "format": 1,
         "scenario": validation.scenario,
-        "runtime": "process",
+        "runtime": validation.runtime,
         "seeds": validation.seeds,
         "repeats": validation.repeats,
         "invalid": validation.invalid,
         "worst_lag_seconds": validation.worst_lag_nanos as f64 / 1e9,
+        "lag": lags,
         "confirmed": validation.confirmed(),
         "milestones": rows,
     });
-    std::fs::write(folder.join("validation.json"), format!("{whole:#}\n"))
+    std::fs::write(folder.join("validation.json"), format!("{whole:#}\n"))?;
+    picture::draw(validation).save(&folder.join("validation.png"))
 }
 
 fn json(row: &Row) -> serde_json::Value {

@@ -140,9 +140,6 @@ pub enum Effect {
     Container(Box<ContainerOp>),
     Compute(WorkId, Work),
     Record(FactId, Fact),
-    /// From an etcd member: it has applied an entry that made a revision. The engine's observer takes the first of each revision, and
-    /// checks that all members agree.
-    Applied(Box<etcd::Applied>),
     /// From a client of etcd: what it did and saw. For the record and the checks of consistency.
     History(Box<HistoryEvent>),
     /// From an operator's hands: this process is stopped if it runs, its disk holds these records instead of its own, and it is started.
@@ -179,7 +176,7 @@ pub enum DiskOp {
 pub enum DiskRecord {
     HardState(raft::HardState),
     /// Entries to append; an entry whose index is already there replaces it and all after it.
-    Entries(Vec<Arc<raft::Entry>>),
+    Entries(Vec<raft::Entry>),
     /// The whole state at an index: what stands before it may be dropped.
     Snapshot(Arc<raft::Snapshot>),
     /// The state machine's own file holds everything up to here: a host that keeps such files may drop entries up to it.
@@ -230,6 +227,9 @@ pub enum EndpointChange {
 #[derive(Debug)]
 pub struct Outbox {
     effects: Vec<(Cause, Effect)>,
+    /// Told by a member of etcd, apart from the effects: revisions come by the million.
+    applied: Vec<etcd::Applied>,
+    tells_changes: bool,
     cause: Cause,
     next_fact: u64,
     next_conn: u64,
@@ -246,7 +246,16 @@ impl Default for Outbox {
 
 impl Outbox {
     pub fn new() -> Outbox {
-        Outbox { effects: Vec::new(), cause: Cause::NONE, next_fact: 1, next_conn: 1, next_answer: 1, newest_applied: Revision::ZERO }
+        Outbox {
+            effects: Vec::new(),
+            applied: Vec::new(),
+            tells_changes: true,
+            cause: Cause::NONE,
+            next_fact: 1,
+            next_conn: 1,
+            next_answer: 1,
+            newest_applied: Revision::ZERO,
+        }
     }
     /// Facts are numbered from here on: each process of a run that is spread over several has a range of its own.
     pub fn number_facts_from(&mut self, first: FactId) {
@@ -255,7 +264,7 @@ impl Outbox {
     }
     /// Starts a step whose input was caused by `cause`.
     pub fn begin(&mut self, cause: Cause) {
-        debug_assert!(self.effects.is_empty());
+        debug_assert!(self.is_empty());
         self.cause = cause;
     }
     /// The cause that the next effect will carry.
@@ -301,19 +310,24 @@ impl Outbox {
         self.push(Effect::Compute(id, work));
         id
     }
+    /// Nobody will look at what revisions changed: no objects, no histories of clients.
+    pub fn leave_changes_out(&mut self) {
+        self.tells_changes = false;
+    }
     /// Is nobody who shares this outbox known to have applied this revision? Then its changes are to be told with it; of the other
     /// members a hash will do.
     pub fn is_news(&self, revision: Revision) -> bool {
-        revision > self.newest_applied
+        self.tells_changes && revision > self.newest_applied
     }
     /// A store was put back to this revision (`etcdctl snapshot restore`): what comes after it is news again.
     pub fn rewind_applied(&mut self, revision: Revision) {
         self.newest_applied = self.newest_applied.min(revision);
     }
-    /// Tells the observer of a revision that this member has applied.
+    /// From a member of etcd: it has applied an entry that made a revision. The engine's observer takes the first of each revision, and
+    /// checks that all members agree.
     pub fn applied(&mut self, applied: etcd::Applied) {
         self.newest_applied = self.newest_applied.max(applied.revision);
-        self.push(Effect::Applied(Box::new(applied)));
+        self.applied.push(applied);
     }
     /// Tells what a client of etcd did or saw.
     pub fn history(&mut self, event: HistoryEvent) {
@@ -350,8 +364,13 @@ impl Outbox {
     pub fn drain(&mut self) -> std::vec::Drain<'_, (Cause, Effect)> {
         self.effects.drain(..)
     }
+    /// Takes out what was applied, in order, and leaves an empty list in its place.
+    pub fn take_applied(&mut self, applied: &mut Vec<etcd::Applied>) {
+        applied.clear();
+        std::mem::swap(&mut self.applied, applied);
+    }
     pub fn is_empty(&self) -> bool {
-        self.effects.is_empty()
+        self.effects.is_empty() && self.applied.is_empty()
     }
     fn answer(&mut self) -> u64 {
         let number = self.next_answer;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 use super::address::Member;
 use super::raft::{Configuration, ConfigurationChange};
@@ -126,7 +127,7 @@ pub struct Request {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Operation {
     Range(Range),
-    Txn(Txn),
+    Txn(Arc<Txn>),
     /// The request's id names the stream: its responses all carry it.
     Watch(Watch),
     /// Ends the stream that this id opened.
@@ -220,7 +221,7 @@ impl KeyRange {
     }
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Range {
     pub keys: KeyRange,
     /// 0: now.
@@ -256,14 +257,19 @@ pub enum SortTarget {
     Value,
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// What a transaction does: one thing, mostly.
+pub type Ops = SmallVec<[Op; 1]>;
+/// What its operations answer, in their order.
+pub type Answers = SmallVec<[OpAnswer; 1]>;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Txn {
     pub compares: Vec<Compare>,
-    pub then: Vec<Op>,
+    pub then: Ops,
     pub otherwise: Vec<Op>,
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Compare {
     /// It must hold for each key of a range.
     pub keys: KeyRange,
@@ -272,7 +278,7 @@ pub struct Compare {
 }
 
 /// An absent key has version, create and mod revision 0.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CompareTarget {
     Version(u64),
     CreateRevision(Revision),
@@ -289,7 +295,7 @@ pub enum CompareResult {
     Less,
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Op {
     Range(Range),
     Put { key: StoreKey, value: Value, lease: LeaseId, options: PutOptions },
@@ -324,7 +330,7 @@ impl Compare {
 impl Txn {
     /// Put or delete without a condition.
     pub fn unconditional(op: Op) -> Txn {
-        Txn { compares: Vec::new(), then: vec![op], otherwise: Vec::new() }
+        Txn { compares: Vec::new(), then: smallvec![op], otherwise: Vec::new() }
     }
     /// Creates the key if it is absent.
     pub fn create(key: StoreKey, value: Value, lease: LeaseId) -> Txn {
@@ -333,7 +339,7 @@ impl Txn {
     /// Does `op` if the key was last written at `revision` (0: is absent), else reads the key.
     pub fn if_unchanged(key: StoreKey, revision: Revision, op: Op) -> Txn {
         let compare = Compare::one(key.clone(), CompareTarget::ModRevision(revision), CompareResult::Equal);
-        Txn { compares: vec![compare], then: vec![op], otherwise: vec![Op::Range(Range::one(key))] }
+        Txn { compares: vec![compare], then: smallvec![op], otherwise: vec![Op::Range(Range::one(key))] }
     }
     pub fn is_read_only(&self) -> bool {
         self.then.iter().chain(&self.otherwise).all(|op| match op {
@@ -423,7 +429,7 @@ pub enum Answer {
     Range(RangeAnswer),
     Txn {
         succeeded: bool,
-        answers: Vec<OpAnswer>,
+        answers: Answers,
     },
     WatchCreated,
     WatchCanceled {
@@ -563,7 +569,7 @@ pub enum LeaseQuestion {
 }
 
 /// What a Raft entry of etcd holds: a mutation, and to whom its outcome matters.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Command {
     /// The member that proposed it and will answer, and its number for it: unique within (member, incarnation).
     pub origin: Member,
@@ -572,9 +578,9 @@ pub struct Command {
     pub mutation: Mutation,
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Mutation {
-    Txn(Txn),
+    Txn(Arc<Txn>),
     LeaseGrant {
         id: LeaseId,
         ttl: Duration,

@@ -229,6 +229,17 @@ pub enum What {
         node: Name,
         victims: Vec<Key>,
     },
+    /// How the nodes were looked at for a pod. Told only where somebody asks for it, since it takes the plain form of every decision.
+    Considered {
+        nodes: u32,
+        feasible: u32,
+        /// Plugin, reason, and how many nodes had it for their first.
+        rejected: Vec<(Name, Name, u32)>,
+        /// The plugins that scored.
+        plugins: Vec<Name>,
+        /// The nodes of the highest totals, with the weighted score of each plugin and the total.
+        best: Vec<(Name, Vec<i64>)>,
+    },
 }
 
 impl What {
@@ -292,6 +303,7 @@ impl What {
             What::Traffic { .. } => "Traffic",
             What::EtcdOperations { .. } => "EtcdOperations",
             What::Nominated { .. } => "Nominated",
+            What::Considered { .. } => "Considered",
         }
     }
 }
@@ -357,6 +369,7 @@ impl fmt::Display for What {
                 let names: Vec<&str> = victims.iter().map(Key::name).collect();
                 write!(f, "nominated to {node}, evicting {}", names.join(" "))
             }
+            What::Considered { nodes, feasible, .. } => write!(f, "{feasible} of {nodes} nodes fit"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! write it saw.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::address::Member;
 use super::etcd::{KeyRange, LeaseId, StoreKey, Value, WatchEvent};
@@ -72,11 +73,25 @@ pub struct OperationId {
 pub struct Operation {
     /// All must hold: the key has this value, or is absent. (The client may have compared mod revisions that it had read with it.)
     pub compares: Vec<(Key, Option<Written>)>,
-    pub then: Vec<Step>,
-    pub otherwise: Vec<Step>,
+    pub then: Steps,
+    pub otherwise: Steps,
     /// A local read, maybe stale: not part of the linearizable history, but it too must be what the store was at its revision.
     pub serializable: bool,
 }
+
+impl Operation {
+    /// The steps of the branch that was taken.
+    pub fn branch(&self, succeeded: bool) -> &[Step] {
+        if succeeded { &self.then } else { &self.otherwise }
+    }
+    /// The steps of both branches.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.then.iter().chain(&self.otherwise)
+    }
+}
+
+/// The steps of a branch: one or two, mostly.
+pub type Steps = SmallVec<[Step; 2]>;
 
 /// One step of a branch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -143,7 +143,7 @@ pub enum Body {
     Append {
         previous_index: Index,
         previous_term: Term,
-        entries: Vec<Arc<Entry>>,
+        entries: Vec<Entry>,
         commit: Index,
     },
     /// `index`: the last one that matches; on a rejection the follower's hint where to go on.
@@ -160,7 +160,7 @@ pub enum Body {
     },
     /// A follower passes a client's proposal on.
     Propose {
-        commands: Vec<Arc<Command>>,
+        command: Arc<Command>,
     },
     /// A follower passes a change of the membership on.
     ProposeChange {

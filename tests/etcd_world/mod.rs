@@ -256,6 +256,9 @@ impl World {
         machine.actor.as_mut().unwrap().step(self.now, input, &mut self.out);
         let (incarnation, sync) = (machine.incarnation, machine.sync);
         let effects: Vec<Effect> = self.out.drain().map(|(_, effect)| effect).collect();
+        let mut applied = Vec::new();
+        self.out.take_applied(&mut applied);
+        self.applied.extend(applied.into_iter().map(|applied| (member, applied)));
         for effect in effects {
             match effect {
                 Effect::Net(NetOp::Dial(conn, to, _)) => {
@@ -269,7 +272,6 @@ impl World {
                     self.push(sync, Event::Synced(member, incarnation, id, covered));
                 }
                 Effect::Record(_, fact) => self.facts.push((self.now, member, fact)),
-                Effect::Applied(applied) => self.applied.push((member, *applied)),
                 Effect::Exit => self.stop(member, false),
                 other => panic!("a member has no business with {other:?}"),
             }

@@ -75,7 +75,7 @@ fn parse_operation(text: &str) -> (Operation, Outcome) {
     };
     let (then, otherwise) = rest.split_once(" else ").unwrap_or((rest, ""));
     let compares = condition.split(" and ").filter_map(|compare| compare.split_once('=')).map(|(key, held)| (self::key(key), value(held)));
-    let operation = Operation { compares: compares.collect(), then: steps(then), otherwise: steps(otherwise), serializable: false };
+    let operation = Operation { compares: compares.collect(), then: steps(then).into(), otherwise: steps(otherwise).into(), serializable: false };
     let outcome = match result {
         "unknown" => Outcome::Unknown,
         "failed" => Outcome::Failed,
@@ -163,7 +163,7 @@ pub fn write(history: &History) -> String {
 pub fn execute(operation: &Operation, state: &mut State) -> (bool, Vec<Option<Written>>) {
     let succeeded = operation.compares.iter().all(|(key, wanted)| state.get(key).copied() == *wanted);
     let mut reads = Vec::new();
-    for step in if succeeded { &operation.then } else { &operation.otherwise } {
+    for step in operation.branch(succeeded) {
         match step {
             Step::Read(key) => reads.push(state.get(key).copied()),
             Step::Write(key, value) => drop(state.insert(*key, *value)),
@@ -341,7 +341,7 @@ pub fn mutate(stream: &mut Stream, history: &mut History) {
     let values: Vec<u64> = history
         .iter()
         .filter_map(|(_, event)| if let HistoryEvent::Called(_, operation) = event { Some(operation) } else { None })
-        .flat_map(|operation| operation.then.iter().chain(&operation.otherwise))
+        .flat_map(|operation| operation.steps())
         .filter_map(|step| if let Step::Write(_, value) = step { Some(value.0) } else { None })
         .collect();
     let done: Vec<usize> = (0..history.len())

@@ -109,5 +109,14 @@ impl Containers {
 /// Times without spread, for tests that compute by hand: sandbox 200 ms, create 100 ms, start 100 ms, all else 10 ms.
 pub fn fixed_times() -> RuntimeTimes {
     let fixed = |millis| Distribution::Constant(Duration::from_millis(millis));
-    RuntimeTimes { sandbox: fixed(200), create: fixed(100), start: fixed(100), stop: fixed(10), remove: fixed(10), probe: fixed(10) }
+    RuntimeTimes {
+        sandbox: fixed(200),
+        create: fixed(100),
+        start: fixed(100),
+        stop: fixed(10),
+        remove: fixed(10),
+        probe: fixed(10),
+        exit: fixed(0),
+        sharing: None,
+    }
 }

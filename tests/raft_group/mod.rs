@@ -13,11 +13,11 @@ use clustersim::wire::raft::{Body, Entry, HardState, Message};
 
 pub const MEMBERS: u16 = 5;
 
-pub fn entry(index: u64, term: u64) -> Arc<Entry> {
-    Arc::new(Entry { term: Term(term), index: Index(index), command: None, change: None })
+pub fn entry(index: u64, term: u64) -> Entry {
+    Entry { term: Term(term), index: Index(index), command: None, change: None }
 }
 /// A log whose entries have these terms.
-pub fn entries(terms: &[u64]) -> Vec<Arc<Entry>> {
+pub fn entries(terms: &[u64]) -> Vec<Entry> {
     terms.iter().enumerate().map(|(at, &term)| entry(at as u64 + 1, term)).collect()
 }
 pub fn config(me: u16) -> Config {

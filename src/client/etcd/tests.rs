@@ -93,7 +93,7 @@ fn range() -> Operation {
 }
 fn put() -> Operation {
     let (key, value) = ("/a".into(), Value::bytes(b"a"));
-    Operation::Txn(Txn::unconditional(Op::put(key, value, LeaseId(0))))
+    Operation::Txn(Txn::unconditional(Op::put(key, value, LeaseId(0))).into())
 }
 fn found() -> Result<Answer, EtcdError> {
     Ok(Answer::Range(RangeAnswer { kvs: Vec::new(), count: 0, more: false }))

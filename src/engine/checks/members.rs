@@ -5,7 +5,6 @@
 //! durable. A member that begins with an empty disk is another one under the same name.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use crate::base::{Index, Map, Revision, Term};
 use crate::etcd::EtcdMember;
@@ -21,7 +20,7 @@ const REMEMBERED: usize = 100_000;
 pub struct Members {
     seen: BTreeMap<Member, Seen>,
     /// Every entry that was in a log, with the term of the one before it.
-    entries: BTreeMap<(Index, Term), (Option<Term>, Arc<Entry>)>,
+    entries: BTreeMap<(Index, Term), (Option<Term>, Entry)>,
     committed: BTreeMap<Index, Term>,
     leaders: BTreeMap<Term, Member>,
     votes: Map<(Member, Term), Member>,
@@ -195,7 +194,7 @@ impl Members {
         // 3, of what was read back from disk.
         for index in (raft.log_offset().0 + 1..=raft.last_index().0).map(Index) {
             let Some(entry) = raft.entry(index) else { continue };
-            if self.entries.get(&(index, entry.term)).is_some_and(|(_, known)| !Arc::ptr_eq(known, entry) && known != entry) {
+            if self.entries.get(&(index, entry.term)).is_some_and(|(_, known)| known != entry) {
                 violations.push(format!("{me} comes back with another entry {index} of term {} than it had", entry.term));
             }
         }
@@ -226,7 +225,7 @@ impl Members {
                 None => drop(self.entries.insert((index, entry.term), (before, entry.clone()))),
                 Some((known_before, known)) => {
                     let same_before = before.is_none() || known_before.is_none() || before == *known_before;
-                    if !same_before || !(Arc::ptr_eq(known, entry) || known == entry) {
+                    if !same_before || known != entry {
                         violations
                             .push(format!("{me} has another entry {index} of term {} than somebody else had, or before it", entry.term));
                     }

@@ -15,6 +15,8 @@ use crate::wire::{Address, Fact, Outbox, What, fact::Subject};
 
 /// What a lease costs of the space quota (etcd `server/storage/quota.go`, leaseOverhead).
 const LEASE_BYTES: u64 = 64;
+/// Entries that are looked at together before they are applied.
+const LOOK_AHEAD: usize = 16;
 
 impl Life {
     /// What the log on disk holds, after a start: the observer and clients have heard of it in an earlier life.
@@ -40,8 +42,11 @@ impl Life {
         self.watchers.fall_behind(told);
     }
     /// Applies committed entries.
-    pub(super) fn apply(&mut self, entries: &[Arc<Entry>], out: &mut Outbox) {
-        for entry in entries {
+    pub(super) fn apply(&mut self, entries: &[Entry], out: &mut Outbox) {
+        for (number, entry) in entries.iter().enumerate() {
+            if number % LOOK_AHEAD == 0 {
+                self.look_ahead(&entries[number..entries.len().min(number + LOOK_AHEAD)]);
+            }
             self.measure(entry.index);
             let before = self.store.revision();
             let client = entry.command.as_ref().and_then(|command| {
@@ -65,10 +70,18 @@ impl Life {
             }
         }
     }
+    /// Looks where the next entries will write. One after another they would each wait for memory, of which a large store has far more than
+    /// caches hold; looked for at once, they wait together.
+    fn look_ahead(&self, entries: &[Entry]) {
+        let mutations = entries.iter().filter_map(|entry| entry.command.as_ref()).map(|command| &command.mutation);
+        let seen: u64 = mutations.map(|mutation| if let Mutation::Txn(txn) = mutation { self.store.look_ahead(txn) } else { 0 }).sum();
+        std::hint::black_box(seen);
+    }
     /// Tells watchers and the observer of the revision that an entry has made. Its changes are gathered only if somebody will look.
     fn tell(&mut self, entry: &Entry, command: &Command, out: &mut Outbox) {
         let revision = self.store.revision();
-        let is_news = out.is_news(revision);
+        let capped = self.store.is_raised(Alarm::NoSpace);
+        let is_news = out.is_news(revision) || capped;
         let mut events = Vec::new();
         if is_news || !self.watchers.is_empty() {
             events.extend(self.store.newest_events());
@@ -77,7 +90,7 @@ impl Life {
         if !is_news {
             events = Vec::new();
         }
-        let (hash, cause, capped) = (self.store.hash(), command.cause, self.store.is_raised(Alarm::NoSpace));
+        let (hash, cause) = (self.store.hash(), command.cause);
         out.applied(Applied { index: entry.index, revision, term: entry.term, cause, hash, capped, events });
     }
     /// `asked`: does a client of this member wait for the answer?

@@ -7,8 +7,9 @@ use crate::wire::{Address, Conn, KeepAlive, Member, Message, Outbox, raft};
 
 /// How long after a lost connection the next is tried (etcd `rafthttp/stream.go`, DialRetryFrequency: 10 a second).
 const REDIAL: Duration = Duration::from_millis(100);
-/// Messages that wait for a connection (etcd `rafthttp/pipeline.go`, pipelineBufSize).
-const WAITING_MAX: usize = 64;
+/// Messages that wait for a connection (etcd `rafthttp/stream.go`, streamBufSize). A member that stood still finds that its peers have
+/// dialled anew, and attaches their connections to its streams at once: what it has to tell them waits in the streams meanwhile.
+const WAITING_MAX: usize = 4096;
 
 /// The connection to one member.
 pub(super) struct Link {
@@ -113,7 +114,7 @@ impl Life {
         }
     }
     /// Over the open connection. One that has just been lost is dialled again at once, and what is sent meanwhile waits, as in rafthttp's
-    /// pipeline, which stands in for a broken stream with a request of its own for each message.
+    /// streams.
     pub(super) fn send(&mut self, message: raft::Message, out: &mut Outbox) {
         let to = message.to;
         let Some(link) = self.links.iter_mut().find(|link| link.member == to) else { return self.raft.report_unreachable(to) };

@@ -79,7 +79,7 @@ pub(super) enum Asker {
 
 pub(super) enum Question {
     Range(Range),
-    Txn(Txn),
+    Txn(Arc<Txn>),
     Members,
     /// Not a read, but of the leader alone, which must know that it still is one (`v3_server.go`, LeaseRenew and ensureLeadership).
     KeepAlive(LeaseId),
@@ -133,7 +133,7 @@ impl Life {
             Operation::Txn(txn) if txn.is_read_only() => self.read(conn, id, Question::Txn(txn), out),
             Operation::Txn(txn) => {
                 let too_early = self.config.planted.has(Bug::ComparedAtProposal);
-                let txn = if too_early { self.store.decided(&txn) } else { txn };
+                let txn = if too_early { Arc::new(self.store.decided(&txn)) } else { txn };
                 self.propose(conn, id, Mutation::Txn(txn), out);
             }
             Operation::LeaseGrant { id: lease, ttl } => {

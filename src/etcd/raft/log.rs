@@ -2,7 +2,6 @@
 //! written, what is durable, what is committed.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use crate::base::planted::{Bug, Planted};
 use crate::base::{Index, Term};
@@ -14,7 +13,7 @@ pub struct Log {
     /// Index and term of the last entry that is no longer here.
     offset: Index,
     offset_term: Term,
-    entries: VecDeque<Arc<Entry>>,
+    entries: VecDeque<Entry>,
     written: Index,
     stable: Index,
     committed: Index,
@@ -45,12 +44,12 @@ impl Log {
     pub fn term(&self, index: Index) -> Option<Term> {
         if index == self.offset { Some(self.offset_term) } else { self.entry(index).map(|entry| entry.term) }
     }
-    pub fn entry(&self, index: Index) -> Option<&Arc<Entry>> {
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
         let at = index.0.checked_sub(self.offset.0 + 1)?;
         self.entries.get(at as usize)
     }
     /// Entries `from..=to`.
-    pub fn range(&self, from: Index, to: Index) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn range(&self, from: Index, to: Index) -> impl Iterator<Item = &Entry> {
         assert!(from > self.offset, "entries from {from} are gone, the log starts after {}", self.offset);
         let (from, to) = (from.0 - self.offset.0 - 1, to.0 - self.offset.0);
         self.entries.range((from as usize).min(to as usize)..to as usize)
@@ -60,7 +59,7 @@ impl Log {
         (last_term, last_index) >= (self.last_term(), self.last_index())
     }
     /// Appends what directly follows the last entry.
-    pub fn append(&mut self, entry: Arc<Entry>) {
+    pub fn append(&mut self, entry: Entry) {
         assert_eq!(entry.index, self.last_index().next(), "an entry leaves a gap in the log");
         self.entries.push_back(entry);
     }
@@ -70,7 +69,7 @@ impl Log {
         &mut self,
         previous_index: Index,
         previous_term: Term,
-        entries: &[Arc<Entry>],
+        entries: &[Entry],
         planted: Planted,
     ) -> Result<Index, ()> {
         if self.term(previous_index) != Some(previous_term) {
@@ -116,7 +115,7 @@ impl Log {
         true
     }
     /// Entries that were not handed out to be written, which they are now.
-    pub fn take_unwritten(&mut self) -> Vec<Arc<Entry>> {
+    pub fn take_unwritten(&mut self) -> Vec<Entry> {
         let (from, to) = (self.written.next(), self.last_index());
         self.written = to;
         self.range(from, to).cloned().collect()
@@ -147,7 +146,7 @@ impl Log {
 }
 
 /// Reads a log back from disk, where a record replaces what earlier ones said of the same indexes.
-pub fn replay(log: &mut Log, entries: &[Arc<Entry>]) {
+pub fn replay(log: &mut Log, entries: &[Entry]) {
     for entry in entries {
         if entry.index <= log.offset {
             continue;

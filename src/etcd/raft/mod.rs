@@ -10,8 +10,8 @@
 //! acknowledgement, waits until the write is durable. A leader counts itself among the owners of an entry, and a candidate its own vote,
 //! only then. Committed entries are handed out when they are durable here, too.
 //!
-//! With pre-vote (thesis, section 9.6), quorum checks and leases on votes (section 6.2 and 4.2.3), and linearizable reads by read index
-//! (section 6.4). Left out: changes of membership, learners, and offering a transfer of leadership (one that is offered is taken).
+//! With pre-vote (thesis, section 9.6), quorum checks and leases on votes (section 6.2 and 4.2.3), linearizable reads by read index or by
+//! lease (section 6.4), learners, changes of membership by joint consensus (section 4.3), and handing the lead over (section 3.10).
 //!
 //! At most one leader a term, equal logs up to equal entries, committed entries never lost: `tests/raft.rs` checks all three under random
 //! faults.
@@ -79,7 +79,7 @@ pub struct Ready {
     /// Write this, make it durable, then call [`Raft::synced`].
     pub persist: Option<Persist>,
     /// To be applied, in order.
-    pub committed: Vec<Arc<Entry>>,
+    pub committed: Vec<Entry>,
     /// Reads that may be served once the index is applied: (context, index).
     pub reads: Vec<(u64, Index)>,
     /// These lack entries that the log no longer has: to be answered with [`Raft::send_snapshot`].
@@ -93,7 +93,7 @@ pub struct Persist {
     /// What is up to here need not be kept: the state machine's own file has it.
     pub release: Option<Release>,
     pub hard_state: Option<HardState>,
-    pub entries: Vec<Arc<Entry>>,
+    pub entries: Vec<Entry>,
 }
 
 /// A member has changed its role.
@@ -284,7 +284,7 @@ impl Raft {
         self.log.term(index)
     }
     /// `None`: the log does not reach so far, or no longer.
-    pub fn entry(&self, index: Index) -> Option<&Arc<Entry>> {
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
         self.log.entry(index)
     }
     /// The last entry that is no longer in the log.
@@ -314,7 +314,7 @@ impl Raft {
         self.begin(now, cause);
         // Proposals and questions are about no term.
         match message.body {
-            Body::Propose { commands } => drop(self.propose_or_forward(commands)),
+            Body::Propose { command } => drop(self.propose_or_forward(command)),
             Body::ProposeChange { change, command } => drop(self.change_or_forward(change, command)),
             Body::ReadIndex { context } if self.role == Role::Leader => self.lead_read(message.from, context),
             Body::ReadIndex { .. } => {}
@@ -326,7 +326,7 @@ impl Raft {
     /// Appends to the log of the leader: directly, or by a message to it.
     pub fn propose(&mut self, now: Time, cause: Cause, command: Arc<Command>) -> Result<(), NoLeader> {
         self.begin(now, cause);
-        self.propose_or_forward(vec![command])
+        self.propose_or_forward(command)
     }
     /// Asks for the index at which a linearizable read may be served; it comes in [`Ready::reads`], unless a message is lost.
     pub fn read_index(&mut self, now: Time, cause: Cause, context: u64) -> Result<(), NoLeader> {

@@ -39,11 +39,11 @@ impl Reads {
 }
 
 impl Raft {
-    pub(super) fn propose_or_forward(&mut self, commands: Vec<Arc<Command>>) -> Result<(), NoLeader> {
+    pub(super) fn propose_or_forward(&mut self, command: Arc<Command>) -> Result<(), NoLeader> {
         match self.leader {
             Some(leader) if leader == self.config.me && self.transfer.is_some() => return Err(NoLeader),
-            Some(leader) if leader == self.config.me => commands.into_iter().for_each(|command| self.append(Some(command), None)),
-            Some(leader) => self.send(leader, Body::Propose { commands }),
+            Some(leader) if leader == self.config.me => self.append(Some(command), None),
+            Some(leader) => self.send(leader, Body::Propose { command }),
             None => return Err(NoLeader),
         }
         Ok(())
@@ -51,7 +51,7 @@ impl Raft {
     /// A leader's new entry. It leaves with the next `Ready`, together with others that come until then.
     pub(super) fn append(&mut self, command: Option<Arc<Command>>, change: Option<Arc<ConfigurationChange>>) {
         let index = self.log.last_index().next();
-        self.log.append(Arc::new(Entry { term: self.term, index, command, change }));
+        self.log.append(Entry { term: self.term, index, command, change });
         self.append_due = true;
     }
 
@@ -67,7 +67,7 @@ impl Raft {
             let Some(previous_term) = self.log.term(previous_index) else { return self.want_snapshot(at) };
             let commit = self.log.committed();
             let mut bytes = 0;
-            let entries: Vec<Arc<Entry>> = self
+            let entries: Vec<Entry> = self
                 .log
                 .range(peer.next, self.log.last_index())
                 .take_while(|entry| {
@@ -107,7 +107,7 @@ impl Raft {
         from: Member,
         previous_index: Index,
         previous_term: Term,
-        entries: &[Arc<Entry>],
+        entries: &[Entry],
         commit: Index,
     ) {
         if previous_index < self.log.committed() {

@@ -211,9 +211,9 @@ impl Draw {
         }
     }
     fn txn(&mut self, depth: u32) -> Txn {
-        let ops = |draw: &mut Draw| (0..draw.below(4)).map(|_| draw.op(depth)).collect();
+        let ops = |draw: &mut Draw| (0..draw.below(4)).map(|_| draw.op(depth)).collect::<Vec<Op>>();
         let compares = (0..self.below(3)).map(|_| self.compare()).collect();
-        Txn { compares, then: ops(self), otherwise: ops(self) }
+        Txn { compares, then: ops(self).into(), otherwise: ops(self) }
     }
     fn compare(&mut self) -> Compare {
         use CompareResult::*;

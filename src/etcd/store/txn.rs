@@ -3,7 +3,7 @@
 use super::{Slot, Store, Version};
 use crate::base::{Cause, Revision};
 use crate::wire::etcd::{
-    Compare, CompareResult, CompareTarget, EtcdError, KeyRange, LeaseId, Op, OpAnswer, PutOptions, StoreKey, Txn, Value,
+    Answers, Compare, CompareResult, CompareTarget, EtcdError, KeyRange, LeaseId, Op, OpAnswer, PutOptions, StoreKey, Txn, Value,
 };
 
 /// etcd's `--max-txn-ops` (server/embed/config.go).
@@ -15,7 +15,7 @@ const PUT_OVERHEAD: u64 = 256;
 type Branches<'a> = std::iter::Copied<std::slice::Iter<'a, bool>>;
 
 /// Whether the comparisons held, and what the operations answer: nothing when nobody asked.
-pub type Answered = (bool, Vec<OpAnswer>);
+pub type Answered = (bool, Answers);
 
 /// One application of a transaction.
 #[derive(Clone, Copy)]
@@ -29,6 +29,14 @@ struct Run {
 impl Store {
     /// Applies a transaction. An error means that nothing was changed. Its answers are made if somebody here waits for them.
     pub fn txn(&mut self, txn: &Txn, cause: Cause, answers: bool) -> Result<Answered, EtcdError> {
+        // Most are one put.
+        if let (true, [Op::Put { key, value, lease: LeaseId(0), options }]) = (txn.compares.is_empty(), &*txn.then)
+            && *options == PutOptions::default()
+        {
+            self.put_key(key, Some(value), Some(LeaseId::default()), self.revision.next(), cause);
+            let put = answers.then_some(OpAnswer::Put { previous: None });
+            return Ok((true, put.into_iter().collect()));
+        }
         let mut branches = std::mem::take(&mut self.branches);
         branches.clear();
         self.choose(txn, &mut branches);
@@ -38,6 +46,13 @@ impl Store {
         });
         self.branches = branches;
         result
+    }
+    /// Looks at what a transaction that is one put will touch. A number that depends on all of it, so that it is really fetched.
+    pub fn look_ahead(&self, txn: &Txn) -> u64 {
+        match &*txn.then {
+            [Op::Put { key, .. }] => self.live(key).map_or(0, |version| u64::from(version.number)),
+            _ => 0,
+        }
     }
     /// The operations that this transaction comes to now, without its comparisons.
     pub fn decided(&self, txn: &Txn) -> Txn {
@@ -50,13 +65,13 @@ impl Store {
     /// Answers a transaction that holds only ranges.
     pub fn read_txn(&self, txn: &Txn) -> Result<Answered, EtcdError> {
         let succeeded = self.holds(txn);
-        let mut answers = Vec::new();
+        let mut answers = Answers::new();
         for op in branch(txn, succeeded) {
             answers.push(match op {
                 Op::Range(range) => OpAnswer::Range(self.range(range)?),
                 Op::Txn(inner) => {
                     let (succeeded, answers) = self.read_txn(inner)?;
-                    OpAnswer::Txn { succeeded, answers }
+                    OpAnswer::Txn { succeeded, answers: answers.into_vec() }
                 }
                 Op::Put { .. } | Op::Delete { .. } => unreachable!("a read-only transaction"),
             });
@@ -110,7 +125,7 @@ impl Store {
     fn execute(&mut self, txn: &Txn, branches: &mut Branches<'_>, run: Run) -> Answered {
         let succeeded = branches.next().expect("a branch was chosen for every transaction");
         let ops = branch(txn, succeeded);
-        let mut answers = Vec::with_capacity(if run.answers { ops.len() } else { 0 });
+        let mut answers = Answers::with_capacity(if run.answers { ops.len() } else { 0 });
         for op in ops {
             let answer = match op {
                 Op::Range(range) => run.answers.then(|| OpAnswer::Range(self.range(range).expect("ranges are checked before"))),
@@ -123,7 +138,7 @@ impl Store {
                 Op::Delete { keys, previous } => self.delete(keys, *previous, run),
                 Op::Txn(inner) => {
                     let (succeeded, answers) = self.execute(inner, branches, run);
-                    run.answers.then_some(OpAnswer::Txn { succeeded, answers })
+                    run.answers.then(|| OpAnswer::Txn { succeeded, answers: answers.into_vec() })
                 }
             };
             answers.extend(answer);

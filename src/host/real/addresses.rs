@@ -40,6 +40,10 @@ impl Addresses {
         let node_machines = kubelets.map(|(_, machine)| *machine).collect();
         Addresses { block, places, numbers, node_machines }
     }
+    /// The run's block.
+    pub fn block(&self) -> u8 {
+        self.block
+    }
     /// The number of an actor among all.
     pub fn number(&self, actor: Address) -> usize {
         self.numbers[&actor]

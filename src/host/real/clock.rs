@@ -10,6 +10,12 @@ pub fn monotonic() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
+/// Seconds since 1970, for what is to be told apart by its date.
+pub fn unix_seconds() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("every Linux has a calendar clock");
+    now.tv_sec().unsigned_abs()
+}
+
 /// Shows the plan's time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

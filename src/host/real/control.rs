@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Cause, Incarnation, Time};
 use crate::engine::record::Entry;
+use crate::models::distribution::Distribution;
 use crate::wire::container::{ContainerEvent, ContainerOp};
 use crate::wire::{Address, EndpointChange, MachineId};
 
@@ -25,13 +26,41 @@ pub struct Setup {
     pub supervisor: u32,
 }
 
+/// What is wrong with the links between machines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Links {
+    /// Nothing passes from the first to the second.
+    pub cuts: Vec<(MachineId, MachineId)>,
+    pub slow: Vec<SlowLink>,
+}
+
+/// What passes from one of these to one of those is late by so much more, and is lost and sent again with this probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowLink {
+    pub from: Vec<MachineId>,
+    pub to: Vec<MachineId>,
+    pub latency: Distribution,
+    pub loss: f64,
+}
+
+/// What is wrong with a machine's disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiskTrouble {
+    /// Each sync takes so much longer.
+    pub extra: Vec<Distribution>,
+    /// None ends.
+    pub stalled: bool,
+}
+
 /// From the supervisor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToChild {
     /// The plan's start is at this instant of CLOCK_MONOTONIC.
     Go { anchor: u64 },
-    /// What is cut now: nothing passes from the first to the second.
-    Links(Vec<(MachineId, MachineId)>),
+    /// What is cut now, and what is slow.
+    Links(Links),
+    /// How its machine's disk is doing.
+    Disk(DiskTrouble),
     /// The container engine's answer.
     Container(Cause, Box<ContainerEvent>),
     /// Services' endpoints changed: for whoever dials services.
@@ -66,6 +95,12 @@ impl Lag {
     /// A wake that is later than this is late: some two fifths of etcd's heartbeat interval would otherwise pass unseen.
     pub const LATE_NANOS: u64 = 20_000_000;
 
+    /// What two lives, or two runs, come to.
+    pub fn add(&mut self, other: &Lag) {
+        self.wakes += other.wakes;
+        self.late += other.late;
+        self.worst_nanos = self.worst_nanos.max(other.worst_nanos);
+    }
     pub fn note(&mut self, nanos: u64) {
         self.wakes += 1;
         self.late += u64::from(nanos > Lag::LATE_NANOS);

@@ -10,11 +10,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
 
 use super::arrival::{Arrival, Told};
+use super::control::DiskTrouble;
 use super::{frame, threads};
-use crate::base::Cause;
 use crate::base::digest::stable_hash;
+use crate::base::random::Seed;
+use crate::base::{Cause, Stream};
 use crate::host::prepare::compacted;
 use crate::wire::{DiskOp, DiskRecord};
 
@@ -25,6 +28,29 @@ const SECTOR: usize = 512;
 pub struct Log {
     ops: Option<Sender<(Cause, DiskOp)>>,
     path: PathBuf,
+    trouble: Trouble,
+}
+
+/// What faults do to the disk: set by whoever hears of them, felt by each sync.
+#[derive(Clone, Default)]
+pub struct Trouble(Arc<(Mutex<DiskTrouble>, Condvar)>);
+
+impl Trouble {
+    pub fn set(&self, now: DiskTrouble) {
+        *self.0.0.lock().expect("no thread panics with this lock") = now;
+        self.0.1.notify_all();
+    }
+    /// A sync's own time is over: waits for what the faults make of it.
+    fn feel(&self, stream: &mut Stream) {
+        let (trouble, changed) = &*self.0;
+        let extra = trouble.lock().expect("no thread panics with this lock").extra.clone();
+        let takes: u64 = extra.iter().map(|extra| extra.sample(stream).nanos()).sum();
+        if takes > 0 {
+            threads::pause(std::time::Duration::from_nanos(takes));
+        }
+        let trouble = trouble.lock().expect("no thread panics with this lock");
+        drop(changed.wait_while(trouble, |trouble| trouble.stalled).expect("no thread panics with this lock"));
+    }
 }
 
 impl Log {
@@ -35,15 +61,18 @@ impl Log {
             file.set_len(found.whole)?;
             file.sync_data()?;
         }
-        Ok((Log { ops: None, path: path.to_owned() }, found.records))
+        Ok((Log { ops: None, path: path.to_owned(), trouble: Trouble::default() }, found.records))
+    }
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
     /// Does it, in order; `told` hears of syncs.
     pub fn perform(&mut self, cause: Cause, op: DiskOp, told: &Told) {
         if self.ops.is_none() {
             let (sender, ops) = channel();
-            let (path, told) = (self.path.clone(), told.clone());
+            let (path, told, trouble) = (self.path.clone(), told.clone(), self.trouble.clone());
             threads::spawn(move || {
-                if let Err(error) = serve(&path, &ops, &told) {
+                if let Err(error) = serve(&path, &ops, &told, &trouble) {
                     // A store that can't write must not go on as if it had (etcd panics, too).
                     eprintln!("error: {}: {error}", path.display());
                     std::process::exit(1);
@@ -56,7 +85,8 @@ impl Log {
     }
 }
 
-fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told) -> io::Result<()> {
+fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told, trouble: &Trouble) -> io::Result<()> {
+    let mut stream = Seed(1).stream("slow disk");
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let mut checksum = read(path)?.checksum;
     while let Ok((cause, op)) = ops.recv() {
@@ -69,6 +99,7 @@ fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told) -> io::Resul
             DiskOp::Write(record) => file.write_all(&framed(&record, &mut checksum))?,
             DiskOp::Sync(id) => {
                 file.sync_data()?;
+                trouble.feel(&mut stream);
                 told.tell(cause, Arrival::Synced(id));
             }
             // Done when the log was opened.
@@ -161,11 +192,10 @@ mod tests {
     use crate::base::{Index, Term};
     use crate::wire::SyncId;
     use crate::wire::raft::{Entry, HardState, Snapshot};
-    use std::sync::Arc;
 
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
         DiskRecord::Entries(
-            range.map(|index| Arc::new(Entry { term: Term(1), index: Index(index), command: None, change: None })).collect(),
+            range.map(|index| Entry { term: Term(1), index: Index(index), command: None, change: None }).collect(),
         )
     }
     fn state(term: u64) -> DiskRecord {
@@ -223,6 +253,20 @@ mod tests {
         let second = first + 4 + u32::from_le_bytes(whole[first..first + 4].try_into().expect("four")) as usize;
         let lost = [&whole[..first], &whole[second..]].concat();
         assert!(opened(&lost).expect_err("it is refused").contains("record 2 does not"), "a record that is missing breaks the chain");
+    }
+
+    #[test]
+    fn a_disk_that_stands_still_ends_no_sync_before_it_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut log, _) = Log::open(&folder.path().join("wal")).expect("a log");
+        let (sender, told) = Told::new();
+        let trouble = log.trouble();
+        trouble.set(DiskTrouble { extra: Vec::new(), stalled: true });
+        log.perform(Cause::NONE, DiskOp::Write(state(1)), &sender);
+        log.perform(Cause::NONE, DiskOp::Sync(SyncId(1)), &sender);
+        assert!(told.recv_timeout(std::time::Duration::from_millis(100)).is_err(), "it ended");
+        trouble.set(DiskTrouble::default());
+        assert!(matches!(told.recv(), Ok(Inbox::Arrival((_, Arrival::Synced(SyncId(1)))))));
     }
 
     #[test]

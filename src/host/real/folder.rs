@@ -17,7 +17,7 @@ pub struct Folder {
 }
 
 /// Where the folders of all runs of this user are.
-fn home() -> PathBuf {
+pub fn home() -> PathBuf {
     std::env::temp_dir().join(format!("clustersim-{}", getuid()))
 }
 
@@ -40,6 +40,10 @@ impl Folder {
             }
         }
         Ok(cleaned)
+    }
+    /// Whether nobody runs in this block.
+    pub fn is_dead(block: u8) -> bool {
+        BLOCKS.contains(&block) && Folder::try_claim(&home(), block).is_ok_and(|claimed| claimed.is_some())
     }
     fn try_claim(home: &Path, block: u8) -> io::Result<Option<Folder>> {
         use std::os::unix::fs::{DirBuilderExt, MetadataExt};

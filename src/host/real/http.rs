@@ -77,8 +77,24 @@ pub fn serve(told: &Told, cause: Cause, conn: Conn, pod: PodIp, orders: &Orders,
 }
 
 /// Asks a container for its health.
-pub fn healthy(pod: PodIp, port: u16, timeout: Span) -> bool {
-    connect(pod, port, timeout).and_then(|mut stream| ask(&mut stream, "/healthz", timeout)).is_ok_and(|status| status == 200)
+pub fn healthy(pod: PodIp, port: u16, path: &str, timeout: Span) -> bool {
+    // As a kubelet's probe: any status from 200 to 399.
+    connect(pod, port, timeout).and_then(|mut stream| ask(&mut stream, path, timeout)).is_ok_and(|status| (200..400).contains(&status))
+}
+
+/// How long what stands before a port (a proxy that publishes it) may take to find that nobody listens behind it (ours).
+const BEHIND: Span = Span::from_millis(100);
+
+/// Whether something listens there: what accepts and ends the connection at once does not.
+pub fn accepts(pod: PodIp, port: u16, timeout: Span) -> bool {
+    let Ok(mut stream) = connect(pod, port, timeout) else { return false };
+    if stream.set_read_timeout(Some(BEHIND)).is_err() {
+        return false;
+    }
+    match stream.read(&mut [0]) {
+        Ok(read) => read > 0,
+        Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+    }
 }
 
 fn connect(pod: PodIp, port: u16, timeout: Span) -> io::Result<TcpStream> {

@@ -84,7 +84,7 @@ pub fn bytes_of(cause: Cause, effect: &Effect) -> Vec<u8> {
         Effect::Compute(id, work) => bytes.extend(format!("{id:?} {work:?}").bytes()),
         Effect::Exit => bytes.extend(b"exit"),
         Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
-        Effect::Record(..) | Effect::Applied(_) => unreachable!("the engine keeps these to itself"),
+        Effect::Record(..) => unreachable!("the engine keeps these to itself"),
     }
     bytes
 }

@@ -1,5 +1,6 @@
 //! What runs in a container: a small HTTP server that behaves as the scenario says. It serves from `ready_after` on, ends by itself after
-//! `exits_after`, and so long after SIGTERM; it exits at once when its standard input ends, and with the code that it is told there.
+//! `exits_after`, and so long after SIGTERM; it exits at once when its standard input ends, and with the code that it is told there. Told to
+//! exhaust its memory, it takes more and more until the kernel ends it. As a sandbox it only waits for the end of its standard input.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration as Span;
 
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::getpid;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HEALTH_PORT, SERVICE_PORT};
@@ -31,6 +33,19 @@ pub struct Life {
 
 /// What it says when it runs.
 pub const RUNNING: &str = "running\n";
+/// The name of the images that stand for it in manifests.
+pub const PAYLOAD: &str = "payload";
+/// What a sandbox is told instead of a life.
+pub const SANDBOX: &str = "sandbox\n";
+/// Takes memory until the kernel's limit.
+pub const EXHAUST: &str = "exhaust";
+/// The order to exit.
+pub fn exit_order(code: i32) -> String {
+    format!("exit {code}")
+}
+/// Taken at a time, and at most: a limit beyond that is not reached.
+const MEMORY_PART: usize = 16 << 20;
+const MEMORY_MAX: usize = 4 << 30;
 
 /// A request's head is no longer than this.
 const HEAD_MAX: usize = 16 << 10;
@@ -41,15 +56,22 @@ fn span(duration: Duration) -> Span {
 
 /// Lives the life that stands in the first line of its standard input. Never returns but for an input that is no life.
 pub fn run() -> io::Result<()> {
-    super::role::die_with_parent();
+    super::interrupt::allow();
+    // The first process of a namespace ends with its engine's say; its parent there may be any thread of a long-lived helper.
+    if getpid().as_raw() != 1 {
+        super::role::die_with_parent();
+    }
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
+    if line == SANDBOX {
+        obey();
+    }
     let life: Life = serde_json::from_str(&line)?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     // Before any thread begins: each inherits it, so that the signal waits for who waits for it.
     signals.thread_block()?;
-    threads::spawn(obey);
+    threads::spawn(|| obey());
     let stops_after = span(life.stops_after);
     threads::spawn(move || {
         if signals.wait().is_ok() {
@@ -70,14 +92,24 @@ pub fn run() -> io::Result<()> {
 }
 
 /// Waits for orders; exits when nobody is there to give them.
-fn obey() {
-    for line in io::stdin().lock().lines() {
-        let code = line.ok().and_then(|line| line.strip_prefix("exit ").and_then(|code| code.trim().parse().ok()));
-        if let Some(code) = code {
+fn obey() -> ! {
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        if line.trim() == EXHAUST {
+            threads::spawn(exhaust);
+        } else if let Some(code) = line.strip_prefix("exit ").and_then(|code| code.trim().parse().ok()) {
             exit(code);
         }
     }
     exit(1);
+}
+
+fn exhaust() {
+    let mut taken = Vec::new();
+    while taken.len() * MEMORY_PART < MEMORY_MAX {
+        // Written, or the kernel gives none of it.
+        taken.push(vec![1u8; MEMORY_PART]);
+    }
+    std::hint::black_box(&taken);
 }
 
 fn serve(life: &Life) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The `process` runtime: no daemon, no root. A container is a process group that runs the [payload](super::payload); a sandbox is an
-//! address of 127.0.0.0/8. An image is always there. Left out: limits of CPU and memory, namespaces, files of the image.
+//! address of 127.0.0.0/8. An image is always there. Limits of CPU and memory are those of the manifest where this user may make control groups
+//! ([`cgroup`]). Left out: namespaces, files of the image.
 //!
 //! A process that ends is noticed by a thread that waits for it without reaping; the supervisor's own thread reaps, so that no signal ever
 //! goes to a number that the kernel has given to somebody else.
@@ -17,9 +18,10 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::addresses::{Addresses, HEALTH_PORT};
+use super::cgroup::{self, Group, Groups, Limits};
 use super::clock::Clock;
-use super::payload::{Life, RUNNING};
-use super::runtime::{Answer, Notice, Notices, Runtime};
+use super::payload::{EXHAUST, Life, RUNNING};
+use super::runtime::{Answer, Notice, Notices, Runtime, Specs};
 use super::{http, threads};
 use crate::base::random::Seed;
 use crate::base::{Cause, Incarnation, Name, Stream, Time};
@@ -48,6 +50,8 @@ struct Process {
     child: Child,
     orders: Option<ChildStdin>,
     started_at: Time,
+    /// Its limits, if it has any.
+    group: Option<Group>,
 }
 
 impl Process {
@@ -73,7 +77,10 @@ pub struct ProcessRuntime {
     containers: BTreeMap<ContainerId, Container>,
     /// How many addresses each node has given out.
     given: BTreeMap<NodeId, u32>,
-    next_waiter: u64,
+    /// How many processes there have been.
+    started: u64,
+    specs: Specs,
+    groups: Option<Groups>,
 }
 
 impl ProcessRuntime {
@@ -84,6 +91,8 @@ impl ProcessRuntime {
             program,
             workloads: Workloads::new(seed, plan.behaviours.clone()),
             served: seed.stream("requests served"),
+            specs: Specs::of(&plan),
+            groups: Groups::make(cgroup::root(), addresses.block()),
             plan,
             clock,
             addresses,
@@ -91,7 +100,7 @@ impl ProcessRuntime {
             sandboxes: BTreeMap::new(),
             containers: BTreeMap::new(),
             given: BTreeMap::new(),
-            next_waiter: 0,
+            started: 0,
         }
     }
     fn list(&self, node: NodeId) -> ContainerEvent {
@@ -145,6 +154,10 @@ impl ProcessRuntime {
             stops_after: drawn.stops_after,
             service_times: (0..SERVICE_TIMES).map(|_| self.workloads.service_time(workload, &mut self.served)).collect(),
         };
+        self.started += 1;
+        let limits = self.specs.limits(&sandbox.identity, id.index);
+        let limited = self.groups.as_ref().filter(|_| limits != Limits::default());
+        let group = limited.and_then(|groups| groups.group(&self.started.to_string(), limits).ok());
         let mut child = Command::new(&self.program)
             .arg("payload")
             .stdin(Stdio::piped())
@@ -153,6 +166,10 @@ impl ProcessRuntime {
             .process_group(0)
             .spawn()
             .map_err(|_| RuntimeError::Engine)?;
+        if let Some(group) = &group {
+            // Before it knows what to do.
+            group.add(child.id().cast_signed()).map_err(|_| RuntimeError::Engine)?;
+        }
         let mut orders = child.stdin.take().expect("it is piped");
         let mut line = serde_json::to_vec(&life).expect("a life can be written");
         line.push(b'\n');
@@ -161,8 +178,7 @@ impl ProcessRuntime {
         let said = child.stdout.take().expect("it is piped");
         let pid = Pid::from_raw(child.id().cast_signed());
         (container.starting, container.cause) = (Some(asked), cause);
-        container.process = Some(Process { child, orders: Some(orders), started_at: self.clock.now() });
-        self.next_waiter += 1;
+        container.process = Some(Process { child, orders: Some(orders), started_at: self.clock.now(), group });
         let (notices, id) = (self.notices.clone(), id.clone());
         threads::spawn(move || {
             let mut line = String::new();
@@ -202,7 +218,8 @@ impl ProcessRuntime {
         process.orders = None;
         let status = process.child.wait().ok()?;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        let exit = Exit { code, oom_killed: false, at: now };
+        let oom_killed = code == KILLED && process.group.take().is_some_and(|group| group.out_of_memory());
+        let exit = Exit { code, oom_killed, at: now };
         container.exit = Some(exit);
         let event = ContainerEvent::Exited { container: id.clone(), exit };
         Some(Answer { node: container.node, asked: None, cause: container.cause, event })
@@ -275,7 +292,7 @@ impl Runtime for ProcessRuntime {
                 let notices = self.notices.clone();
                 threads::spawn(move || {
                     let port = HEALTH_PORT + container.index;
-                    let success = ip.is_some_and(|ip| http::healthy(ip, port, Span::from_nanos(timeout.nanos())));
+                    let success = ip.is_some_and(|ip| http::healthy(ip, port, "/healthz", Span::from_nanos(timeout.nanos())));
                     // No promise: a real program may change its mind at any time.
                     let event = ContainerEvent::Probed { container, probe, success, holds_until: Time::ZERO };
                     notices(Notice::Answer(Answer { node, asked: Some(asked), cause, event }));
@@ -316,7 +333,7 @@ impl Runtime for ProcessRuntime {
             self.signal(id, signal);
         }
     }
-    fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, code: i32, cause: Cause) {
+    fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause) {
         let mut victims: Vec<(Name, ContainerId)> = Vec::new();
         for (id, container) in &self.containers {
             let Some((_, sandbox)) = self.sandboxes.get(&id.pod) else { continue };
@@ -330,8 +347,12 @@ impl Runtime for ProcessRuntime {
         for (_, id) in victims.into_iter().take(count.unwrap_or(u64::MAX) as usize) {
             let Some(container) = self.containers.get_mut(&id) else { continue };
             container.cause = cause;
-            if let Some(orders) = container.process.as_mut().and_then(|process| process.orders.as_mut()) {
-                let _ = writeln!(orders, "exit {code}");
+            let Some(process) = &mut container.process else { continue };
+            // Nothing would stop one without a limit: the kernel's verdict is given by hand.
+            if order == EXHAUST && process.group.is_none() {
+                process.signal(Signal::SIGKILL);
+            } else if let Some(orders) = &mut process.orders {
+                let _ = writeln!(orders, "{order}");
             }
         }
     }

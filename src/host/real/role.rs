@@ -67,6 +67,7 @@ pub fn places(plan: &Plan) -> Vec<(Address, crate::wire::MachineId)> {
 
 /// Lives until the supervisor says that the run is over, or is gone.
 pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut output: impl Write) -> io::Result<()> {
+    super::interrupt::allow();
     die_with_parent();
     if getppid().as_raw() != setup.supervisor.cast_signed() {
         return Err(io::Error::other("the supervisor is gone"));
@@ -81,18 +82,27 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     let anchor = loop {
         match frame::next(&mut input)? {
             Some(ToChild::Go { anchor }) => break anchor,
-            Some(ToChild::Links(cuts)) => transport.set_links(cuts),
+            Some(ToChild::Links(links)) => transport.set_links(links),
             Some(_) => {}
             None => return Ok(()),
         }
     };
-    let (control, links) = (told.0.clone(), transport.clone());
+    let folder = Path::new(&setup.folder);
+    let (log, disk) = Log::open(&folder.join("wal"))?;
+    let (control, links, trouble) = (told.0.clone(), transport.clone(), log.trouble());
     threads::spawn(move || {
         while let Ok(Some(word)) = frame::next(&mut input) {
             // At once: what follows a cut must not be seen.
-            if let ToChild::Links(cuts) = word {
-                links.set_links(cuts);
-                continue;
+            match word {
+                ToChild::Links(now) => {
+                    links.set_links(now);
+                    continue;
+                }
+                ToChild::Disk(now) => {
+                    trouble.set(now);
+                    continue;
+                }
+                _ => {}
             }
             if control.send(Inbox::Control(word)).is_err() {
                 return;
@@ -106,8 +116,6 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     threads::pause(std::time::Duration::from_nanos(anchor.saturating_sub(monotonic())));
     let clock = Clock { anchor, start: plan.start };
     let at = clock.now();
-    let folder = Path::new(&setup.folder);
-    let (log, disk) = Log::open(&folder.join("wal"))?;
     let begin = Line::Begin { setup: Box::new(setup.clone()), at, disk };
     let journal = Journal::create(&folder.join(journal_name(setup.incarnation)), &begin)?;
     let Line::Begin { disk, .. } = begin else { unreachable!("it was made above") };
@@ -166,7 +174,7 @@ impl<W: Write> World<W> {
             Inbox::Control(ToChild::Container(cause, event)) => arrivals.push((cause, Arrival::Container(event))),
             Inbox::Control(ToChild::Endpoints(cause, change)) => self.transport.endpoints(self.clock.now(), cause, change),
             Inbox::Control(ToChild::End) | Inbox::Orphaned => self.over = true,
-            Inbox::Control(ToChild::Go { .. } | ToChild::Links(_)) => {}
+            Inbox::Control(ToChild::Go { .. } | ToChild::Links(_) | ToChild::Disk(_)) => {}
         }
     }
     fn tell(&mut self, word: &FromChild) {
@@ -216,7 +224,7 @@ impl<W: Write> Backend for World<W> {
             Effect::Compute(..) => {}
             Effect::Exit => self.over = true,
             Effect::History(_) | Effect::Provision(_) => unreachable!("clients of etcd are simulated only"),
-            Effect::Record(..) | Effect::Applied(_) => unreachable!("the engine keeps these to itself"),
+            Effect::Record(..) => unreachable!("the engine keeps these to itself"),
         }
     }
 }

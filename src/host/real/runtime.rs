@@ -1,15 +1,87 @@
 //! What runs containers for real: the verbs of CRI, a node at a time.
 //!
 //! The supervisor owns the runtime, so that containers outlive a kubelet that dies, as they outlive one beneath containerd. A runtime is
-//! one file beside [`super::process`] and a line in the supervisor that makes it: a container engine with a socket of its own (Docker's API,
-//! CRI) would stand there.
+//! one file beside [`super::process`] and [`super::docker`], and an arm of `made` in the supervisor. A third, say containerd by CRI, would be
+//! `cri.rs`: `RunPodSandbox`, `CreateContainer` and their like are the verbs of [`ContainerOp`] one to one, its event stream gives the exits;
+//! of a sandbox it would have to publish the pod's address itself, since CRI leaves that to a network plug-in.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cgroup::Limits;
 use super::clock::Clock;
 use crate::base::{Cause, Incarnation, Name};
+use crate::engine::plan::{Action, Plan};
+use crate::objects::pod::{Container, PodSpec};
+use crate::objects::{Object, Shared};
 use crate::wire::NodeId;
-use crate::wire::container::{ContainerEvent, ContainerId, ContainerOp};
+use crate::wire::container::{ContainerEvent, ContainerId, ContainerOp, PodIdentity};
+
+/// Which runtime a run uses.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    #[default]
+    Process,
+    /// The engine behind this socket.
+    Docker(PathBuf),
+}
+
+impl Kind {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Process => "process",
+            Kind::Docker(_) => "docker",
+        }
+    }
+}
+
+/// What the manifests say of each workload's pods: limits and probes, which the verbs don't carry.
+#[derive(Clone, Debug, Default)]
+pub struct Specs(BTreeMap<(Name, Name), Shared<PodSpec>>);
+
+impl Specs {
+    /// Of everything that the plan applies; of two manifests of one name the later.
+    pub fn of(plan: &Plan) -> Specs {
+        let applied = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Apply(objects) => Some(objects),
+            _ => None,
+        });
+        let mut specs = BTreeMap::new();
+        for object in plan.workload.iter().chain(applied.flatten()) {
+            let spec = match &**object {
+                Object::Deployment(one) => one.spec.template.spec.clone(),
+                Object::ReplicaSet(one) => one.spec.template.spec.clone(),
+                Object::Pod(one) => one.spec.clone(),
+                _ => continue,
+            };
+            let meta = object.meta();
+            specs.insert((meta.namespace.clone(), meta.name.clone()), spec);
+        }
+        Specs(specs)
+    }
+    pub fn get(&self, identity: &PodIdentity) -> Option<Shared<PodSpec>> {
+        self.0.get(&(identity.namespace.clone(), identity.workload.clone())).cloned()
+    }
+    /// Of a container by its number: init containers come first.
+    pub fn container(&self, identity: &PodIdentity, index: u16) -> Option<Container> {
+        let spec = self.get(identity)?;
+        spec.init_containers.iter().chain(&spec.containers).nth(usize::from(index)).cloned()
+    }
+    /// Whether each app container of a workload has a limit of memory.
+    pub fn all_limit_memory(&self, namespace: &Name, workload: &Name) -> bool {
+        let spec = self.0.get(&(namespace.clone(), workload.clone()));
+        spec.is_some_and(|spec| spec.containers.iter().all(|container| container.resources.limits.contains_key("memory")))
+    }
+    pub fn limits(&self, identity: &PodIdentity, index: u16) -> Limits {
+        let limits = self.container(identity, index).map(|container| container.resources.limits).unwrap_or_default();
+        let limit = |resource: &str| limits.get(resource).copied();
+        Limits {
+            cpu_milli: limit("cpu").and_then(|quantity| u64::try_from(quantity.milli_value()).ok()),
+            memory_bytes: limit("memory").and_then(|quantity| u64::try_from(quantity.value()).ok()),
+        }
+    }
+}
 
 /// What a runtime says, to the kubelet of which node, and which life of it asked (`None`: an exit, for whichever lives).
 #[derive(Debug)]
@@ -48,8 +120,9 @@ pub trait Runtime {
     fn lose(&mut self, node: NodeId);
     /// SIGSTOP to all containers of a node, or SIGCONT.
     fn freeze(&mut self, node: NodeId, frozen: bool);
-    /// Running containers of a workload exit with this code: all, or so many (lowest pod names first).
-    fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, code: i32, cause: Cause);
+    /// Running containers of a workload are given an order of the payload's ([`super::payload::exit`], [`super::payload::EXHAUST`]): all, or so
+    /// many (lowest pod names first). What is no payload is killed.
+    fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause);
     /// Ends everything.
     fn end(&mut self);
 }

@@ -17,18 +17,22 @@ use nix::unistd::Pid;
 
 use super::addresses::{ACTORS_MAX, Addresses, NODES_MAX};
 use super::clock::{Clock, monotonic};
-use super::control::{FromChild, Lag, Setup, ToChild};
+use super::control::{FromChild, Lag, Setup, SlowLink, ToChild};
+use super::docker::DockerRuntime;
+use super::docker::engine::{Engine, Labels};
 use super::folder::Folder;
 use super::gather::gather;
 use super::process::ProcessRuntime;
-use super::runtime::{Answer, Notice, Runtime};
-use super::{frame, role, threads};
+use super::runtime::{Answer, Kind, Notice, Notices, Runtime, Specs};
+use super::{capacity, frame, interrupt, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
-use crate::engine::plan::{FaultPlan, Initial, Plan, Whose};
+use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Whose};
 use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
 use crate::host::sim::run::node_info;
+use crate::models::distribution::Distribution;
+use crate::wire::container::ContainerOp;
 use crate::wire::fact::{Fact, Subject, What};
-use crate::wire::{Address, MachineId};
+use crate::wire::{Address, MachineId, NodeId};
 
 /// How a run is played.
 #[derive(Clone, Debug)]
@@ -37,12 +41,14 @@ pub struct Options {
     pub program: PathBuf,
     /// Where the journals and logs of all processes are put at the end; nowhere if `None`.
     pub journals: Option<PathBuf>,
+    /// What runs the containers.
+    pub runtime: Kind,
 }
 
 impl Default for Options {
     fn default() -> Options {
         // The file that runs, even if another has taken its name meanwhile.
-        Options { program: "/proc/self/exe".into(), journals: None }
+        Options { program: "/proc/self/exe".into(), journals: None, runtime: Kind::Process }
     }
 }
 
@@ -65,6 +71,9 @@ const CUT_HEARD: Span = Span::from_millis(10);
 /// How long children may take to end when told to.
 const END_TIMEOUT: Span = Span::from_secs(5);
 
+/// The trouble of a run that somebody ended.
+pub const INTERRUPTED: &str = "interrupted";
+
 /// What of a plan this host can't do. Empty: it can be run.
 pub fn unsupported(plan: &Plan) -> Vec<String> {
     let mut why = Vec::new();
@@ -85,11 +94,17 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
     if actors > ACTORS_MAX {
         why.push(format!("{actors} processes: a run's block of addresses has room for {ACTORS_MAX}"));
     }
+    let specs = Specs::of(plan);
     for fault in &plan.faults {
         let of_pods = |whose: &Whose| matches!(whose, Whose::Pods(_));
         let found = fault.found.as_ref().is_some_and(|found| found.choose.is_some() || found.whose.iter().any(of_pods));
         if found || faults::simulated_only(&fault.fault) {
             why.push(format!("\"{}\" can only be simulated so far", fault.description));
+        }
+        if let Fault::ContainerCrash { namespace, workload, oom_killed: true, .. } = &fault.fault
+            && !specs.all_limit_memory(namespace, workload)
+        {
+            why.push(format!("\"{}\": its containers need limits of memory to run into", fault.description));
         }
     }
     why
@@ -97,6 +112,10 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
 
 /// Runs a plan for real. `scenario`: the resolved text that `plan` was lowered from. Calls `progress` about each second.
 pub fn run(scenario: &str, plan: Plan, options: &Options, progress: &mut dyn FnMut(crate::base::Duration)) -> io::Result<Outcome> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    if let Some(lack) = capacity::lacks(&plan, &options.runtime, &meminfo) {
+        return Err(io::Error::other(lack));
+    }
     let folder = Folder::claim()?;
     let mut run = Run::start(scenario, Arc::new(plan), options, &folder)?;
     run.play(progress);
@@ -193,6 +212,11 @@ struct Run {
     fault_infos: Vec<FaultInfo>,
     /// (fault, from, to)
     cuts: Vec<(usize, MachineId, MachineId)>,
+    slow: Vec<(usize, SlowLink)>,
+    /// (fault, machine, how much longer; `None`: it stands still)
+    disks: Vec<(usize, MachineId, Option<Distribution>)>,
+    /// What kubelets asked whose disk stands still, and their lives.
+    waiting: Vec<(NodeId, Incarnation, Cause, ContainerOp)>,
     machine_boots: BTreeMap<MachineId, Incarnation>,
     facts: Vec<Entry>,
     next_fact: u64,
@@ -225,23 +249,27 @@ impl Run {
         });
         let anchor = monotonic() + START_TIMEOUT.as_nanos() as u64;
         let clock = Clock { anchor, start: plan.start };
-        let runtime = ProcessRuntime::new(options.program.clone(), Arc::clone(&plan), clock, addresses.clone(), notices);
+        let token = token()?;
+        let runtime = made(&options.runtime, &options.program, &plan, clock, &addresses, folder, token, notices)?;
         let mut run = Run {
             scenario: scenario.to_owned(),
             program: options.program.clone(),
             folder: folder.path().to_owned(),
             block: folder.block(),
-            token: token()?,
+            token,
             addresses,
             clock,
             words,
             sender,
             processes: places.into_iter().map(process).collect(),
-            runtime: Box::new(runtime),
+            runtime,
             played: vec![None; plan.faults.len()],
             fault_facts: vec![Cause::NONE; plan.faults.len()],
             fault_infos: Vec::new(),
             cuts: Vec::new(),
+            slow: Vec::new(),
+            disks: Vec::new(),
+            waiting: Vec::new(),
             machine_boots: BTreeMap::new(),
             facts: Vec::new(),
             next_fact: 1,
@@ -330,6 +358,9 @@ impl Run {
             if now >= end {
                 return;
             }
+            if interrupt::asked() {
+                return self.troubles.push(INTERRUPTED.to_owned());
+            }
             if now >= told {
                 progress(now.since(self.plan.start));
                 told = now + crate::base::Duration::from_secs(1);
@@ -381,8 +412,11 @@ impl Run {
         match said {
             FromChild::Listening => {
                 process.listens = true;
-                let cuts = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
-                process.say(&ToChild::Links(cuts));
+                let machine = process.machine;
+                let (links, disk) = (self.links(), self.disk(machine));
+                let process = &mut self.processes[number];
+                process.say(&ToChild::Links(links));
+                process.say(&ToChild::Disk(disk));
                 // A later life begins at once, the first when all listen.
                 if process.life.0 > 1 {
                     process.say(&ToChild::Go { anchor: self.clock.anchor });
@@ -390,9 +424,13 @@ impl Run {
             }
             FromChild::Container(cause, op) => {
                 let Address::Kubelet(node) = process.address else { return };
-                let (life, mut answers) = (process.life, Vec::new());
-                self.runtime.request(node, life, cause, op, &mut answers);
-                self.answer(answers);
+                let (life, machine) = (process.life, process.machine);
+                // Probes and lists write nothing.
+                let writes = !matches!(op, ContainerOp::List | ContainerOp::Probe { .. });
+                if writes && self.disk(machine).stalled {
+                    return self.waiting.push((node, life, cause, op));
+                }
+                self.request(node, life, cause, op);
             }
             FromChild::Endpoints(cause, change) => {
                 let word = ToChild::Endpoints(cause, change);
@@ -406,6 +444,11 @@ impl Run {
             }
             FromChild::Facts(_) => unreachable!("taken before"),
         }
+    }
+    fn request(&mut self, node: NodeId, life: Incarnation, cause: Cause, op: ContainerOp) {
+        let mut answers = Vec::new();
+        self.runtime.request(node, life, cause, op, &mut answers);
+        self.answer(answers);
     }
     fn take_facts(&mut self, from: Address, mut facts: Vec<Entry>) {
         for entry in &mut facts {
@@ -483,6 +526,30 @@ impl Run {
         };
         Outcome { record, lags: std::mem::take(&mut self.lags), troubles: std::mem::take(&mut self.troubles) }
     }
+}
+
+/// The runtime of this kind. What a run that is gone has left in it goes first.
+#[expect(clippy::too_many_arguments, reason = "all that a run has when its runtime is made")]
+pub(super) fn made(
+    kind: &Kind,
+    program: &Path,
+    plan: &Arc<Plan>,
+    clock: Clock,
+    addresses: &Addresses,
+    folder: &Folder,
+    token: u128,
+    notices: Notices,
+) -> io::Result<Box<dyn Runtime>> {
+    let addresses = addresses.clone();
+    Ok(match kind {
+        Kind::Process => Box::new(ProcessRuntime::new(program.to_owned(), Arc::clone(plan), clock, addresses, notices)),
+        Kind::Docker(socket) => {
+            let engine = Engine::connect(socket)?;
+            let labels = Labels::new(folder, token);
+            engine.clean(&labels.home, |block| block == folder.block() || Folder::is_dead(block))?;
+            Box::new(DockerRuntime::new(engine, program, labels, plan, clock, addresses, notices)?)
+        }
+    })
 }
 
 impl Drop for Run {

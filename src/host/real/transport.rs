@@ -3,7 +3,7 @@
 //! The dialler speaks first: who it is, whom it wants, and the run's token; without the token nothing is answered. Data, keep-alives and
 //! an orderly end travel in frames; an end without one is a reset. A cut between two machines is made here, at both ends: what is written
 //! waits, what comes in waits, dials hang, and the end of a connection is not told until the cut heals; so a machine that was killed behind
-//! a cut is silent.
+//! a cut is silent. A slow link holds each message back at the end that sends it, in order, and a lost one as TCP's retransmission would.
 //!
 //! Each side of a connection has a thread that reads and one that writes; the actor is held up by neither. Accepted connections have no
 //! keep-alive but etcd's peer streams, whose two ends have the same: the simulator's 150 s of TCP keep-alive are longer than runs here.
@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use super::addresses::Addresses;
 use super::arrival::{Arrival, Told};
 use super::clock::monotonic;
+use super::control::{Links, SlowLink};
 use super::{frame, http, threads};
+use crate::base::random::Seed;
 use crate::base::{Cause, Map, Stream, Time};
 use crate::proxy::{self, Choice, EndpointLog, NodeTable};
 use crate::wire::{Address, CloseReason, Conn, EndpointChange, KeepAlive, MachineId, Message, Server, codec};
@@ -34,6 +36,9 @@ const HIGH_MARK: usize = 4 << 20;
 const LOW_MARK: usize = HIGH_MARK / 2;
 /// How often a waiting thread looks at the clock where nothing wakes it (ours): well below the shortest keep-alive of 5 s.
 const LOOK: Span = Span::from_millis(250);
+/// TCP's first retransmission time-out; each further one doubles, and beyond the last it arrives (the simulator's model of loss).
+const RETRANSMISSION: Span = Span::from_millis(200);
+const RETRANSMISSION_MAX: u64 = 120_000_000_000;
 /// Connections that an actor accepts have numbers from here; those that it dials begin at 1.
 const ACCEPTED: u64 = 1 << 62;
 
@@ -59,7 +64,8 @@ enum Frame {
 
 /// What the writer of a connection is asked.
 enum Order {
-    Data(Cause, Vec<u8>),
+    /// Not to be sent before this instant of CLOCK_MONOTONIC.
+    Data(Cause, Vec<u8>, u64),
     Pong,
     Close,
 }
@@ -80,6 +86,7 @@ struct Shared {
     links: Mutex<Map<Conn, Arc<Link>>>,
     http: Mutex<Map<Conn, http::Handle>>,
     cuts: Mutex<Vec<(MachineId, MachineId)>>,
+    slow: Mutex<(Vec<SlowLink>, Stream)>,
     changed: Condvar,
     ready: AtomicBool,
     accepted: AtomicU64,
@@ -139,6 +146,7 @@ impl Transport {
             links: Mutex::default(),
             http: Mutex::default(),
             cuts: Mutex::default(),
+            slow: Mutex::new((Vec::new(), Seed(1).stream(&format!("slow links of {me}")))),
             changed: Condvar::new(),
             ready: AtomicBool::new(false),
             accepted: AtomicU64::new(ACCEPTED),
@@ -153,8 +161,9 @@ impl Transport {
         });
         Ok(Transport { shared })
     }
-    pub fn set_links(&self, cuts: Vec<(MachineId, MachineId)>) {
-        *lock(&self.shared.cuts) = cuts;
+    pub fn set_links(&self, links: Links) {
+        lock(&self.shared.slow).0 = links.slow;
+        *lock(&self.shared.cuts) = links.cuts;
         self.shared.changed.notify_all();
     }
     pub fn set_ready(&self, ready: bool) {
@@ -186,7 +195,12 @@ impl Transport {
                 lock(&shared.http).insert(conn, handle);
                 threads::spawn(move || {
                     let machine = shared.addresses.machine_of_pod(pod);
-                    let pass = |limit| machine.is_none_or(|machine| shared.wait_while_cut(machine, limit));
+                    let pass = |limit| {
+                        machine.is_none_or(|machine| {
+                            threads::pause(shared.held_back(shared.machine, machine));
+                            shared.wait_while_cut(machine, limit)
+                        })
+                    };
                     http::serve(&shared.told, cause, conn, pod, &orders, pass);
                     lock(&shared.http).remove(&conn);
                 });
@@ -201,8 +215,9 @@ impl Transport {
         let Some(link) = lock(&self.shared.links).get(&conn).cloned() else { return };
         let body = codec::encode(message);
         let queued = link.queued.fetch_add(body.len(), Ordering::SeqCst) + body.len();
+        let due = monotonic() + self.shared.held_back(self.shared.machine, link.peer).as_nanos() as u64;
         // The writer is gone only when the connection is over.
-        let _ = link.orders.send(Order::Data(cause, body));
+        let _ = link.orders.send(Order::Data(cause, body, due));
         if queued > HIGH_MARK && !link.blocked.swap(true, Ordering::SeqCst) {
             self.shared.tell(cause, Arrival::Blocked(conn));
         }
@@ -224,6 +239,20 @@ impl Shared {
     }
     fn is_cut(&self, from: MachineId, to: MachineId) -> bool {
         lock(&self.cuts).contains(&(from, to))
+    }
+    /// How much longer than usual something takes from one machine to another.
+    fn held_back(&self, from: MachineId, to: MachineId) -> Span {
+        let (links, stream) = &mut *lock(&self.slow);
+        let mut nanos = 0;
+        for link in links.iter().filter(|link| link.from.contains(&from) && link.to.contains(&to)) {
+            nanos += link.latency.sample(stream).nanos();
+            let mut again = RETRANSMISSION.as_nanos() as u64;
+            while again <= RETRANSMISSION_MAX && stream.chance(link.loss) {
+                nanos += again;
+                again *= 2;
+            }
+        }
+        Span::from_nanos(nanos)
     }
     /// Waits until nothing is cut between here and there, in either direction. False when that takes longer than the limit.
     fn wait_while_cut(&self, there: MachineId, limit: Span) -> bool {
@@ -277,6 +306,8 @@ impl Shared {
                 }
                 return self.tell(cause, Arrival::Closed(conn, CloseReason::TimedOut));
             }
+            // There and back.
+            threads::pause(self.held_back(self.machine, machine) + self.held_back(machine, self.machine));
             if let Some(stream) = self.connect(target, balanced, keep_alive == KeepAlive::ETCD_PEER) {
                 return self.establish(cause, conn, stream, machine, Some(keep_alive), Arrival::Opened(conn));
             }
@@ -383,8 +414,9 @@ impl Shared {
                 drop(self.changed.wait_timeout(cuts, LOOK).expect("no thread panics with this lock"));
             }
             let sent = match order {
-                Some(Order::Data(cause, body)) => {
+                Some(Order::Data(cause, body, due)) => {
                     let length = body.len();
+                    threads::pause(Span::from_nanos(due.saturating_sub(monotonic())));
                     let sent = stream.write_all(&frame::of(&Frame::Data(cause, body)));
                     let left = link.queued.fetch_sub(length, Ordering::SeqCst) - length;
                     if left < LOW_MARK && link.blocked.swap(false, Ordering::SeqCst) && !link.over.load(Ordering::SeqCst) {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Cause, Duration, Map, Time};
+use crate::base::{Cause, Duration, Time};
 use crate::wire::{Address, CloseReason, Conn, KeepAlive, MachineId, Message};
 
 /// A side of a connection: 0 dialled, 1 accepted.
@@ -20,15 +20,18 @@ const HELD_MAX: usize = 4096;
 /// What an accepted connection does about a silent peer: Go's server default, TCP keep-alives each 15 s, nine unanswered ones are too many.
 pub const ACCEPTED_KEEP_ALIVE: KeepAlive = KeepAlive::of(15, 135);
 
-/// One end of a connection.
+/// One end of a connection. Its fields stay in this order: each message looks at the first ones, which lie together.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct End {
     pub address: Address,
     pub machine: MachineId,
-    pub keep_alive: KeepAlive,
     pub state: EndState,
+    /// It is about to be told that the connection is over.
+    pub closing: bool,
     /// When the last thing that was sent to this end arrives: nothing overtakes it.
     pub last_arrival: Time,
+    pub keep_alive: KeepAlive,
     /// Written to this end while nothing passes.
     pub held: Vec<(Cause, Message)>,
     /// When the first of `held` was written.
@@ -43,8 +46,6 @@ pub struct End {
     pub heard: Time,
     /// How its peer ended while nothing passed: told when something does again.
     pub last_word: Option<(Cause, CloseReason)>,
-    /// It is about to be told that the connection is over.
-    pub closing: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +67,8 @@ pub struct Connection {
 /// All connections, and which processes have which.
 #[derive(Default)]
 pub struct Connections {
-    connections: Map<Conn, Connection>,
+    /// By number: the outbox counts them. `None`: it is over, or was never opened.
+    connections: Vec<Option<Box<Connection>>>,
     by_process: BTreeMap<Address, BTreeMap<Conn, Side>>,
 }
 
@@ -93,14 +95,18 @@ impl Connections {
         for (side, end) in ends.iter().enumerate() {
             self.by_process.entry(end.address).or_default().insert(conn, side);
         }
-        self.connections.insert(conn, Connection { ends, silence: Cause::NONE });
+        let at = conn.0 as usize;
+        if self.connections.len() <= at {
+            self.connections.resize_with(at + 1, || None);
+        }
+        self.connections[at] = Some(Box::new(Connection { ends, silence: Cause::NONE }));
     }
     pub fn get(&mut self, conn: Conn) -> Option<&mut Connection> {
-        self.connections.get_mut(&conn)
+        self.connections.get_mut(conn.0 as usize)?.as_deref_mut()
     }
     /// The side of `address`, if the connection is still open there.
     pub fn open_side(&self, conn: Conn, address: Address) -> Option<Side> {
-        let connection = self.connections.get(&conn)?;
+        let connection = self.connections.get(conn.0 as usize)?.as_deref()?;
         connection.ends.iter().position(|end| end.address == address && end.state == EndState::Open)
     }
     /// The connections of a process, in order.
@@ -113,13 +119,14 @@ impl Connections {
     }
     /// All connections, in order.
     pub fn all(&self) -> Vec<Conn> {
-        let mut all: Vec<Conn> = self.connections.keys().copied().collect();
-        all.sort();
+        let mut all: Vec<Conn> = self.by_process.values().flat_map(|conns| conns.keys().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
         all
     }
     /// Ends one side; the connection is forgotten when both have ended.
     pub fn end(&mut self, conn: Conn, side: Side, state: EndState) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.get(conn) else { return };
         let end = &mut connection.ends[side];
         end.state = state;
         end.held.clear();
@@ -132,7 +139,7 @@ impl Connections {
             }
         }
         if over {
-            self.connections.remove(&conn);
+            self.connections[conn.0 as usize] = None;
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What a damaged record of a log reads as: the records are data here, so that flipped bits and missing ends are shown by what they would do
 //! to it. Only who ignores the checksum ever sees that.
 
-use std::sync::Arc;
 
 use crate::base::Stream;
 use crate::wire::DiskRecord;
@@ -39,6 +38,6 @@ pub fn torn(record: &DiskRecord, stream: &mut Stream) -> Option<DiskRecord> {
     }
 }
 
-fn emptied(entry: &Entry) -> Arc<Entry> {
-    Arc::new(Entry { command: None, change: None, ..entry.clone() })
+fn emptied(entry: &Entry) -> Entry {
+    Entry { command: None, change: None, ..*entry }
 }

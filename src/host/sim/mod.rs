@@ -5,6 +5,7 @@
 //! Invariant: nothing reaches, and nothing comes from, a machine without power.
 
 mod connections;
+mod crowd;
 mod damage;
 mod faults;
 mod holds;
@@ -12,6 +13,7 @@ mod initial;
 mod machines;
 mod network;
 mod partitions;
+mod processes;
 pub mod run;
 mod storage;
 
@@ -25,6 +27,7 @@ use crate::engine::event::{Event, HostEvent, Life, Pending, push};
 use crate::engine::plan::{Fault, Plan};
 use crate::engine::{Host, Queue};
 use crate::models::container_engine::{Answer, ContainerEngine};
+use crate::models::crowd::Crowd;
 use crate::models::network::{Links, Place};
 use crate::models::registry::{PullResult, Registry};
 use crate::models::workload::Workloads;
@@ -34,6 +37,7 @@ use crate::wire::{Address, Boot, Conn, DiskOp, Effect, Input, MachineId, Member,
 use connections::{Connections, EndState};
 use holds::{Hold, Holds};
 use machines::Machine;
+use processes::Processes;
 use storage::Storage;
 
 /// What a [`HostEvent`] is about.
@@ -57,10 +61,12 @@ mod what {
     pub const UNACKNOWLEDGED: u32 = 9;
     /// `which`: number of the fault; a partition that comes and goes does so.
     pub const FLAP: u32 = 10;
+    /// The one daemon behind all machines.
+    pub const CROWD: u32 = 11;
 }
 
 /// A process, as the machine sees it.
-struct Process {
+pub struct Process {
     machine: MachineId,
     up: bool,
     incarnation: Incarnation,
@@ -86,7 +92,7 @@ struct Unanswered {
 pub struct SimHost {
     plan: std::sync::Arc<Plan>,
     machines: Vec<Machine>,
-    processes: Map<Address, Process>,
+    processes: Processes,
     links: Links,
     connections: Connections,
     dialling: Map<Conn, network::Dialling>,
@@ -96,6 +102,9 @@ pub struct SimHost {
     blocks: Vec<MachineId>,
     registry: Registry,
     registry_armed: Time,
+    /// The one daemon behind all machines, if they share one.
+    crowd: Crowd,
+    crowd_armed: Time,
     workloads: Workloads,
     log: EndpointLog,
     tables: Map<MachineId, (NodeTable, Duration)>,
@@ -140,7 +149,7 @@ impl SimHost {
         };
         SimHost {
             machines: machines::all(&plan, seed),
-            processes: addresses.iter().map(|(address, machine)| (*address, process(*machine))).collect(),
+            processes: Processes::new(addresses.iter().map(|(address, machine)| (*address, process(*machine))).collect()),
             links: Links::new(plan.network.clone(), &places, seed),
             connections: Connections::default(),
             dialling: Map::default(),
@@ -153,6 +162,8 @@ impl SimHost {
                 seed.stream("registry"),
             ),
             registry_armed: Time::NEVER,
+            crowd: Crowd::new(plan.runtime.sharing.as_deref().cloned().unwrap_or_default()),
+            crowd_armed: Time::NEVER,
             workloads: Workloads::new(seed, plan.behaviours.clone()),
             log: EndpointLog::default(),
             tables: Map::default(),
@@ -294,6 +305,7 @@ impl Host for SimHost {
                 let (machine, incarnation) = (self.processes[&from].machine, self.processes[&from].incarnation);
                 let engine = self.engines.get_mut(&machine).expect("a kubelet's machine has an engine");
                 engine.request(now, incarnation, cause, *op, &mut self.registry);
+                self.join_crowd(now, machine, queue);
                 self.arm_engine(machine, queue);
                 self.arm_registry(queue);
             }
@@ -310,7 +322,7 @@ impl Host for SimHost {
                 self.start(now, process, cause, queue);
             }
             // The engine keeps these to itself.
-            Effect::Record(..) | Effect::Applied(_) | Effect::History(_) => unreachable!("facts do not reach the host"),
+            Effect::Record(..) | Effect::History(_) => unreachable!("facts do not reach the host"),
         }
     }
 
@@ -328,6 +340,7 @@ impl Host for SimHost {
             what::DIAL_AGAIN => self.dial_again(now, Conn(event.which), queue),
             what::SERVED => self.served(now, Conn(event.which), cause, queue),
             what::ENGINE => self.wake_engine(now, MachineId(event.which as u32), queue),
+            what::CROWD => self.wake_crowd(now, queue),
             what::REGISTRY => {
                 self.registry_armed = Time::NEVER;
                 self.wake_registry(now, queue);

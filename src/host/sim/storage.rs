@@ -1,7 +1,6 @@
 //! What each process has written to its machine's disk: an ordered log of records, a part of which is durable, and which of those are
 //! damaged.
 
-use std::sync::Arc;
 
 use super::damage;
 use crate::base::{Incarnation, Map, Stream};
@@ -161,11 +160,13 @@ impl Log {
 /// Entries end with the same one, wherever they begin.
 fn is_what_is_left_of(record: &DiskRecord, was: &DiskRecord) -> bool {
     let (DiskRecord::Entries(left), DiskRecord::Entries(was)) = (record, was) else { return false };
-    matches!((left.last(), was.last()), (Some(left), Some(was)) if Arc::ptr_eq(left, was))
+    matches!((left.last(), was.last()), (Some(left), Some(was)) if left == was)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::random::Seed;
     use crate::base::{Cause, Index, Revision, Term};
@@ -178,7 +179,7 @@ mod tests {
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
         let mutation = Mutation::Compact { revision: Revision(1) };
         let command = Some(Arc::new(Command { origin: Member(1), number: 1, cause: Cause::NONE, mutation }));
-        let entry = |index| Arc::new(Entry { term: Term(1), index: Index(index), command: command.clone(), change: None });
+        let entry = |index| Entry { term: Term(1), index: Index(index), command: command.clone(), change: None };
         DiskRecord::Entries(range.map(entry).collect())
     }
     fn state(term: u64) -> DiskRecord {

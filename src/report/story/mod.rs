@@ -7,6 +7,7 @@
 //! [`words`] has the sentences, [`object`] finds whom a person means, [`facts`] chooses what belongs to a story. Left out: writes that the
 //! observer tells nothing of (heartbeats, statuses that stay as they are) and single requests.
 
+mod considered;
 mod facts;
 mod object;
 mod words;
@@ -142,6 +143,9 @@ impl Explanation<'_> {
                 for line in &story.lines {
                     let at = words::thousandths(line.at.since(scenario.start));
                     text.push_str(&format!("{at:>11} s  {}\n", line.text));
+                    for row in line.entry.map_or_else(Vec::new, |entry| considered::table(&entry.fact.what)) {
+                        text.push_str(&format!("               {row}\n"));
+                    }
                     if let Some(entry) = line.entry {
                         self.write_causes(entry, "               ", &mut told, &mut text);
                     }

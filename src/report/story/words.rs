@@ -132,6 +132,9 @@ pub fn words(record: &Record, subject: &Subject, what: &What) -> Words {
 
         What::Unschedulable { message } => same(Aspect::Scheduling, format!("could not be scheduled: {message}")),
 
+        What::Considered { nodes, feasible, .. } => {
+            once(format!("was looked at by the scheduler: {feasible} of {nodes} nodes would take it"))
+        }
         What::Nominated { node, victims } => {
             let names: Vec<&str> = victims.iter().map(Key::name).collect();
             lasting(

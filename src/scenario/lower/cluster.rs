@@ -342,6 +342,8 @@ impl Lowering<'_> {
             stop: self.distribution_or(&written.stop, &path("stop"), preset.stop),
             remove: self.distribution_or(&written.remove, &path("remove"), preset.remove),
             probe: self.distribution_or(&written.probe, &path("probe"), preset.probe),
+            exit: preset.exit,
+            sharing: None,
         }
     }
     /// The machine that load comes from unless a traffic source says otherwise: in the first zone, not a node.

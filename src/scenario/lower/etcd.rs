@@ -119,7 +119,7 @@ impl Lowering<'_> {
     }
 
     /// The fields of a step that are etcdctl's.
-    pub fn etcd_fields(step: &file::Step) -> [(&'static str, bool); 8] {
+    pub fn etcd_fields(step: &file::Step) -> [(&'static str, bool); 10] {
         [
             ("etcdMemberAdd", step.etcd_member_add.is_some()),
             ("etcdMemberPromote", step.etcd_member_promote.is_some()),
@@ -127,6 +127,8 @@ impl Lowering<'_> {
             ("etcdMemberReplace", step.etcd_member_replace.is_some()),
             ("etcdMoveLeader", step.etcd_move_leader.is_some()),
             ("etcdCompact", step.etcd_compact.is_some()),
+            ("etcdDefrag", step.etcd_defrag.is_some()),
+            ("etcdAlarmDisarm", step.etcd_alarm_disarm.is_some()),
             ("etcdSnapshotSave", step.etcd_snapshot_save.is_some()),
             ("etcdSnapshotRestore", step.etcd_snapshot_restore.is_some()),
         ]
@@ -186,11 +188,17 @@ impl Lowering<'_> {
             };
             return Some((text, Action::Compact { keep: compact.keep }));
         }
-        if let Some(flag) = step.etcd_snapshot_save {
+        let flags = [
+            ("etcdDefrag", step.etcd_defrag, "defragment etcd", Action::Defrag),
+            ("etcdAlarmDisarm", step.etcd_alarm_disarm, "take back etcd's alarms", Action::AlarmDisarm),
+            ("etcdSnapshotSave", step.etcd_snapshot_save, "save a snapshot of etcd", Action::SnapshotSave),
+        ];
+        for (field, flag, text, action) in flags {
+            let Some(flag) = flag else { continue };
             if !flag {
-                self.error(&at(path, "etcdSnapshotSave"), "false says nothing".to_owned(), |error| error.expecting("true"));
+                self.error(&at(path, field), "false says nothing".to_owned(), |error| error.expecting("true"));
             }
-            return Some(("save a snapshot of etcd".to_owned(), Action::SnapshotSave));
+            return Some((text.to_owned(), action));
         }
         let restore = step.etcd_snapshot_restore.as_ref()?;
         let path = at(path, "etcdSnapshotRestore");

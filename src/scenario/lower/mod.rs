@@ -6,8 +6,10 @@ mod etcd;
 mod expectations;
 mod faults;
 mod policy;
+mod profile;
 mod random_faults;
 mod replay;
+mod scheduler;
 mod steps;
 mod study;
 mod topology;
@@ -110,6 +112,8 @@ impl Lowering<'_> {
         self.frame(scenario);
         self.has_trace_nodes = scenario.trace.as_ref().is_some_and(|trace| trace.nodes.is_some());
         let mut parts = self.cluster(cluster);
+        let mut timings = cluster.timings.lower();
+        self.scheduler(&cluster.scheduler, &mut timings.scheduler);
         let mut workload = self.workload(scenario);
         // Steps are read before whatever names the objects that they apply.
         let mut steps = self.steps(&scenario.steps);
@@ -128,7 +132,6 @@ impl Lowering<'_> {
         self.no_limit_after_random_faults(scenario);
         self.written_out = self.written_out(&scenario.faults, &faults, &first);
         let expectations = self.expectations(&scenario.expectations, &first, &traffic);
-        let mut timings = cluster.timings.lower();
         timings.scheduler.policy = scenario.policy.as_ref().map(|written| self.placement_policy(written));
         let initial = match scenario.initial {
             file::Initial::Empty => plan::Initial::Empty,
@@ -150,7 +153,7 @@ impl Lowering<'_> {
         steps.sort_by_key(|step| step.at);
         let mut etcd_steps = std::mem::take(&mut self.etcd_steps);
         etcd_steps.sort_by_key(|step| step.at);
-        Plan {
+        let mut plan = Plan {
             name: Name::new(&scenario.name),
             description: Name::new(&scenario.description),
             seed: scenario.seed,
@@ -178,7 +181,9 @@ impl Lowering<'_> {
             faults,
             expectations,
             study: None,
-        }
+        };
+        self.profile(scenario, &mut plan);
+        plan
     }
     /// A fault that comes many times or never has no one beginning.
     fn no_limit_after_random_faults(&mut self, scenario: &Scenario) {

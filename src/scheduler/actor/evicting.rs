@@ -5,7 +5,7 @@
 //! preemptor back to the queue. Until then no event moves the preemptor.
 
 use super::{CLIENT, Scheduler, Token};
-use crate::base::{Cause, Time};
+use crate::base::{Cause, Name, Time};
 use crate::client::Reply;
 use crate::objects::{Condition, Key};
 use crate::scheduler::pods::PodInfo;
@@ -21,6 +21,7 @@ pub struct Evicting {
     running: usize,
     /// The one that goes when no other's is.
     last: Option<Key>,
+    profile: Name,
     cause: Cause,
 }
 
@@ -46,18 +47,20 @@ impl Scheduler {
         }
         // The most important goes first.
         let last = victims.pop();
-        self.evicting.insert(preemptor.key.clone(), Evicting { running: victims.len(), last, cause });
+        let profile = self.profiles.of(preemptor.spec()).map_or_else(Name::default, |profile| profile.name().clone());
+        self.evicting.insert(preemptor.key.clone(), Evicting { running: victims.len(), last, profile: profile.clone(), cause });
         self.queue.hold(&preemptor.key);
         for victim in victims {
-            self.tell(now, &preemptor.key, victim, out);
+            self.tell(now, &preemptor.key, &profile, victim, out);
         }
         self.end_if_done(now, &preemptor.key, out);
         cause
     }
 
-    fn tell(&mut self, now: Time, preemptor: &Key, victim: Key, out: &mut Outbox) {
+    fn tell(&mut self, now: Time, preemptor: &Key, profile: &Name, victim: Key, out: &mut Outbox) {
         let condition = Condition {
-            message: "default-scheduler: preempting to accommodate a higher priority pod".into(),
+            // The name of the preemptor's profile.
+            message: format!("{profile}: preempting to accommodate a higher priority pod").into(),
             ..Condition::new("DisruptionTarget", true, PREEMPTION_REASON, now)
         };
         let patch = Patch::Condition { condition, nominated_node: None };
@@ -102,12 +105,12 @@ impl Scheduler {
 
     fn end_if_done(&mut self, now: Time, preemptor: &Key, out: &mut Outbox) {
         if self.evicting.get(preemptor).is_some_and(|evicting| evicting.running == 0)
-            && let Some(Evicting { last, cause, .. }) = self.evicting.remove(preemptor)
+            && let Some(Evicting { last, profile, cause, .. }) = self.evicting.remove(preemptor)
         {
             self.queue.release(preemptor);
             if let Some(last) = last {
                 out.because(cause);
-                self.tell(now, preemptor, last, out);
+                self.tell(now, preemptor, &profile, last, out);
             }
         }
     }

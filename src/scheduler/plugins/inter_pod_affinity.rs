@@ -12,10 +12,12 @@ use crate::scheduler::pods::PodInfo;
 use crate::scheduler::queue::ClusterEvent;
 use crate::scheduler::snapshot::Snapshot;
 
-pub struct InterPodAffinity;
-
-/// What an existing pod's required affinity term adds where it matches the pod to be placed (`hardPodAffinityWeight`).
-const HARD_POD_AFFINITY_WEIGHT: i64 = 1;
+pub struct InterPodAffinity {
+    /// What an existing pod's required affinity term adds where it matches the pod to be placed (`hardPodAffinityWeight`): 1.
+    pub hard_weight: i64,
+    /// Existing pods' preferences do not count for a pod without preferences of its own: false.
+    pub ignore_preferred_of_existing: bool,
+}
 
 /// Sums by (topology key, value); a key's column is made when something is first added.
 struct Sums<'a> {
@@ -204,9 +206,12 @@ impl Filter for Required<'_> {
 struct Preferred<'a>(Sums<'a>);
 
 impl<'a> Preferred<'a> {
-    fn of(cycle: Cycle<'a>) -> Option<Preferred<'a>> {
+    fn of(plugin: &InterPodAffinity, cycle: Cycle<'a>) -> Option<Preferred<'a>> {
         let (snapshot, pod) = (cycle.snapshot, cycle.pod);
         let terms = terms_of(pod);
+        if terms.preferred.is_empty() && plugin.ignore_preferred_of_existing {
+            return None;
+        }
         let own_namespace = namespace_labels(cycle);
         let mut sums = Sums::new(snapshot);
         if !terms.preferred.is_empty() {
@@ -220,7 +225,8 @@ impl<'a> Preferred<'a> {
         }
         for class in snapshot.classes().with_terms() {
             let theirs = class.terms.as_ref().expect("listed for its terms");
-            let hard = theirs.required.iter().map(|term| (HARD_POD_AFFINITY_WEIGHT, term));
+            // With weight 0 nothing is even looked for.
+            let hard = theirs.required.iter().filter(|_| plugin.hard_weight > 0).map(|term| (plugin.hard_weight, term));
             for (weight, term) in hard.chain(theirs.preferred.iter().map(|(weight, term)| (*weight, term))) {
                 if term.matches_incoming(pod.namespace(), &own_namespace, pod.labels()) {
                     sums.add(&term.topology_key, class, weight);
@@ -256,9 +262,6 @@ impl Plugin for InterPodAffinity {
     fn id(&self) -> PluginId {
         PluginId::InterPodAffinity
     }
-    fn weight(&self) -> i64 {
-        2
-    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
         match Required::of(cycle) {
             None => PreFilter::Skip,
@@ -266,7 +269,7 @@ impl Plugin for InterPodAffinity {
         }
     }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
-        Preferred::of(cycle).map(|preferred| Box::new(preferred) as Box<dyn Score>)
+        Preferred::of(self, cycle).map(|preferred| Box::new(preferred) as Box<dyn Score>)
     }
     /// A pod that comes may be the wanted company; one that goes may have been the unwanted, or have unwanted this one; a node may give a
     /// new domain.

@@ -23,11 +23,13 @@ use std::sync::Arc;
 
 use super::nodes::{NodeInfo, NodeTable, Slot};
 use super::pods::PodInfo;
+use super::profile::Arguments;
 use super::queue::ClusterEvent;
 use super::snapshot::Snapshot;
 use crate::objects::Text;
 
 pub use node_affinity::required_matches;
+pub use node_resources::{Strategy, WeightedResource};
 
 /// The largest normalised score of a plugin, before its weight (`framework.MaxNodeScore`).
 pub const MAX_SCORE: i64 = 100;
@@ -48,6 +50,21 @@ pub enum PluginId {
     ImageLocality,
     GpuDevices,
     Policy,
+}
+
+impl PluginId {
+    pub const ALL: [PluginId; 10] = [
+        PluginId::NodeUnschedulable,
+        PluginId::NodeName,
+        PluginId::TaintToleration,
+        PluginId::NodeAffinity,
+        PluginId::NodePorts,
+        PluginId::NodeResourcesFit,
+        PluginId::PodTopologySpread,
+        PluginId::InterPodAffinity,
+        PluginId::NodeResourcesBalancedAllocation,
+        PluginId::ImageLocality,
+    ];
 }
 
 impl fmt::Display for PluginId {
@@ -163,10 +180,6 @@ pub trait Plugin: Send + Sync {
     fn pre_filter<'a>(&self, _cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Skip
     }
-    /// What multiplies its normalised score, unless the profile says otherwise.
-    fn weight(&self) -> i64 {
-        1
-    }
     /// `None`: it does not score this pod.
     fn pre_score<'a>(&self, _cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         None
@@ -177,31 +190,30 @@ pub trait Plugin: Send + Sync {
     }
 }
 
-/// The default profile's, in the order of Filter.
-pub fn default_filters() -> Vec<Arc<dyn Plugin>> {
-    vec![
-        Arc::new(node_unschedulable::NodeUnschedulable),
-        Arc::new(node_name::NodeName),
-        Arc::new(taint_toleration::TaintToleration),
-        Arc::new(node_affinity::NodeAffinity),
-        Arc::new(node_ports::NodePorts),
-        Arc::new(node_resources::NodeResourcesFit),
-        Arc::new(pod_topology_spread::PodTopologySpread),
-        Arc::new(inter_pod_affinity::InterPodAffinity),
-    ]
-}
-
-/// The default profile's, in the order of Score.
-pub fn default_scores() -> Vec<Arc<dyn Plugin>> {
-    vec![
-        Arc::new(taint_toleration::TaintToleration),
-        Arc::new(node_affinity::NodeAffinity),
-        Arc::new(node_resources::NodeResourcesFit),
-        Arc::new(pod_topology_spread::PodTopologySpread),
-        Arc::new(inter_pod_affinity::InterPodAffinity),
-        Arc::new(node_resources::NodeResourcesBalancedAllocation),
-        Arc::new(image_locality::ImageLocality),
-    ]
+/// The plugin of this name with these arguments.
+pub fn plugin(id: PluginId, arguments: &Arguments) -> Arc<dyn Plugin> {
+    match id {
+        PluginId::NodeUnschedulable => Arc::new(node_unschedulable::NodeUnschedulable),
+        PluginId::NodeName => Arc::new(node_name::NodeName),
+        PluginId::TaintToleration => Arc::new(taint_toleration::TaintToleration),
+        PluginId::NodeAffinity => Arc::new(node_affinity::NodeAffinity { added: arguments.added_affinity.clone() }),
+        PluginId::NodePorts => Arc::new(node_ports::NodePorts),
+        PluginId::NodeResourcesFit => {
+            Arc::new(node_resources::NodeResourcesFit::new(arguments.scoring.clone(), arguments.scored_resources.clone()))
+        }
+        PluginId::PodTopologySpread => Arc::new(pod_topology_spread::PodTopologySpread { defaults: arguments.default_constraints.clone() }),
+        PluginId::InterPodAffinity => Arc::new(inter_pod_affinity::InterPodAffinity {
+            hard_weight: arguments.hard_pod_affinity_weight,
+            ignore_preferred_of_existing: arguments.ignore_preferred_terms_of_existing_pods,
+        }),
+        PluginId::NodeResourcesBalancedAllocation => {
+            Arc::new(node_resources::NodeResourcesBalancedAllocation { resources: arguments.balanced_resources.clone() })
+        }
+        PluginId::ImageLocality => Arc::new(image_locality::ImageLocality),
+        PluginId::GpuDevices => Arc::new(policy::GpuDevices),
+        // Not among the names that a configuration can use.
+        PluginId::Policy => unreachable!("a policy comes with its parameters"),
+    }
 }
 
 /// `helper.DefaultNormalizeScore`: scaled so that the largest becomes 100, reversed if less is better.

@@ -10,7 +10,17 @@ use crate::objects::{Labels, PodSpec};
 use crate::scheduler::nodes::{NodeInfo, Slot};
 use crate::scheduler::queue::ClusterEvent;
 
-pub struct NodeAffinity;
+pub struct NodeAffinity {
+    /// What the profile asks of every node beside what the pod asks (`NodeAffinityArgs.addedAffinity`).
+    pub added: Option<Affinity>,
+}
+
+impl NodeAffinity {
+    fn added_matches(&self, name: &Name, labels: &Labels) -> bool {
+        let required = self.added.as_ref().and_then(|added| added.required.as_ref());
+        required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, name, labels)))
+    }
+}
 
 fn affinity(spec: &PodSpec) -> Option<&Affinity> {
     spec.affinity.as_ref()?.node_affinity.as_ref()
@@ -62,9 +72,12 @@ fn named_nodes(spec: &PodSpec) -> Option<BTreeSet<&Name>> {
     (!terms.is_empty()).then_some(union)
 }
 
-struct Required<'a>(&'a PodSpec);
+struct Required<'a> {
+    spec: &'a PodSpec,
+    plugin: NodeAffinity,
+}
 
-struct Preferred<'a>(&'a [PreferredNodeTerm]);
+struct Preferred<'a>(Vec<&'a PreferredNodeTerm>, Vec<PreferredNodeTerm>);
 
 impl Plugin for NodeAffinity {
     fn id(&self) -> PluginId {
@@ -73,15 +86,12 @@ impl Plugin for NodeAffinity {
     fn is_of_node(&self) -> bool {
         true
     }
-    fn weight(&self) -> i64 {
-        2
-    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
         let spec = cycle.pod.spec();
-        if !is_constrained(spec) {
+        if !is_constrained(spec) && self.added.is_none() {
             return PreFilter::Skip;
         }
-        let filter = Box::new(Required(spec));
+        let filter = Box::new(Required { spec, plugin: NodeAffinity { added: self.added.clone() } });
         match named_nodes(spec) {
             None => PreFilter::Run(filter),
             Some(names) if names.is_empty() => PreFilter::Reject("pod affinity terms conflict".into()),
@@ -89,11 +99,14 @@ impl Plugin for NodeAffinity {
         }
     }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
-        let preferred = &affinity(cycle.pod.spec())?.preferred;
-        (!preferred.is_empty()).then(|| Box::new(Preferred(preferred)) as Box<dyn Score>)
+        let own: Vec<&PreferredNodeTerm> = affinity(cycle.pod.spec()).into_iter().flat_map(|affinity| &affinity.preferred).collect();
+        let added = self.added.as_ref().map_or(Vec::new(), |added| added.preferred.clone());
+        (!own.is_empty() || !added.is_empty()).then(|| Box::new(Preferred(own, added)) as Box<dyn Score>)
     }
     fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
-        let matches = |node: &crate::objects::Node| required_matches(cycle.pod.spec(), &node.meta.name, &node.meta.labels);
+        let matches = |node: &crate::objects::Node| {
+            self.added_matches(&node.meta.name, &node.meta.labels) && required_matches(cycle.pod.spec(), &node.meta.name, &node.meta.labels)
+        };
         match event {
             ClusterEvent::NodeAdded(node) => matches(node),
             ClusterEvent::NodeChanged { old, new } => matches(new) && !matches(old),
@@ -104,16 +117,25 @@ impl Plugin for NodeAffinity {
 
 impl Filter for Required<'_> {
     fn verdict(&self, node: &NodeInfo) -> Verdict {
+        if !self.plugin.added_matches(&node.name, node.labels()) {
+            return Verdict::unresolvable("node(s) didn't match scheduler-enforced node affinity");
+        }
         if self.fits(node) { Verdict::Fits } else { Verdict::unresolvable("node(s) didn't match Pod's node affinity/selector") }
     }
     fn fits(&self, node: &NodeInfo) -> bool {
-        required_matches(self.0, &node.name, node.labels())
+        self.plugin.added_matches(&node.name, node.labels()) && required_matches(self.spec, &node.name, node.labels())
     }
 }
 
 impl Score for Preferred<'_> {
     fn score(&self, node: &NodeInfo) -> i64 {
-        self.0.iter().filter(|term| term_matches(&term.preference, &node.name, node.labels())).map(|term| term.weight).sum()
+        self.0
+            .iter()
+            .copied()
+            .chain(&self.1)
+            .filter(|term| term_matches(&term.preference, &node.name, node.labels()))
+            .map(|term| term.weight)
+            .sum()
     }
     fn is_normalized(&self) -> bool {
         true

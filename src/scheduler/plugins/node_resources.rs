@@ -1,14 +1,45 @@
 //! Resources: what fits, and the two scores over what would be left (upstream `plugins/noderesources`).
 
 use super::{Code, Cycle, Filter, MAX_SCORE, Plugin, PluginId, PreFilter, Score, Verdict};
+use crate::base::{Name, maths};
 use crate::objects::{Node, Text};
 use crate::scheduler::columns::Resource;
 use crate::scheduler::nodes::{NodeInfo, NodeTable, Slot};
 use crate::scheduler::pods::{Amounts, PodInfo};
 use crate::scheduler::queue::ClusterEvent;
 
-/// Filter, and score LeastAllocated over CPU and memory with equal weight.
-pub struct NodeResourcesFit;
+/// What to prefer (`NodeResourcesFitArgs.scoringStrategy`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    LeastAllocated,
+    MostAllocated,
+    /// Points of a broken line from utilisation, in percent, to a score from 0 to 10, in rising order of the first.
+    RequestedToCapacityRatio(Vec<(i64, i64)>),
+}
+
+/// A resource and what it weighs in a score.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WeightedResource {
+    pub name: Name,
+    pub weight: i64,
+}
+
+/// Filter, and a score by the profile's strategy; by default LeastAllocated over CPU and memory with equal weight.
+pub struct NodeResourcesFit {
+    strategy: Strategy,
+    resources: Vec<WeightedResource>,
+    /// The default, which has a form over columns.
+    plain: bool,
+}
+
+impl NodeResourcesFit {
+    pub fn new(strategy: Strategy, resources: Vec<WeightedResource>) -> NodeResourcesFit {
+        let is_plain = |one: &[WeightedResource]| {
+            one.len() == 2 && one[0].name == *"cpu" && one[1].name == *"memory" && one[0].weight == 1 && one[1].weight == 1
+        };
+        NodeResourcesFit { plain: strategy == Strategy::LeastAllocated && is_plain(&resources), strategy, resources }
+    }
+}
 
 struct Fit<'a>(&'a Amounts);
 
@@ -29,7 +60,11 @@ impl Plugin for NodeResourcesFit {
     }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         let (cpu, memory) = cycle.pod.shape.nonzero_for_score;
-        Some(Box::new(LeastAllocated { cpu, memory }))
+        if self.plain {
+            return Some(Box::new(LeastAllocated { cpu, memory }));
+        }
+        let (strategy, resources) = (self.strategy.clone(), self.resources.clone());
+        Some(Box::new(Allocation { strategy, resources, cpu, memory, requests: &cycle.pod.shape.requests }))
     }
     /// Every pod that goes frees a place; a node helps if the pod would fit it empty, a change of one if it has more of what is asked.
     fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
@@ -139,8 +174,79 @@ impl Score for LeastAllocated {
     }
 }
 
-/// Score: CPU and memory should be used to equal parts.
-pub struct NodeResourcesBalancedAllocation;
+/// The score of any strategy over any resources (upstream `noderesources/resource_allocation.go`).
+struct Allocation<'a> {
+    strategy: Strategy,
+    resources: Vec<WeightedResource>,
+    cpu: i64,
+    memory: i64,
+    requests: &'a Amounts,
+}
+
+impl Allocation<'_> {
+    /// Allocatable, and what would be requested with the pod. A scalar that the pod does not ask for does not count.
+    fn of(&self, node: &NodeInfo, name: &str) -> (i64, i64) {
+        match name {
+            "cpu" => (node.allocatable.cpu, node.nonzero.0 + self.cpu),
+            "memory" => (node.allocatable.memory, node.nonzero.1 + self.memory),
+            "ephemeral-storage" => (node.allocatable.ephemeral, node.requested.ephemeral + self.requests.ephemeral),
+            scalar if self.requests.scalar(scalar) == 0 => (0, 0),
+            scalar => (node.allocatable.scalar(scalar), node.requested.scalar(scalar) + self.requests.scalar(scalar)),
+        }
+    }
+    fn resource_score(&self, allocatable: i64, wanted: i64) -> i64 {
+        match &self.strategy {
+            Strategy::LeastAllocated if wanted > allocatable => 0,
+            Strategy::LeastAllocated => (allocatable - wanted) * MAX_SCORE / allocatable,
+            // Silent containers count for more than they ask, so that a node may seem to be beyond its capacity.
+            Strategy::MostAllocated => wanted.min(allocatable) * MAX_SCORE / allocatable,
+            Strategy::RequestedToCapacityRatio(shape) => {
+                let utilisation = if wanted > allocatable { 100 } else { wanted * 100 / allocatable };
+                broken_line(shape, utilisation)
+            }
+        }
+    }
+}
+
+/// `helper.BuildBrokenLinearFunction`, with scores of 0 to 10 drawn out to 100.
+fn broken_line(shape: &[(i64, i64)], at: i64) -> i64 {
+    let score = |score: i64| score * MAX_SCORE / 10;
+    let Some(next) = shape.iter().position(|(utilisation, _)| at <= *utilisation) else {
+        return shape.last().map_or(0, |(_, last)| score(*last));
+    };
+    let (x, y) = shape[next];
+    match next.checked_sub(1).map(|before| shape[before]) {
+        None => score(y),
+        Some((x_before, y_before)) => score(y_before) + (score(y) - score(y_before)) * (at - x_before) / (x - x_before),
+    }
+}
+
+impl Score for Allocation<'_> {
+    fn score(&self, node: &NodeInfo) -> i64 {
+        let by_ratio = matches!(self.strategy, Strategy::RequestedToCapacityRatio(_));
+        let (mut sum, mut weights) = (0, 0);
+        for WeightedResource { name, weight } in &self.resources {
+            let (allocatable, wanted) = self.of(node, name);
+            if allocatable != 0 {
+                let score = self.resource_score(allocatable, wanted);
+                // The ratio's mean leaves out resources that score nothing.
+                if score > 0 || !by_ratio {
+                    (sum, weights) = (sum + score * weight, weights + weight);
+                }
+            }
+        }
+        match weights {
+            0 => 0,
+            weights if by_ratio => (sum as f64 / weights as f64).round() as i64,
+            weights => sum / weights,
+        }
+    }
+}
+
+/// Score: resources should be used to equal parts; by default CPU and memory.
+pub struct NodeResourcesBalancedAllocation {
+    pub resources: Vec<Name>,
+}
 
 struct Balanced {
     cpu: i64,
@@ -157,6 +263,11 @@ impl Plugin for NodeResourcesBalancedAllocation {
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         let PodInfo { shape, .. } = cycle.pod;
         let (cpu, memory) = (shape.requests.cpu, shape.requests.memory);
+        if self.resources.len() != 2 || self.resources[0] != *"cpu" || self.resources[1] != *"memory" {
+            let asks = self.resources.iter().any(|name| amount(&shape.requests, name) != 0);
+            let all = BalancedOver { resources: self.resources.clone(), requests: &shape.requests };
+            return asks.then(|| Box::new(all) as Box<dyn Score>);
+        }
         (cpu != 0 || memory != 0).then(|| Box::new(Balanced { cpu, memory }) as Box<dyn Score>)
     }
 }
@@ -184,5 +295,32 @@ impl Score for Balanced {
         for (slot, score) in nodes.iter().zip(scores) {
             *score = self.of(columns.cpu[slot.index()], columns.memory[slot.index()]);
         }
+    }
+}
+
+/// The same over any resources: the standard deviation of what would be used of each.
+struct BalancedOver<'a> {
+    resources: Vec<Name>,
+    requests: &'a Amounts,
+}
+
+impl Score for BalancedOver<'_> {
+    fn score(&self, node: &NodeInfo) -> i64 {
+        let fraction = |name: &Name| {
+            let (allocatable, more) = (amount(&node.allocatable, name), amount(self.requests, name));
+            let counts = allocatable != 0 && (more != 0 || matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage"));
+            counts.then(|| ((amount(&node.requested, name) + more) as f64 / allocatable as f64).min(1.0))
+        };
+        let fractions: Vec<f64> = self.resources.iter().filter_map(fraction).collect();
+        let deviation = match fractions.as_slice() {
+            [] | [_] => 0.0,
+            [one, other] => (one - other).abs() / 2.0,
+            several => {
+                let mean = several.iter().sum::<f64>() / several.len() as f64;
+                let squares: f64 = several.iter().map(|fraction| (fraction - mean) * (fraction - mean)).sum();
+                maths::sqrt(squares / several.len() as f64)
+            }
+        };
+        ((1.0 - deviation) * MAX_SCORE as f64) as i64
     }
 }

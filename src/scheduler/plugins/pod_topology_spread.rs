@@ -17,7 +17,11 @@ use crate::scheduler::pods::PodInfo;
 use crate::scheduler::queue::ClusterEvent;
 use crate::scheduler::snapshot::Snapshot;
 
-pub struct PodTopologySpread;
+pub struct PodTopologySpread {
+    /// The constraints of pods that have none of their own, with the selector of what owns them; `None`: the system's
+    /// (`PodTopologySpreadArgs`).
+    pub defaults: Option<Vec<TopologySpreadConstraint>>,
+}
 
 /// A constraint with its selector as it applies to one pod.
 struct Constraint<'a> {
@@ -67,15 +71,35 @@ fn selector_of(constraint: &TopologySpreadConstraint, pod: &PodInfo) -> Option<L
     Some(selector)
 }
 
-fn constraints<'a>(cycle: Cycle<'a>, when: WhenUnsatisfiable) -> Vec<Constraint<'a>> {
+impl PodTopologySpread {
+    /// The constraints that apply to the pod: its own, or the profile's.
+    fn constraints<'a>(&self, cycle: Cycle<'a>, when: WhenUnsatisfiable) -> Vec<Constraint<'a>> {
+        let own = &cycle.pod.spec().topology_spread_constraints;
+        match &self.defaults {
+            _ if !own.is_empty() => constraints(cycle, own, when, None),
+            None if when == WhenUnsatisfiable::ScheduleAnyway => system_defaults(cycle),
+            None => Vec::new(),
+            Some(defaults) => match cycle.snapshot.default_selector(cycle.pod) {
+                None => Vec::new(),
+                Some(selector) => constraints(cycle, defaults, when, Some(&selector)),
+            },
+        }
+    }
+}
+
+fn constraints<'a>(
+    cycle: Cycle<'a>,
+    list: &[TopologySpreadConstraint],
+    when: WhenUnsatisfiable,
+    selector: Option<&LabelSelector>,
+) -> Vec<Constraint<'a>> {
     let spec = cycle.pod.spec();
-    spec.topology_spread_constraints
-        .iter()
+    list.iter()
         .filter(|constraint| constraint.when_unsatisfiable == when)
         .map(|constraint| Constraint {
             max_skew: constraint.max_skew,
             min_domains: constraint.min_domains.unwrap_or(1),
-            selector: selector_of(constraint, cycle.pod),
+            selector: selector.cloned().or_else(|| selector_of(constraint, cycle.pod)),
             topology: topology(cycle.snapshot, &constraint.topology_key),
             inclusion: Inclusion {
                 spec,
@@ -296,24 +320,24 @@ impl Plugin for PodTopologySpread {
     fn id(&self) -> PluginId {
         PluginId::PodTopologySpread
     }
-    fn weight(&self) -> i64 {
-        2
-    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
-        let constraints = constraints(cycle, WhenUnsatisfiable::DoNotSchedule);
+        let constraints = self.constraints(cycle, WhenUnsatisfiable::DoNotSchedule);
         if constraints.is_empty() { PreFilter::Skip } else { PreFilter::Run(Box::new(Hard::of(cycle, constraints))) }
     }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
-        let strict = !cycle.pod.spec().topology_spread_constraints.is_empty();
-        let constraints = if strict { constraints(cycle, WhenUnsatisfiable::ScheduleAnyway) } else { system_defaults(cycle) };
+        let strict = !cycle.pod.spec().topology_spread_constraints.is_empty() || self.defaults.is_some();
+        let constraints = self.constraints(cycle, WhenUnsatisfiable::ScheduleAnyway);
         (!constraints.is_empty()).then(|| Box::new(Soft::of(cycle, constraints, strict, feasible)) as Box<dyn Score>)
     }
     /// Pods of the namespace that a constraint selects, and nodes that have all keys.
     fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
-        let own = &cycle.pod.spec().topology_spread_constraints;
+        let of_pod = &cycle.pod.spec().topology_spread_constraints;
+        let own = if of_pod.is_empty() { self.defaults.as_deref().unwrap_or(&[]) } else { of_pod };
+        let default = if of_pod.is_empty() { cycle.snapshot.default_selector(cycle.pod) } else { None };
+        let selector = |constraint: &TopologySpreadConstraint| default.clone().or_else(|| selector_of(constraint, cycle.pod));
         let counts = |pod: &PodInfo| {
             pod.namespace() == cycle.pod.namespace()
-                && own.iter().any(|constraint| selector_of(constraint, cycle.pod).is_some_and(|selector| selector.matches(pod.labels())))
+                && own.iter().any(|constraint| selector(constraint).is_some_and(|selector| selector.matches(pod.labels())))
         };
         let has_all_keys = |node: &Node| own.iter().all(|constraint| node.meta.labels.contains_key(&constraint.topology_key));
         match event {

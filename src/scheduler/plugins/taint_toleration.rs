@@ -40,9 +40,6 @@ impl Plugin for TaintToleration {
     fn is_of_node(&self) -> bool {
         true
     }
-    fn weight(&self) -> i64 {
-        3
-    }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
         PreFilter::Run(Box::new(State::of(cycle)))
     }

@@ -125,7 +125,7 @@ impl Clients {
         match event {
             HistoryEvent::Called(id, operation) => {
                 self.pending.insert(*id, Pending { called: history.len() - 1, floor: self.log.newest() });
-                for step in operation.then.iter().chain(&operation.otherwise) {
+                for step in operation.steps() {
                     match step {
                         Step::Write(_, value) => {
                             self.writes.entry(*value).or_insert(Write { operation: *id, failed: false, applied: None });
@@ -154,7 +154,7 @@ impl Clients {
     }
 
     fn returned(&mut self, id: OperationId, operation: &Operation, floor: Revision, outcome: &Outcome, violations: &mut Vec<String>) {
-        let steps = || operation.then.iter().chain(&operation.otherwise);
+        let steps = || operation.steps();
         if !matches!(outcome, Outcome::Unknown) {
             for step in steps() {
                 if let Step::Delete(key) = step
@@ -212,7 +212,7 @@ impl Clients {
         if wrote {
             return Err(format!("revision {floor} had been applied when the write was asked for"));
         }
-        let branch = if succeeded { &operation.then } else { &operation.otherwise };
+        let branch = operation.branch(succeeded);
         if branch.iter().any(|step| matches!(step, Step::Write(..))) && self.log.changes(revision) != before.changes {
             return Err(format!("that revision changed {}, the write is not there", show(&self.log.changes(revision))));
         }
@@ -232,7 +232,7 @@ impl Clients {
         let held = |key: &Key| self.log.value(*key, at);
         let succeeded = operation.compares.iter().all(|(key, wanted)| held(key) == *wanted);
         let (mut reads, mut changes): (Vec<_>, BTreeMap<Key, Option<Written>>) = (Vec::new(), BTreeMap::new());
-        for step in if succeeded { &operation.then } else { &operation.otherwise } {
+        for step in operation.branch(succeeded) {
             match step {
                 Step::Read(key) => reads.push(changes.get(key).copied().unwrap_or_else(|| held(key))),
                 Step::Write(key, value) => drop(changes.insert(*key, Some(*value))),
@@ -276,7 +276,7 @@ impl Clients {
     fn possible(&self, history: &[(Time, HistoryEvent)]) -> Option<String> {
         let deletions = self.unanswered_deletions(history);
         let revision_of = |id: OperationId, operation: &Operation| {
-            let written = operation.then.iter().chain(&operation.otherwise).find_map(|step| match step {
+            let written = operation.steps().find_map(|step| match step {
                 Step::Write(_, value) => self.writes.get(value)?.applied,
                 _ => None,
             });
@@ -291,7 +291,7 @@ impl Clients {
     /// Deletions bear no value that would tell whose they were: those that no answer claims are given to operations without an answer that
     /// would have made them, in the order of their calls.
     fn unanswered_deletions(&self, history: &[(Time, HistoryEvent)]) -> Map<OperationId, Revision> {
-        let deletes = |operation: &Operation| operation.then.iter().chain(&operation.otherwise).any(|step| matches!(step, Step::Delete(_)));
+        let deletes = |operation: &Operation| operation.steps().any(|step| matches!(step, Step::Delete(_)));
         let mut waiting = BTreeMap::new();
         for (place, (_, event)) in history.iter().enumerate() {
             match event {

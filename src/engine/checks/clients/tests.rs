@@ -25,7 +25,7 @@ fn write(key: Key, value: u64) -> Step {
     Step::Write(key, Written(value))
 }
 fn of(steps: &[Step]) -> Operation {
-    Operation { then: steps.to_vec(), ..Operation::default() }
+    Operation { then: steps.into(), ..Operation::default() }
 }
 
 impl Play {

@@ -114,7 +114,7 @@ fn read(history: &[(Time, HistoryEvent)]) -> Result<(Vec<Told<'_>>, Writers), Ma
         match event {
             HistoryEvent::Called(id, operation) if !operation.serializable => {
                 places.insert(*id, told.len());
-                for step in operation.then.iter().chain(&operation.otherwise) {
+                for step in operation.steps() {
                     let Step::Write(_, value) = step else { continue };
                     let first = writers.entry(*value).or_insert((*id, Some(told.len())));
                     if first.0 != *id {
@@ -172,7 +172,7 @@ fn way(operation: &Operation, succeeded: bool, reads: Option<&[Option<Written>]>
         (false, false) => way.differs.extend_from_slice(&operation.compares),
     }
     let mut seen = reads.map(|reads| reads.iter());
-    for step in if succeeded { &operation.then } else { &operation.otherwise } {
+    for step in operation.branch(succeeded) {
         match *step {
             Step::Read(key) => {
                 let Some(seen) = &mut seen else { continue };

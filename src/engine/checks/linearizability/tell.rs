@@ -68,7 +68,7 @@ fn collect(history: &[(Time, HistoryEvent)]) -> Vec<Shown<'_>> {
 }
 
 fn keys(operation: &Operation) -> Vec<Key> {
-    let steps = operation.then.iter().chain(&operation.otherwise);
+    let steps = operation.steps();
     let of_step = |step: &Step| match step {
         Step::Read(key) | Step::Write(key, _) | Step::Delete(key) => *key,
     };

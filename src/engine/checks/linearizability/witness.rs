@@ -32,7 +32,7 @@ pub fn linearization(
     // At one revision who made it comes before those who saw it.
     let saw = |item: &Item<'_>| {
         let Some((succeeded, _)) = item.answer else { return false };
-        let steps = if succeeded { &item.operation.then } else { &item.operation.otherwise };
+        let steps = item.operation.branch(succeeded);
         !steps.iter().any(|step| matches!(step, Step::Write(..))) && !deleted(item.id)
     };
     items.sort_by_key(|item| (item.revision, saw(item), item.called));
@@ -87,7 +87,7 @@ fn items<'a>(history: &'a [(Time, HistoryEvent)], revision_of: impl Fn(Operation
 fn play(operation: &Operation, state: &mut BTreeMap<Key, Written>) -> (bool, Vec<Option<Written>>) {
     let succeeded = operation.compares.iter().all(|(key, value)| state.get(key).copied() == *value);
     let mut reads = Vec::new();
-    for step in if succeeded { &operation.then } else { &operation.otherwise } {
+    for step in operation.branch(succeeded) {
         match step {
             Step::Read(key) => reads.push(state.get(key).copied()),
             Step::Write(key, value) => drop(state.insert(*key, *value)),
@@ -108,7 +108,7 @@ mod tests {
         OperationId { client: 1, number }
     }
     fn call(number: u32, step: Step) -> (Time, HistoryEvent) {
-        (Time::ZERO, HistoryEvent::Called(id(number), Operation { then: vec![step], ..Operation::default() }))
+        (Time::ZERO, HistoryEvent::Called(id(number), Operation { then: [step].into_iter().collect(), ..Operation::default() }))
     }
     fn done(number: u32, revision: u64, reads: &[Option<u64>]) -> (Time, HistoryEvent) {
         let reads = reads.iter().map(|read| read.map(Written)).collect();

@@ -7,26 +7,22 @@ use crate::base::{Cause, Incarnation};
 use crate::engine::plan::{Fault, FaultPlan, Targets, Whose};
 use crate::engine::record::FaultInfo;
 use crate::engine::recorder::describe;
-use crate::host::real::control::ToChild;
-use crate::host::real::threads;
+use crate::host::real::control::{DiskTrouble, Links, SlowLink, ToChild};
+use crate::host::real::{payload, threads};
 use crate::wire::fact::{Subject, What};
 use crate::wire::{Address, MachineId, NodeId};
 
 /// Whether a fault is beyond what a real run can do so far.
 pub(super) fn simulated_only(fault: &Fault) -> bool {
     match fault {
-        Fault::SlowLink { .. }
-        | Fault::UnreliableLink { .. }
+        Fault::UnreliableLink { .. }
         | Fault::Partition { flap: Some(_), .. }
         | Fault::DiskCorrupt { .. }
         | Fault::RegistryDown
         | Fault::RegistrySlow { .. }
-        | Fault::SlowDisk { .. }
-        | Fault::DiskStall(_)
         | Fault::DiskFull(_)
         | Fault::SlowMachine { .. }
         | Fault::ClockDrift { .. } => true,
-        Fault::ContainerCrash { oom_killed, .. } => *oom_killed,
         _ => false,
     }
 }
@@ -93,8 +89,24 @@ impl Run {
                 }
                 self.tell_links();
             }
-            Fault::ContainerCrash { namespace, workload, count, exit_code, .. } => {
-                self.runtime.crash(namespace, workload, *count, *exit_code, cause);
+            Fault::SlowLink { from, to, latency, loss } => {
+                for (from, to) in [(from, to), (to, from)] {
+                    let link = SlowLink { from: from.clone(), to: to.clone(), latency: latency.clone(), loss: *loss };
+                    self.slow.push((number, link));
+                }
+                self.tell_links();
+            }
+            Fault::SlowDisk { machines, latency } => {
+                self.disks.extend(machines.iter().map(|machine| (number, *machine, Some(latency.clone()))));
+                self.tell_disks(machines);
+            }
+            Fault::DiskStall(machines) => {
+                self.disks.extend(machines.iter().map(|machine| (number, *machine, None)));
+                self.tell_disks(machines);
+            }
+            Fault::ContainerCrash { namespace, workload, count, exit_code, oom_killed } => {
+                let order = if *oom_killed { payload::EXHAUST.to_owned() } else { payload::exit_order(*exit_code) };
+                self.runtime.crash(namespace, workload, *count, &order, cause);
             }
             // Of those that a plan is refused for.
             _ => {
@@ -109,7 +121,10 @@ impl Run {
         let what = What::FaultEnded { fault: number as u32, description: plan.description.clone() };
         let cause = self.tell(self.fault_facts[number], Subject::Place(plan.description.clone()), what);
         self.cuts.retain(|(fault, ..)| *fault != number);
+        self.slow.retain(|(fault, _)| *fault != number);
         self.tell_links();
+        let well: Vec<MachineId> = self.disks.extract_if(.., |(fault, ..)| *fault == number).map(|(_, machine, _)| machine).collect();
+        self.tell_disks(&well);
         if let Fault::Freeze(machines) = &plan.fault {
             for machine in machines {
                 self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.freeze(node, false));
@@ -156,12 +171,35 @@ impl Run {
             self.cuts.push((number, other, machine));
         }
     }
-    fn tell_links(&mut self) {
+    pub(super) fn links(&self) -> Links {
         let mut cuts: Vec<_> = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
         cuts.sort();
         cuts.dedup();
+        Links { cuts, slow: self.slow.iter().map(|(_, link)| link.clone()).collect() }
+    }
+    fn tell_links(&mut self) {
+        let links = self.links();
         for process in &mut self.processes {
-            process.say(&ToChild::Links(cuts.clone()));
+            process.say(&ToChild::Links(links.clone()));
+        }
+    }
+    pub(super) fn disk(&self, machine: MachineId) -> DiskTrouble {
+        let of_it = || self.disks.iter().filter(move |(_, of, _)| *of == machine).map(|(.., extra)| extra);
+        DiskTrouble { extra: of_it().flatten().cloned().collect(), stalled: of_it().any(Option::is_none) }
+    }
+    /// Tells the processes on these machines; what waited for a disk that goes on is asked now.
+    fn tell_disks(&mut self, machines: &[MachineId]) {
+        for machine in machines {
+            let word = ToChild::Disk(self.disk(*machine));
+            for process in self.processes.iter_mut().filter(|process| process.machine == *machine) {
+                process.say(&word);
+            }
+        }
+        for (node, life, cause, op) in std::mem::take(&mut self.waiting) {
+            match self.plan.nodes.get(node.0 as usize).is_some_and(|node| self.disk(node.machine).stalled) {
+                true => self.waiting.push((node, life, cause, op)),
+                false => self.request(node, life, cause, op),
+            }
         }
     }
     fn processes_on(&self, machine: MachineId) -> Vec<Address> {

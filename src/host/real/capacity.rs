@@ -1,0 +1,60 @@
+//! Whether this machine can hold a run. One that it can't is refused before anything starts, with both figures.
+
+use super::calibrate::first_number;
+use super::role;
+use super::runtime::Kind;
+use crate::engine::plan::{Action, Plan};
+use crate::objects::Object;
+
+/// Memory of a component's process: three times what one of a small cluster was seen to take.
+const COMPONENT_BYTES: u64 = 48 << 20;
+/// Of a payload.
+const PAYLOAD_BYTES: u64 = 8 << 20;
+/// Of a pod of Docker's: the engine's helper processes of two containers, and the proxies of two ports.
+const DOCKER_POD_BYTES: u64 = 64 << 20;
+/// A Linux bridge has no more ports (`net/bridge/br_private.h`, BR_MAX_PORTS), and the run's pods are on one.
+const BRIDGE_PORTS: u64 = 1000;
+/// A roll-out has old and new pods at the same time.
+const PODS_AT_ONCE: u64 = 2;
+
+/// What a plan asks of the machine.
+struct Needs {
+    components: u64,
+    pods: u64,
+}
+
+fn needs(plan: &Plan) -> Needs {
+    let applied = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Apply(objects) => Some(objects),
+        _ => None,
+    });
+    let pods = |object: &Object| match object {
+        Object::Deployment(one) => one.spec.replicas.unwrap_or(1),
+        Object::ReplicaSet(one) => one.spec.replicas.unwrap_or(1),
+        Object::Pod(_) => 1,
+        _ => 0,
+    };
+    let scaled = plan.steps.iter().map(|step| if let Action::Scale { replicas, .. } = &step.action { *replicas } else { 0 });
+    let manifests: u64 = plan.workload.iter().chain(applied.flatten()).map(|object| pods(object)).sum();
+    Needs { components: role::places(plan).len() as u64, pods: (manifests + scaled.sum::<u64>()).saturating_mul(PODS_AT_ONCE) }
+}
+
+/// Why the machine can't hold a run of this plan, if so. `meminfo`: the text of `/proc/meminfo`.
+pub fn lacks(plan: &Plan, kind: &Kind, meminfo: &str) -> Option<String> {
+    let Needs { components, pods } = needs(plan);
+    let a_pod = match kind {
+        Kind::Process => PAYLOAD_BYTES,
+        Kind::Docker(_) => PAYLOAD_BYTES + DOCKER_POD_BYTES,
+    };
+    let bytes = components * COMPONENT_BYTES + pods.saturating_mul(a_pod);
+    let available = first_number(meminfo, "MemAvailable:") * 1024;
+    if bytes > available {
+        return Some(format!(
+            "this machine is too small: {components} processes and up to {pods} pods take some {} MiB of memory, and {} MiB are free",
+            bytes >> 20,
+            available >> 20
+        ));
+    }
+    let on_bridge = matches!(kind, Kind::Docker(_)) && pods > BRIDGE_PORTS;
+    on_bridge.then(|| format!("up to {pods} pods at once: a bridge has {BRIDGE_PORTS} ports"))
+}

@@ -1,0 +1,336 @@
+//! The schedulers' configuration: profiles of plugins, by upstream's rules of merging with the defaults (`apis/config/v1/default_plugins.go`,
+//! `framework/runtime/framework.go`).
+
+use serde::de::DeserializeOwned;
+
+use super::{Lowering, at};
+use crate::base::{Duration, Name};
+use crate::manifest::{self, Errors, InputError, Node, Path, Syntax};
+use crate::objects::scheduling::{self, NodeAffinity, TopologySpreadConstraint};
+use crate::scenario::file_scheduler::*;
+use crate::scenario::{located, validator};
+use crate::scheduler::plugins::{PluginId, Strategy, WeightedResource};
+use crate::scheduler::{Arguments, CandidateLimits, Config, DEFAULT_SCHEDULER, ProfileConfig};
+
+/// The default plugins in upstream's order. Those that are no [`PluginId`] are known by name only: volumes and claims are not modelled, and
+/// the queue and binding are what they are.
+const DEFAULTS: [&str; 19] = [
+    "SchedulingGates",
+    "PrioritySort",
+    "NodeUnschedulable",
+    "NodeName",
+    "TaintToleration",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeResourcesFit",
+    "VolumeRestrictions",
+    "NodeVolumeLimits",
+    "VolumeBinding",
+    "VolumeZone",
+    "PodTopologySpread",
+    "InterPodAffinity",
+    "DynamicResources",
+    PREEMPTION,
+    "NodeResourcesBalancedAllocation",
+    "ImageLocality",
+    "DefaultBinder",
+];
+
+const PREEMPTION: &str = "DefaultPreemption";
+
+fn plugin_id(name: &str) -> Option<PluginId> {
+    PluginId::ALL.into_iter().find(|id| id.to_string() == name)
+}
+
+/// A plugin that is on, with the weight of its score.
+type Enabled = (String, i64);
+
+/// A KubeSchedulerConfiguration with where it was written, for errors.
+struct Written<'a> {
+    file: &'a str,
+    root: &'a Node,
+    /// The path of `root` in the file; empty if it is the file.
+    base: &'a str,
+    errors: &'a mut Errors,
+}
+
+impl Lowering<'_> {
+    /// Puts `cluster.scheduler` into the scheduler's settings.
+    pub fn scheduler(&mut self, written: &SchedulerSettings, config: &mut Config) {
+        const PATH: &str = "cluster.scheduler";
+        match (&written.config, &written.config_file) {
+            (None, None) => {}
+            (Some(_), Some(_)) => {
+                let message = "a scheduler has one of \"config\" and \"configFile\"".to_owned();
+                self.error(PATH, message, |error| error);
+            }
+            (Some(inline), None) => {
+                let path = at(PATH, "config");
+                let Some(node) = self.root.at(&path).cloned() else { return };
+                let file = self.place(&path).0;
+                Written { file: &file, root: &node, base: &path, errors: &mut self.errors }.apply(inline, config);
+            }
+            (None, Some(name)) => {
+                let path = at(PATH, "configFile");
+                let Some((shown, bytes)) = self.read_beside(name, &path) else { return };
+                let mut documents = match manifest::parse_on(&shown, &bytes, Syntax::of(&shown, &bytes), &mut self.errors) {
+                    Ok(documents) => documents,
+                    Err(error) => return self.errors.push(error),
+                };
+                if documents.len() != 1 {
+                    let message = format!("{shown} has {} documents", documents.len());
+                    return self.error(&path, message, |error| error.expecting("one KubeSchedulerConfiguration"));
+                }
+                let node = documents.remove(0);
+                let mut written = Written { file: &shown, root: &node, base: "", errors: &mut self.errors };
+                if let Some(config_in_file) = written.read::<KubeSchedulerConfiguration>(&node, "") {
+                    written.apply(&config_in_file, config);
+                }
+                // The resolved scenario needs no files.
+                let inline = Node::from_json(&serde_json::json!({"config": node.to_json()}));
+                let steps = manifest::parse_path(PATH).expect("a path");
+                manifest::set(&mut self.resolved, &steps, inline).expect("the path is in the tree");
+            }
+        }
+    }
+}
+
+impl Written<'_> {
+    /// Reads a part of the file as a type, which is checked against that type's schema.
+    fn read<T: DeserializeOwned + schemars::JsonSchema>(&mut self, node: &Node, path: &str) -> Option<T> {
+        let schema = schemars::schema_for!(T).to_value();
+        let mut errors = Errors::default();
+        validator::validate_at(self.file, node, &schema, &self.path(path), &mut errors);
+        if !errors.is_empty() {
+            self.errors.append(errors);
+            return None;
+        }
+        match serde_json::from_value(node.to_json()) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.error(path, format!("is not valid: {error}"), |error| error);
+                None
+            }
+        }
+    }
+    fn path(&self, path: &str) -> Path {
+        match (self.base, path) {
+            (base, "") => Path::new(base),
+            ("", path) => Path::new(path),
+            (base, path) => Path::new(&format!("{base}.{path}")),
+        }
+    }
+    fn error(&mut self, path: &str, message: String, more: impl FnOnce(InputError) -> InputError) {
+        let place = self.root.at(path).and_then(|node| node.place);
+        let full = self.path(path);
+        self.errors.push(more(located(self.file, place.or(self.root.place), full.as_str(), message)));
+    }
+
+    fn apply(&mut self, written: &KubeSchedulerConfiguration, config: &mut Config) {
+        if let Some(percentage) = written.percentage_of_nodes_to_score {
+            config.percentage_of_nodes_to_score = percentage;
+        }
+        if let Some(seconds) = written.pod_initial_backoff_seconds {
+            config.pod_initial_backoff = Duration::from_secs(seconds);
+        }
+        if let Some(seconds) = written.pod_max_backoff_seconds {
+            config.pod_max_backoff = Duration::from_secs(seconds);
+        }
+        if config.pod_max_backoff < config.pod_initial_backoff {
+            let message = "the longest back-off is shorter than the first".to_owned();
+            self.error("podMaxBackoffSeconds", message, |error| error.expecting("podInitialBackoffSeconds or more"));
+        }
+        if written.profiles.is_empty() {
+            return;
+        }
+        let mut profiles: Vec<ProfileConfig> = Vec::new();
+        for (index, profile) in written.profiles.iter().enumerate() {
+            let path = format!("profiles[{index}]");
+            let name = Name::new(profile.scheduler_name.as_deref().unwrap_or(DEFAULT_SCHEDULER));
+            if profiles.iter().any(|other| other.scheduler_name == name) {
+                self.error(&path, format!("there are two profiles \"{name}\""), |error| {
+                    error.expecting("schedulerName of its own for each")
+                });
+            }
+            let (filters, scores, preempts) = self.plugins(&profile.plugins, &at(&path, "plugins"));
+            let (arguments, limits) = self.arguments(&profile.plugin_config, &at(&path, "pluginConfig"));
+            profiles.push(ProfileConfig {
+                scheduler_name: name,
+                percentage_of_nodes_to_score: profile.percentage_of_nodes_to_score,
+                filters,
+                scores,
+                preemption: preempts.then_some(limits),
+                arguments,
+            });
+        }
+        config.profiles = profiles;
+    }
+
+    /// Filters, scores with weights, and whether preemption is on.
+    fn plugins(&mut self, written: &Plugins, path: &str) -> (Vec<PluginId>, Vec<(PluginId, i64)>, bool) {
+        for (set, point) in [
+            (&written.multi_point, "multiPoint"),
+            (&written.filter, "filter"),
+            (&written.post_filter, "postFilter"),
+            (&written.score, "score"),
+        ] {
+            self.check_names(set, &at(path, point));
+        }
+        let defaults = ProfileConfig::default();
+        let default_weight = |name: &str| defaults.scores.iter().find(|(id, _)| id.to_string() == name).map_or(1, |(_, weight)| *weight);
+        let of_default: Vec<Enabled> = DEFAULTS.iter().map(|name| ((*name).to_owned(), default_weight(name))).collect();
+        let multi = merge(of_default, &written.multi_point);
+        let filters = expand(&multi, &written.filter, |id| defaults.filters.contains(&id));
+        let scores = expand(&multi, &written.score, |id| defaults.scores.iter().any(|(other, _)| *other == id));
+        let is_off = |set: &PluginSet| set.disabled.iter().any(|plugin| plugin.name == PREEMPTION || plugin.name == "*");
+        let is_on = |set: &PluginSet| set.enabled.iter().any(|plugin| plugin.name == PREEMPTION);
+        let by_multi = multi.iter().any(|(name, _)| name == PREEMPTION) && !is_off(&written.post_filter);
+        (filters.into_iter().map(|(id, _)| id).collect(), scores, by_multi || is_on(&written.post_filter))
+    }
+    fn check_names(&mut self, set: &PluginSet, path: &str) {
+        for (field, list) in [("enabled", &set.enabled), ("disabled", &set.disabled)] {
+            for (index, plugin) in list.iter().enumerate() {
+                let is_all = field == "disabled" && plugin.name == "*";
+                if !is_all && !DEFAULTS.contains(&plugin.name.as_str()) {
+                    let path = format!("{path}.{field}[{index}].name");
+                    self.error(&path, format!("there is no plugin \"{}\"", manifest::short(&plugin.name)), |error| {
+                        error.expecting("a plugin of the default profile").suggesting(&plugin.name, DEFAULTS)
+                    });
+                }
+            }
+        }
+    }
+
+    fn arguments(&mut self, written: &[PluginConfig], path: &str) -> (Arguments, CandidateLimits) {
+        const WITH_ARGUMENTS: [&str; 6] =
+            ["NodeResourcesFit", "NodeResourcesBalancedAllocation", "NodeAffinity", "PodTopologySpread", "InterPodAffinity", PREEMPTION];
+        let (mut arguments, mut limits) = (Arguments::default(), CandidateLimits::default());
+        for (index, one) in written.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let path_of_arguments = at(&path, "args");
+            let Some(node) = self.root.at(&path_of_arguments).cloned() else { continue };
+            let args = path_of_arguments.as_str();
+            match one.name.as_str() {
+                "NodeResourcesFit" => {
+                    if let Some(NodeResourcesFitArgs { scoring_strategy: Some(strategy), .. }) = self.read(&node, args) {
+                        self.scoring(&strategy, &at(args, "scoringStrategy"), &mut arguments);
+                    }
+                }
+                "NodeResourcesBalancedAllocation" => {
+                    let read: Option<NodeResourcesBalancedAllocationArgs> = self.read(&node, args);
+                    if let Some(read) = read.filter(|read| !read.resources.is_empty()) {
+                        arguments.balanced_resources = read.resources.iter().map(|one| Name::new(&one.name)).collect();
+                    }
+                }
+                "NodeAffinity" => {
+                    let read: Option<NodeAffinityArgs> = self.read(&node, args);
+                    if let Some(added) = read.and_then(|read| read.added_affinity) {
+                        match serde_json::from_value::<NodeAffinity>(added.into()) {
+                            Ok(added) => arguments.added_affinity = Some(added),
+                            Err(error) => self.error(&at(args, "addedAffinity"), format!("is no node affinity: {error}"), |error| error),
+                        }
+                    }
+                }
+                "PodTopologySpread" => {
+                    if let Some(read) = self.read::<PodTopologySpreadArgs>(&node, args) {
+                        self.spreading(&read, args, &mut arguments);
+                    }
+                }
+                "InterPodAffinity" => {
+                    if let Some(read) = self.read::<InterPodAffinityArgs>(&node, args) {
+                        arguments.hard_pod_affinity_weight = read.hard_pod_affinity_weight.unwrap_or(1);
+                        arguments.ignore_preferred_terms_of_existing_pods = read.ignore_preferred_terms_of_existing_pods.unwrap_or(false);
+                    }
+                }
+                PREEMPTION => {
+                    if let Some(read) = self.read::<DefaultPreemptionArgs>(&node, args) {
+                        limits.percentage = read.min_candidate_nodes_percentage.unwrap_or(limits.percentage);
+                        limits.absolute = read.min_candidate_nodes_absolute.unwrap_or(limits.absolute);
+                        if (limits.percentage, limits.absolute) == (0, 0) {
+                            let message = "no candidate would ever be looked at".to_owned();
+                            self.error(args, message, |error| error.expecting("one of the two above 0"));
+                        }
+                    }
+                }
+                other => self.error(&at(&path, "name"), format!("no arguments of \"{}\" are modelled", manifest::short(other)), |error| {
+                    error.expecting(format!("one of {}", WITH_ARGUMENTS.join(", "))).suggesting(other, WITH_ARGUMENTS)
+                }),
+            }
+        }
+        (arguments, limits)
+    }
+    fn scoring(&mut self, strategy: &ScoringStrategy, path: &str, arguments: &mut Arguments) {
+        if !strategy.resources.is_empty() {
+            let weighted = |one: &ResourceSpec| WeightedResource {
+                name: Name::new(&one.name),
+                weight: one.weight.filter(|weight| *weight > 0).unwrap_or(1),
+            };
+            arguments.scored_resources = strategy.resources.iter().map(weighted).collect();
+        }
+        let shape = strategy.requested_to_capacity_ratio.as_ref().map_or(&[][..], |ratio| &ratio.shape);
+        arguments.scoring = match strategy.kind {
+            ScoringStrategyType::LeastAllocated => Strategy::LeastAllocated,
+            ScoringStrategyType::MostAllocated => Strategy::MostAllocated,
+            ScoringStrategyType::RequestedToCapacityRatio => {
+                let rises = shape.windows(2).all(|pair| pair[0].utilization < pair[1].utilization);
+                if shape.is_empty() || !rises {
+                    let message = "RequestedToCapacityRatio needs points of rising utilization".to_owned();
+                    self.error(path, message, |error| {
+                        error.expecting("requestedToCapacityRatio: {shape: [{utilization: 0, score: 0}, {utilization: 100, score: 10}]}")
+                    });
+                }
+                Strategy::RequestedToCapacityRatio(shape.iter().map(|point| (point.utilization, point.score)).collect())
+            }
+        };
+    }
+    fn spreading(&mut self, read: &PodTopologySpreadArgs, path: &str, arguments: &mut Arguments) {
+        let is_list = read.defaulting_type == Some(DefaultingType::List);
+        if !is_list && !read.default_constraints.is_empty() {
+            let message = "default constraints are for defaultingType List".to_owned();
+            return self.error(&at(path, "defaultConstraints"), message, |error| error.expecting("defaultingType: List"));
+        }
+        let constraint = |one: &DefaultConstraint| TopologySpreadConstraint {
+            max_skew: one.max_skew,
+            topology_key: Name::new(&one.topology_key),
+            when_unsatisfiable: match one.when_unsatisfiable {
+                WhenUnsatisfiable::DoNotSchedule => scheduling::WhenUnsatisfiable::DoNotSchedule,
+                WhenUnsatisfiable::ScheduleAnyway => scheduling::WhenUnsatisfiable::ScheduleAnyway,
+            },
+            min_domains: None,
+            label_selector: None,
+            match_label_keys: Vec::new(),
+            node_affinity_policy: None,
+            node_taints_policy: None,
+        };
+        arguments.default_constraints = is_list.then(|| read.default_constraints.iter().map(constraint).collect());
+    }
+}
+
+/// The defaults with what is disabled left out, what is enabled again in its place with its weight, and what is new at the end
+/// (`mergePluginSet`).
+fn merge(defaults: Vec<Enabled>, set: &PluginSet) -> Vec<Enabled> {
+    let off = |name: &str| set.disabled.iter().any(|plugin| plugin.name == name || plugin.name == "*");
+    let weight = |plugin: &PluginReference| plugin.weight.filter(|weight| *weight != 0).unwrap_or(1);
+    let mut rest: Vec<&PluginReference> = set.enabled.iter().collect();
+    let mut merged: Vec<Enabled> = Vec::new();
+    for (name, default_weight) in defaults.into_iter().filter(|(name, _)| !off(name)) {
+        match rest.iter().position(|plugin| plugin.name == name) {
+            Some(at) => merged.push((name, weight(rest.remove(at)))),
+            None => merged.push((name, default_weight)),
+        }
+    }
+    merged.extend(rest.into_iter().map(|plugin| (plugin.name.clone(), weight(plugin))));
+    merged
+}
+
+/// The plugins of one point: first those that it names again, then the others of all points, then what it alone names
+/// (`expandMultiPointPlugins`).
+fn expand(multi: &[Enabled], set: &PluginSet, acts: impl Fn(PluginId) -> bool) -> Vec<(PluginId, i64)> {
+    let off = |name: &str| set.disabled.iter().any(|plugin| plugin.name == name || plugin.name == "*");
+    let of_multi = |name: &str| multi.iter().any(|(other, _)| other == name) && !off(name);
+    let named = |again: bool| set.enabled.iter().filter(move |plugin| of_multi(&plugin.name) == again);
+    let enabled = |plugin: &PluginReference| (plugin.name.clone(), plugin.weight.filter(|weight| *weight != 0).unwrap_or(1));
+    let others = multi.iter().filter(|(name, _)| !off(name) && !set.enabled.iter().any(|plugin| plugin.name == *name));
+    let all = named(true).map(enabled).chain(others.cloned()).chain(named(false).map(enabled));
+    all.filter_map(|(name, weight)| plugin_id(&name).filter(|id| acts(*id)).map(|id| (id, weight))).collect()
+}
