@@ -128,7 +128,7 @@ impl Total {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let row = |text: &mut String, name: &str, Counts { compared, agreeing }: Counts| {
             // Rounded down: 100 % is all of them.
-            let hundredths = if compared == 0 { 10_000 } else { agreeing * 10_000 / compared };
+            let hundredths = (agreeing * 10_000).checked_div(compared).unwrap_or(10_000);
             writeln!(text, "  {name:<52} {agreeing:>7} of {compared:>7} {:>6}.{:02} %", hundredths / 100, hundredths % 100)
         };
         writeln!(text, "pods by group")?;

@@ -185,6 +185,8 @@ fn group(hero: &Hero, entry: &Entry) -> Option<String> {
     let Subject::Object(subject) = &entry.fact.subject else { return None };
     match &entry.fact.what {
         What::Replicas { .. } | What::Endpoints { .. } => Some(format!("{} {subject}", entry.fact.what.kind())),
+        // Each displaces others.
+        What::Nominated { .. } => None,
         _ if subject != hero && subject.kind() == Kind::Pod => Some(entry.fact.what.kind().to_owned()),
         _ => None,
     }

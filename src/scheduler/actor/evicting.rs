@@ -86,7 +86,6 @@ impl Scheduler {
             (Step::Tell, Ok(_)) => {
                 let token = Token::Victim { preemptor, victim: victim.clone(), step: Step::Delete };
                 self.session.send(now, CLIENT, Verb::Delete { key: victim, options: DeleteOptions::default() }, token, out);
-                return;
             }
             (_, Err(error)) if error.reason != Reason::NotFound => {
                 if let Some(evicting) = self.evicting.remove(&preemptor) {
