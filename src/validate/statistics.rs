@@ -56,7 +56,8 @@ pub fn percentile(sorted: &[u64], hundredths: usize) -> u64 {
 /// Compares two sorted samples. `runs`: how many there were, predicted and measured; what every run of one kind reaches and none of the other
 /// is refuted. `least`: the tolerance where the part of the median is less.
 pub fn compare(name: &str, predicted: &[u64], measured: &[u64], runs: (usize, usize), part_milli: u64, least: u64) -> Comparison {
-    let tolerance = (median(predicted) / 1000 * part_milli).max(least);
+    let part = u128::from(median(predicted)) * u128::from(part_milli) / 1000;
+    let tolerance = u64::try_from(part).unwrap_or(u64::MAX).max(least);
     let mut stream = Seed(1).stream(&format!("bootstrap {name}"));
     let interval = interval(predicted, measured, &mut stream);
     let distance = distance(predicted, measured);
@@ -151,6 +152,7 @@ mod tests {
         assert_eq!(verdict(&around(6_000_000, 100_000), &around(6_050_000, 100_000)), Verdict::Confirmed);
         assert_eq!(verdict(&around(6_000_000, 100_000), &around(9_000_000, 100_000)), Verdict::Refuted);
         assert_eq!(verdict(&around(6_000_000, 100_000), &around(6_000_000, 11_000_000)), Verdict::Inconclusive);
+        assert_eq!(compare("x", &[45; 9], &[49; 9], (9, 9), 100, 1).tolerance, 4, "a tenth of a small count");
         assert_eq!(compare("x", &[], &[1], (9, 1), 100, 1).verdict, Verdict::Refuted, "it was never predicted");
         assert_eq!(compare("x", &[5], &[5; 9], (9, 9), 100, 1).verdict, Verdict::Inconclusive, "one run of nine got that far");
     }

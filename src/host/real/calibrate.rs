@@ -194,7 +194,7 @@ impl Bench {
         self.pods += at_once;
         let pods: Vec<Uid> = (first..first + at_once).map(|nth| Name::new(&format!("calibrate-{nth}"))).collect();
         let containers: Vec<ContainerId> = pods.iter().map(|pod| ContainerId { pod: pod.clone(), index: 0, attempt: 0 }).collect();
-        let identity = |pod: &Uid| PodIdentity { namespace: "default".into(), pod: Name::new(&pod.to_string()), workload: workload.into() };
+        let identity = |pod: &Uid| PodIdentity { namespace: "default".into(), pod: pod.clone(), workload: workload.into() };
         let each = |op: &dyn Fn(ContainerId) -> ContainerOp| containers.iter().cloned().map(op).collect::<Vec<_>>();
 
         let sandboxes = pods.iter().map(|pod| ContainerOp::RunSandbox { pod: pod.clone(), identity: identity(pod) }).collect();

@@ -14,17 +14,17 @@ use crate::wire::{Address, MachineId, NodeId};
 
 /// Whether a fault is beyond what a real run can do so far.
 pub(super) fn simulated_only(fault: &Fault) -> bool {
-    match fault {
+    matches!(
+        fault,
         Fault::UnreliableLink { .. }
-        | Fault::Partition { flap: Some(_), .. }
-        | Fault::DiskCorrupt { .. }
-        | Fault::RegistryDown
-        | Fault::RegistrySlow { .. }
-        | Fault::DiskFull(_)
-        | Fault::SlowMachine { .. }
-        | Fault::ClockDrift { .. } => true,
-        _ => false,
-    }
+            | Fault::Partition { flap: Some(_), .. }
+            | Fault::DiskCorrupt { .. }
+            | Fault::RegistryDown
+            | Fault::RegistrySlow { .. }
+            | Fault::DiskFull(_)
+            | Fault::SlowMachine { .. }
+            | Fault::ClockDrift { .. }
+    )
 }
 
 impl Run {
