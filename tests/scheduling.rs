@@ -8,7 +8,7 @@ use clustersim::engine::record::Record;
 use clustersim::host::sim;
 use clustersim::scenario::{self, Source};
 use clustersim::scheduler::plugins::{PluginId, Strategy};
-use clustersim::scheduler::{CandidateLimits, Config, ProfileConfig};
+use clustersim::scheduler::{CandidateLimits, Config, Explained, ProfileConfig};
 use clustersim::wire::fact::{Subject, What};
 use serde_json::{Value, json};
 
@@ -139,4 +139,23 @@ fn the_configuration_may_be_a_file_and_the_resolved_scenario_needs_none() {
     let source = Source { file: "s.json".to_owned(), text: scenario.to_string().into_bytes(), folder: Some(folder.path().into()) };
     let error = scenario::load(&source, &[]).expect_err("a slip")[0].to_string();
     assert!(error.contains("scheduler.yaml:2:3: profiles[0].schedulerNam: unknown field") && error.contains("schedulerName"), "{error}");
+}
+
+#[test]
+fn telling_how_pods_were_placed_does_not_change_the_run() {
+    let scenario = scenario_with(json!({}), &[("web", "default-scheduler")]);
+    let run = |explained: Option<Explained>| {
+        let mut plan = load(&scenario, None).plan;
+        plan.timings.scheduler.explained = explained;
+        let record = sim::run(plan, Options::default(), &mut |_| {});
+        let facts: Vec<_> = record.facts.into_iter().map(|entry| (entry.at, entry.fact)).collect();
+        let (told, others): (Vec<_>, Vec<_>) = facts.into_iter().partition(|(_, fact)| matches!(fact.what, What::Considered { .. }));
+        (told, others)
+    };
+    let (told, others) = run(Some(Explained { namespace: "default".into(), prefix: "web".into() }));
+    assert_eq!(told.len(), 6, "each pod was tried once");
+    let What::Considered { nodes, feasible, plugins, best, .. } = &told[0].1.what else { panic!("{:?}", told[0]) };
+    assert_eq!((*nodes, *feasible, best.len()), (4, 4, 4));
+    assert!(best.iter().all(|(_, row)| row.len() == plugins.len() + 1 && row.iter().rev().skip(1).sum::<i64>() == row[plugins.len()]));
+    assert_eq!(others, run(None).1);
 }

@@ -288,7 +288,10 @@ impl Scheduler {
             plugins: explained.plugins.iter().map(|plugin| Name::from(plugin.to_string())).collect(),
             best,
         };
+        let cause = out.cause();
         out.record(Fact { subject: Subject::Object(info.key.clone()), what });
+        // It is told in passing: what follows has the cause that it has in any run.
+        out.because(cause);
     }
 
     fn unschedulable(&mut self, now: Time, mut queued: QueuedPod, failure: Failure, out: &mut Outbox) {
