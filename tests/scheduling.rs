@@ -69,6 +69,7 @@ fn plugins_are_merged_with_the_defaults_as_upstream_merges_them() {
     let read = config(&scenario_with(
         json!({
             "percentageOfNodesToScore": 40, "podInitialBackoffSeconds": 2, "podMaxBackoffSeconds": 30,
+            "leaderElection": {"leaderElect": true, "leaseDuration": "30s"}, "clientConnection": {"kubeconfig": "", "qps": 12.5},
             "profiles": [{
                 "schedulerName": "mine", "percentageOfNodesToScore": 100,
                 "plugins": {
@@ -89,6 +90,7 @@ fn plugins_are_merged_with_the_defaults_as_upstream_merges_them() {
         &[],
     ));
     assert_eq!((read.percentage_of_nodes_to_score, read.pod_max_backoff.as_secs()), (40, 30));
+    assert_eq!((read.leader.lease_duration.as_secs(), read.client_qps_milli, read.client_burst), (30, 12_500, 100));
     let [mine, default] = &read.profiles[..] else { panic!("{:?}", read.profiles) };
     assert_eq!((mine.scheduler_name.as_str(), mine.percentage_of_nodes_to_score, mine.preemption), ("mine", Some(100), None));
     // What a point names again comes first; what is disabled at all points is gone from each.

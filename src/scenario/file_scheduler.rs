@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::units::Span;
+
 /// The schedulers' configuration, inline or in a file; upstream's defaults without it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -33,8 +35,54 @@ pub struct KubeSchedulerConfiguration {
     /// Longest such wait. Default 10.
     #[schemars(range(min = 1, max = 86_400))]
     pub pod_max_backoff_seconds: Option<u64>,
+    /// How leaders are elected. That they are is not up to it.
+    pub leader_election: Option<LeaderElection>,
+    /// Limits of the client.
+    pub client_connection: Option<ClientConnection>,
+    /// Has no effect.
+    pub enable_profiling: Option<bool>,
+    /// Has no effect.
+    pub enable_contention_profiling: Option<bool>,
     /// Profiles, each for the pods that name it. Default: one, default-scheduler.
     pub profiles: Vec<KubeSchedulerProfile>,
+}
+
+/// Leader election by a Lease.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LeaderElection {
+    /// Has no effect: schedulers always elect.
+    pub leader_elect: Option<bool>,
+    /// How long a leader's claim holds. Default 15s.
+    pub lease_duration: Option<Span>,
+    /// A leader that cannot renew for so long exits. Default 10s.
+    pub renew_deadline: Option<Span>,
+    /// How often candidates try. Default 2s.
+    pub retry_period: Option<Span>,
+    /// Has no effect.
+    pub resource_lock: Option<String>,
+    /// Has no effect.
+    pub resource_name: Option<String>,
+    /// Has no effect.
+    pub resource_namespace: Option<String>,
+}
+
+/// The scheduler's connection.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClientConnection {
+    /// Has no effect.
+    pub kubeconfig: Option<String>,
+    /// Has no effect.
+    pub content_type: Option<String>,
+    /// Has no effect.
+    pub accept_content_types: Option<String>,
+    /// Requests a second. Default 50.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub qps: Option<f64>,
+    /// Burst. Default 100.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub burst: Option<u64>,
 }
 
 /// The version.

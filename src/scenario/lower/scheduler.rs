@@ -136,6 +136,18 @@ impl Written<'_> {
         if let Some(seconds) = written.pod_max_backoff_seconds {
             config.pod_max_backoff = Duration::from_secs(seconds);
         }
+        if let Some(election) = &written.leader_election {
+            let timings = &mut config.leader;
+            timings.lease_duration = election.lease_duration.map_or(timings.lease_duration, |span| span.0);
+            timings.renew_deadline = election.renew_deadline.map_or(timings.renew_deadline, |span| span.0);
+            timings.retry_period = election.retry_period.map_or(timings.retry_period, |span| span.0);
+        }
+        if let Some(connection) = &written.client_connection {
+            // 0 is upstream's "the default"; thousandths are what a limiter counts in.
+            let qps = connection.qps.filter(|qps| *qps > 0.0).map(|qps| (qps * 1000.0).round() as u64);
+            config.client_qps_milli = qps.unwrap_or(config.client_qps_milli);
+            config.client_burst = connection.burst.filter(|burst| *burst > 0).unwrap_or(config.client_burst);
+        }
         if config.pod_max_backoff < config.pod_initial_backoff {
             let message = "the longest back-off is shorter than the first".to_owned();
             self.error("podMaxBackoffSeconds", message, |error| error.expecting("podInitialBackoffSeconds or more"));
