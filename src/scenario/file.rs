@@ -8,8 +8,8 @@ use serde::Deserialize;
 pub use super::file_etcd::*;
 pub use super::file_faults::*;
 pub use super::file_play::*;
-pub use super::file_trace::*;
 use super::file_scheduler::SchedulerSettings;
+pub use super::file_trace::*;
 use super::timings::Timings;
 use super::units::{Amount, Bandwidth, Bytes, Instant, Probability, Span};
 

@@ -75,7 +75,8 @@ fn parse_operation(text: &str) -> (Operation, Outcome) {
     };
     let (then, otherwise) = rest.split_once(" else ").unwrap_or((rest, ""));
     let compares = condition.split(" and ").filter_map(|compare| compare.split_once('=')).map(|(key, held)| (self::key(key), value(held)));
-    let operation = Operation { compares: compares.collect(), then: steps(then).into(), otherwise: steps(otherwise).into(), serializable: false };
+    let operation =
+        Operation { compares: compares.collect(), then: steps(then).into(), otherwise: steps(otherwise).into(), serializable: false };
     let outcome = match result {
         "unknown" => Outcome::Unknown,
         "failed" => Outcome::Failed,

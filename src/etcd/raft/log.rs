@@ -65,13 +65,7 @@ impl Log {
     }
     /// A follower's append (paper, figure 2): `Err` if the previous entry is not here; else the conflicting suffix is replaced, and the
     /// last index that now matches the leader's log is returned.
-    pub fn try_append(
-        &mut self,
-        previous_index: Index,
-        previous_term: Term,
-        entries: &[Entry],
-        planted: Planted,
-    ) -> Result<Index, ()> {
+    pub fn try_append(&mut self, previous_index: Index, previous_term: Term, entries: &[Entry], planted: Planted) -> Result<Index, ()> {
         if self.term(previous_index) != Some(previous_term) {
             return Err(());
         }

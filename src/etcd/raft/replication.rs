@@ -102,14 +102,7 @@ impl Raft {
             self.send(to, Body::InstallSnapshot { snapshot });
         }
     }
-    pub(super) fn handle_append(
-        &mut self,
-        from: Member,
-        previous_index: Index,
-        previous_term: Term,
-        entries: &[Entry],
-        commit: Index,
-    ) {
+    pub(super) fn handle_append(&mut self, from: Member, previous_index: Index, previous_term: Term, entries: &[Entry], commit: Index) {
         if previous_index < self.log.committed() {
             let index = self.log.committed();
             return self.send(from, Body::AppendResponse { index, rejected: None });

@@ -194,9 +194,7 @@ mod tests {
     use crate::wire::raft::{Entry, HardState, Snapshot};
 
     fn entries(range: std::ops::RangeInclusive<u64>) -> DiskRecord {
-        DiskRecord::Entries(
-            range.map(|index| Entry { term: Term(1), index: Index(index), command: None, change: None }).collect(),
-        )
+        DiskRecord::Entries(range.map(|index| Entry { term: Term(1), index: Index(index), command: None, change: None }).collect())
     }
     fn state(term: u64) -> DiskRecord {
         DiskRecord::HardState(HardState { term: Term(term), vote: None, commit: Index(0) })

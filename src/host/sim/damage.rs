@@ -1,7 +1,6 @@
 //! What a damaged record of a log reads as: the records are data here, so that flipped bits and missing ends are shown by what they would do
 //! to it. Only who ignores the checksum ever sees that.
 
-
 use crate::base::Stream;
 use crate::wire::DiskRecord;
 use crate::wire::raft::{Entry, HardState};

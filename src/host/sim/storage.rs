@@ -1,7 +1,6 @@
 //! What each process has written to its machine's disk: an ordered log of records, a part of which is durable, and which of those are
 //! damaged.
 
-
 use super::damage;
 use crate::base::{Incarnation, Map, Stream};
 use crate::engine::plan::WhichRecord;
