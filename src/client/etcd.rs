@@ -160,24 +160,19 @@ impl<T> EtcdClient<T> {
     }
     /// Sends a request that must be answered by `deadline`. Carries the outbox's current cause.
     pub fn send(&mut self, _now: Time, operation: Operation, deadline: Time, token: T, out: &mut Outbox) {
-        let (id, cause) = (self.new_id(), out.cause());
-        if deadline != Time::NEVER {
-            self.timers.insert((deadline, id));
-        }
-        self.requests.insert(id, Pending { token, operation, cause, deadline, sent: None, tries: 0, retry_at: Time::NEVER });
+        let id = self.new_id();
+        let cause = out.cause();
+        self.keep(id, Pending { token, operation, cause, deadline, sent: None, tries: 0, retry_at: Time::NEVER });
         self.dispatch(id, out);
     }
     /// Sends a request to this very member, once, if it is connected; else says so.
     pub fn send_to(&mut self, member: Member, operation: Operation, deadline: Time, token: T, out: &mut Outbox) -> bool {
         let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.member == member) else { return false };
         let Link::Open(conn) = endpoint.link else { return false };
-        let (id, cause) = (self.new_id(), out.cause());
-        if deadline != Time::NEVER {
-            self.timers.insert((deadline, id));
-        }
+        let id = self.new_id();
+        let cause = out.cause();
         write(out, conn, id, operation.clone());
-        let pending = Pending { token, operation, cause, deadline, sent: Some(member), tries: TRIES_MAX, retry_at: Time::NEVER };
-        self.requests.insert(id, pending);
+        self.keep(id, Pending { token, operation, cause, deadline, sent: Some(member), tries: TRIES_MAX, retry_at: Time::NEVER });
         true
     }
     /// Watches `keys` after `from` until cancelled, with previous values and progress notifications; returns the watch's name.
@@ -342,6 +337,13 @@ impl<T> EtcdClient<T> {
 
     // Requests.
 
+    /// Until it is answered, or its time is over.
+    fn keep(&mut self, id: u64, request: Pending<T>) {
+        if request.deadline != Time::NEVER {
+            self.timers.insert((request.deadline, id));
+        }
+        self.requests.insert(id, request);
+    }
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1

@@ -2,7 +2,7 @@
 
 use crate::base::{Duration, Map, Time};
 use crate::wire::fact::What;
-use crate::wire::history::{HistoryEvent, OperationId, Outcome, Step};
+use crate::wire::history::{HistoryEvent, OperationId, Outcome};
 
 /// See the module.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Clients {
     }
     pub fn told(&mut self, now: Time, event: &HistoryEvent) {
         match event {
-            HistoryEvent::Called(id, operation) if operation.then.iter().any(|step| !matches!(step, Step::Read(_))) => {
+            HistoryEvent::Called(id, operation) if operation.writes() => {
                 self.writes.insert(*id, ());
                 self.acknowledged.get_or_insert(now);
             }

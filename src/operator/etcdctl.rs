@@ -42,8 +42,7 @@ pub enum Action {
     Compact {
         keep: u64,
     },
-    /// Gives back to the file system what compactions freed, on one member after another, as `etcdctl defrag --cluster` does: each is away
-    /// from its work meanwhile.
+    /// Gives back to the file system what compactions freed, on one voting member after another (`etcdctl defrag --cluster`; learners refuse).
     Defrag,
     /// Takes back all alarms.
     AlarmDisarm,
@@ -73,14 +72,13 @@ struct Task {
     cause: Cause,
     /// Compaction: the revision to compact to, once the current one is known.
     revision: Option<Revision>,
-    /// Defragmentation: how many members are through with it.
-    done: usize,
+    /// Defragmentation: the members that it still has to be asked of, once they are known.
+    rest: Option<Vec<Member>>,
 }
 
 /// See the module.
 pub struct Etcdctl {
     client: EtcdClient<usize>,
-    endpoints: Vec<Member>,
     outputs: Vec<EtcdOutput<usize>>,
     tasks: Vec<Task>,
     /// The file that `snapshot save` wrote.
@@ -98,11 +96,10 @@ impl Etcdctl {
             maybe_done: false,
             cause: Cause::NONE,
             revision: None,
-            done: 0,
+            rest: None,
         };
         Etcdctl {
-            client: EtcdClient::new(endpoints.clone(), stream),
-            endpoints,
+            client: EtcdClient::new(endpoints, stream),
             outputs: Vec::new(),
             tasks: steps.into_iter().enumerate().map(task).collect(),
             saved: None,
@@ -132,14 +129,17 @@ impl Etcdctl {
                 // The header of any answer has the revision.
                 None => Operation::Range(Range { count_only: true, ..Range::of(KeyRange::One("".into())) }),
             },
-            Action::Defrag => {
-                let member = self.endpoints[task.done];
-                let until = (now + TRY_TIMEOUT).min(limit);
-                if !self.client.send_to(member, Operation::Defragment, until, nth, out) {
-                    self.answered(now, nth, Err(EtcdError::Unavailable), out);
+            Action::Defrag => match task.rest.as_ref().map(|rest| rest.last()) {
+                None => Operation::MemberList,
+                Some(None) => return self.finish(nth, out),
+                Some(Some(&member)) => {
+                    let until = (now + TRY_TIMEOUT).min(limit);
+                    if !self.client.send_to(member, Operation::Defragment, until, nth, out) {
+                        self.answered(now, nth, Err(EtcdError::Unavailable), out);
+                    }
+                    return;
                 }
-                return;
-            }
+            },
             Action::AlarmDisarm => Operation::AlarmDisarm,
             Action::SnapshotSave => Operation::Snapshot,
             Action::SnapshotRestore { members, bump_revision } => {
@@ -167,8 +167,12 @@ impl Etcdctl {
                     return self.try_it(now, nth, out);
                 }
                 (Action::Defrag, Ok(Answer::Defragmented)) => {
-                    task.done += 1;
-                    return if task.done < self.endpoints.len() { self.try_it(now, nth, out) } else { self.finish(nth, out) };
+                    task.rest.as_mut().expect("the members are known").pop();
+                    return self.try_it(now, nth, out);
+                }
+                (Action::Defrag, Ok(Answer::Members(members))) => {
+                    task.rest = Some(members.voters.into_iter().rev().collect());
+                    return self.try_it(now, nth, out);
                 }
                 (Action::SnapshotSave, Ok(Answer::Snapshot(snapshot))) => {
                     self.saved = Some(snapshot);

@@ -59,7 +59,7 @@ impl<'r> Clients<'r> {
             all.push(latency);
             let second = Duration::from_secs(1).nanos();
             by_second.entry(Time::from_nanos((one.called.nanos() / second + 1) * second)).or_default().push(latency);
-            if is_write(one.operation) {
+            if one.operation.writes() {
                 acknowledged.push(returned);
             }
         }
@@ -100,10 +100,6 @@ fn operations(record: &Record) -> Vec<Ended<'_>> {
         }
     }
     operations
-}
-
-pub fn is_write(operation: &Operation) -> bool {
-    operation.steps().any(|step| !matches!(step, Step::Read(_)))
 }
 
 /// `get 3`, `put 3=4294967297`, `if 3=none then put 3=5 else get 3`: an operation in a cell of a table.

@@ -258,7 +258,7 @@ impl Client {
             out.history(HistoryEvent::Called(id, operation.clone()));
         }
         self.bucket(now).sent += 1;
-        let writes = operation.then.iter().any(|step| !matches!(step, Step::Read(_)));
+        let writes = operation.writes();
         let meaning = (self.config.records || self.config.mix.txn > 0).then(|| Box::new(operation));
         let token = Token::Operation(InFlight { id, began: now, writes, meaning });
         self.client.send(now, request, now + self.config.timeout, token, out);

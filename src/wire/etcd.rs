@@ -652,7 +652,7 @@ pub struct Applied {
     /// The entry was applied under a NOSPACE alarm.
     pub capped: bool,
     /// All changes of the revision, in order, with previous versions, from the first member to tell of it ([`Outbox::is_news`]);
-    /// empty from the others.
+    /// empty from the others, unless it was applied under the alarm.
     ///
     /// [`Outbox::is_news`]: super::Outbox::is_news
     pub events: Vec<WatchEvent>,

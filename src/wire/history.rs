@@ -84,6 +84,10 @@ impl Operation {
     pub fn branch(&self, succeeded: bool) -> &[Step] {
         if succeeded { &self.then } else { &self.otherwise }
     }
+    /// May it change something?
+    pub fn writes(&self) -> bool {
+        self.steps().any(|step| !matches!(step, Step::Read(_)))
+    }
     /// The steps of both branches.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.then.iter().chain(&self.otherwise)
