@@ -61,3 +61,20 @@ pub fn demand_of_spec(spec: &PodSpec, models: &[Name]) -> Demand {
     let models = accepted.map_or(Models::ANY, |accepted| Models { rank: 1, accepted });
     Demand { models, ..demand_of(&Amounts::of(&spec.requests())) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Profile, ProfileConfig};
+    use super::*;
+    use crate::scheduler::policies::Largest;
+
+    #[test]
+    fn a_weighted_plugin_counts_though_the_profile_has_it_switched_off() {
+        let bare = Profile::new(&ProfileConfig { scores: Vec::new(), ..ProfileConfig::default() }, 0);
+        let parts = vec![(Part::Plugin(PluginId::NodeResourcesFit), 2)];
+        let policy = PlacementPolicy { parts, prospect: Prospect { pods: Vec::new(), largest: Largest::STUDY }, models: Vec::new() };
+        let profile = bare.with_policy(&policy);
+        let scores: Vec<(PluginId, i64)> = profile.scores().iter().map(|(plugin, weight)| (plugin.id(), *weight)).collect();
+        assert_eq!(scores, [(PluginId::NodeResourcesFit, 2)]);
+    }
+}
