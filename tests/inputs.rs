@@ -43,6 +43,16 @@ fn each_bad_input_gives_the_expected_errors() {
 }
 
 #[test]
+fn a_file_that_the_command_line_names_is_looked_for_where_the_command_is() {
+    let file = "bad-profile.json";
+    let folder = Path::new("tests/inputs");
+    let source = Source { file: file.to_owned(), text: std::fs::read(folder.join(file)).unwrap(), folder: Some(folder.to_owned()) };
+    let refusal = |set: &str| scenario::load(&source, &[set.to_owned()]).unwrap_err()[0].to_string();
+    assert!(refusal("profile=tests/inputs/bad-name.json").contains("not a profile"));
+    assert!(refusal("profile=bad-name.json").contains("bad-name.json cannot be read"));
+}
+
+#[test]
 fn what_is_not_modelled_is_told_with_its_path() {
     let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  \
                     volumes: []\n  containers:\n  - name: c\n    image: i\n    env: []\n    resources: {requests: {cpu: 2}}\n";

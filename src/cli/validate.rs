@@ -172,11 +172,7 @@ fn clean() -> Outcome {
 
 fn read(path: &Path) -> Result<Profile, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let profile: Profile = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    match profile.flaw() {
-        Some(flaw) => Err(format!("{}: {flaw}", path.display())),
-        None => Ok(profile),
-    }
+    Profile::parse(&text).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// The plan whose workload is measured.

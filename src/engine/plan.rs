@@ -460,8 +460,8 @@ pub enum Predicate {
     ClientOperations { at_most_failed: Option<u64>, at_least_ok: Option<u64> },
     /// The longest time between two successive acknowledged writes of clients whose history is kept.
     LongestWriteGap { at_most: Option<Duration>, at_least: Option<Duration> },
-    /// Of a study: GPUs in use when so many per cent were asked for, in thousandths of all.
-    GpuAllocation { arrived: usize, at_least: Option<u64>, at_most: Option<u64> },
+    /// Of a study: GPUs in use when so many per cent were asked for (`None`: at the end), in thousandths of all.
+    GpuAllocation { arrived: Option<usize>, at_least: Option<u64>, at_most: Option<u64> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,9 @@ pub const FORMAT: u32 = 2;
 /// What stands for a run's own payload, which need not be pulled.
 const SMALLEST_IMAGE: u64 = 1;
 
+/// An hour, in nanoseconds: what takes longer was not measured, and sums of many such would not fit.
+const LONGEST: u64 = 3_600_000_000_000;
+
 /// Sorted samples, in nanoseconds.
 pub type Samples = Vec<u64>;
 
@@ -106,8 +109,12 @@ impl Profile {
             ("late wakes", &self.jitter),
         ]
     }
-    /// Why it can't be used, if so.
-    pub fn flaw(&self) -> Option<String> {
+    /// The profile that a file has, or why it can't be used.
+    pub fn parse(text: &str) -> Result<Profile, String> {
+        let profile: Profile = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        profile.flaw().map_or(Ok(profile), Err)
+    }
+    fn flaw(&self) -> Option<String> {
         if self.format != FORMAT {
             return Some(format!("a profile of format {}, not {FORMAT}: sim calibrate writes one", self.format));
         }
@@ -119,7 +126,12 @@ impl Profile {
             }
         }
         let flawed = self.alone().into_iter().skip(1).find(|(_, samples)| samples.is_empty() || !samples.is_sorted());
-        flawed.map(|(name, _)| format!("\"{name}\": sorted samples were expected"))
+        if let Some((name, _)) = flawed {
+            return Some(format!("\"{name}\": sorted samples were expected"));
+        }
+        let of_verbs = self.verbs().into_iter().flat_map(|(name, levels)| levels.iter().map(move |level| (name, &level.nanos)));
+        let long = of_verbs.chain(self.alone()).find(|(_, samples)| samples.last().is_some_and(|longest| *longest > LONGEST));
+        long.map(|(name, _)| format!("\"{name}\": samples of an hour or less were expected"))
     }
 
     /// A plan whose models are this host's.
@@ -200,6 +212,9 @@ mod tests {
         assert!(old.flaw().is_some_and(|flaw| flaw.contains("format 1")));
         let unsorted = Profile { hop: vec![2, 1], ..profile() };
         assert!(unsorted.flaw().is_some_and(|flaw| flaw.contains("loopback")));
+        let mut endless = profile();
+        endless.create[1].nanos[1] = u64::MAX;
+        assert!(endless.flaw().is_some_and(|flaw| flaw.contains("create")));
         let mut late = profile();
         late.start.remove(0);
         assert!(late.flaw().is_some_and(|flaw| flaw.contains("start")), "nothing says what one alone takes");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, Duration, FactId, Name, Time};
 use crate::objects::Key;
-pub use crate::scheduler::study::{Column, Curve, Results};
+pub use crate::scheduler::study::{Column, Curve, Results, Unplaced};
 use crate::wire::fact::Fact;
 use crate::wire::history::HistoryEvent;
 

@@ -27,7 +27,12 @@ pub fn play(plan: &Plan, study: &Study) -> Record {
 fn judge(expectation: &Expectation, results: &Results) -> Verdict {
     let (held, seen) = match expectation.predicate {
         Predicate::GpuAllocation { arrived, at_least, at_most } => {
-            match results.curve.columns.get(arrived).and_then(|column| column.allocation) {
+            let columns = &results.curve.columns;
+            let seen = match arrived {
+                Some(arrived) => columns.get(arrived).and_then(|column| column.allocation),
+                None => columns.iter().rev().find_map(|column| column.allocation),
+            };
+            match seen {
                 // Hundredths of a per cent against thousandths of the whole.
                 Some(seen) => {
                     let held = at_least.is_none_or(|least| u64::from(seen) >= least * 10)

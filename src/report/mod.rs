@@ -63,6 +63,10 @@ impl<'r> Report<'r> {
     pub fn has_nodes(&self) -> bool {
         !self.model.nodes.is_empty()
     }
+    /// There is a cluster, etcd alone it may be: not the scheduler alone.
+    pub fn has_cluster(&self) -> bool {
+        self.study().is_none()
+    }
     /// What the scheduler alone came to, in a run of nothing else.
     pub fn study(&self) -> Option<&'r Results> {
         self.model.record.study.as_ref()

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::picture::{count, grouped};
 use super::{Exporter, Report};
-use crate::engine::record::{Column, Curve, Results};
+use crate::engine::record::{Column, Curve, Results, Unplaced};
+use crate::scheduler::policies::Devices;
 
 /// A run's row in a table.
 #[derive(Clone, Copy)]
@@ -42,7 +43,6 @@ pub fn fragmentation(rows: &[Row]) -> Vec<u8> {
 
 fn table(rows: &[Row], with_gpus: bool, value: fn(&Column) -> Option<u32>) -> Vec<u8> {
     let columns = rows.iter().map(|row| row.curve.columns.len()).max().unwrap_or(0);
-    let mut writer = csv::Writer::from_writer(Vec::new());
     let mut header: Vec<String> = ["workload", "sc_policy", "tune", "seed"].map(str::to_owned).to_vec();
     header.extend(with_gpus.then(|| "total_gpus".to_owned()));
     header.extend((0..columns).map(|percent| percent.to_string()));
@@ -53,7 +53,12 @@ fn table(rows: &[Row], with_gpus: bool, value: fn(&Column) -> Option<u32>) -> Ve
         cells.extend((0..columns).map(cell));
         cells
     });
-    for cells in std::iter::once(header).chain(body) {
+    csv_of(std::iter::once(header).chain(body))
+}
+
+fn csv_of(rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for cells in rows {
         writer.write_record(cells).expect("rows of one length can be written to memory");
     }
     writer.into_inner().expect("memory can be written")
@@ -98,21 +103,19 @@ impl Exporter for File {
 }
 
 fn unplaced(results: &Results) -> Vec<u8> {
-    let mut text = "cpu_milli,num_gpu,gpu_milli,num_pod\n".to_owned();
-    for group in &results.unplaced {
-        text.push_str(&format!("{},{},{},{}\n", group.cpu_milli, group.gpus, group.gpu_milli, group.pods));
-    }
-    text.into_bytes()
+    let header = ["cpu_milli", "num_gpu", "gpu_milli", "num_pod"].map(str::to_owned).to_vec();
+    let row = |group: &Unplaced| [group.cpu_milli, group.gpus, group.gpu_milli, group.pods].map(|number| number.to_string()).to_vec();
+    csv_of(std::iter::once(header).chain(results.unplaced.iter().map(row)))
 }
 
 fn placements(results: &Results) -> Vec<u8> {
-    let mut text = "number,pod,node,gpus\n".to_owned();
-    for (number, placement) in results.placements.iter().enumerate() {
-        let gpus: Vec<String> = (0..16).filter(|gpu| placement.devices >> gpu & 1 == 1).map(|gpu| gpu.to_string()).collect();
-        let node = placement.node.as_ref().map_or("", |node| node.as_str());
-        text.push_str(&format!("{},{},{node},{}\n", number + 1, placement.pod, gpus.join("-")));
-    }
-    text.into_bytes()
+    let header = ["number", "pod", "node", "gpus"].map(str::to_owned).to_vec();
+    let body = results.placements.iter().enumerate().map(|(number, placement)| {
+        let gpus: Vec<String> = Devices(placement.devices).iter().map(|gpu| gpu.to_string()).collect();
+        let node = placement.node.as_ref().map_or_else(String::new, ToString::to_string);
+        vec![(number + 1).to_string(), placement.pod.to_string(), node, gpus.join("-")]
+    });
+    csv_of(std::iter::once(header).chain(body))
 }
 
 /// What `summary.json` has of a study. Shares are in per cent.
@@ -159,7 +162,7 @@ fn placed(results: &Results) -> usize {
     results.placements.iter().filter(|placement| placement.node.is_some()).count()
 }
 
-/// Arrived loads of which a terminal is told: every tenth per cent from half of the GPUs on, and the last.
+/// Arrived loads of which a terminal is told: every tenth per cent from half of the GPUs on, 85 and 95, and the last.
 pub fn told(columns: usize) -> Vec<usize> {
     let last = columns.saturating_sub(1);
     let mut told: Vec<usize> = (50..last).filter(|percent| percent % 10 == 0 || [85, 95].contains(percent)).collect();
@@ -167,7 +170,7 @@ pub fn told(columns: usize) -> Vec<usize> {
     told
 }
 
-/// `95.3`, or nothing.
+/// `95.30`, or `-` where there is nothing.
 pub fn percent(hundredths: Option<u32>) -> String {
     hundredths.map_or_else(|| "-".to_owned(), |value| format!("{}.{:02}", value / 100, value % 100))
 }

@@ -28,26 +28,41 @@ const TABLES: [Table; 8] = [
     Table {
         file: "pods.csv",
         header: "namespace,name,uid,workload,node,created,scheduled,started,ready,deleted,restarts,end",
-        applies: always,
+        applies: |report| report.has_cluster(),
         rows: pods,
     },
-    Table { file: "placement.csv", header: "time,namespace,pod,node,event", applies: always, rows: placement },
+    Table { file: "placement.csv", header: "time,namespace,pod,node,event", applies: |report| report.has_cluster(), rows: placement },
     Table {
         file: "recovery.csv",
         header: "fault,target,at,workload,detected,evicted,evicted_last,replaced,ready_again,unavailable_seconds,down_seconds",
-        applies: always,
+        applies: |report| report.has_cluster(),
         rows: recovery,
     },
-    Table { file: "nodes.csv", header: "time,node,ready,pods,cpu_requested,memory_requested", applies: always, rows: nodes },
-    Table { file: "etcd.csv", header: "time,member,role,term,commit,applied,revision,db_bytes", applies: always, rows: etcd },
-    Table { file: "traffic.csv", header: "time,service,sent,ok,refused,reset,timeout,p50,p99", applies: always, rows: traffic },
+    Table {
+        file: "nodes.csv",
+        header: "time,node,ready,pods,cpu_requested,memory_requested",
+        applies: |report| report.has_cluster(),
+        rows: nodes,
+    },
+    Table {
+        file: "etcd.csv",
+        header: "time,member,role,term,commit,applied,revision,db_bytes",
+        applies: |report| report.has_cluster(),
+        rows: etcd,
+    },
+    Table {
+        file: "traffic.csv",
+        header: "time,service,sent,ok,refused,reset,timeout,p50,p99",
+        applies: |report| report.has_cluster(),
+        rows: traffic,
+    },
     Table {
         file: "history.csv",
         header: "called,returned,client,operation,outcome,revision,member",
         applies: |report| report.has_clients(),
         rows: history,
     },
-    Table { file: "events.csv", header: "time,kind,object,what,cause", applies: always, rows: events },
+    Table { file: "events.csv", header: "time,kind,object,what,cause", applies: |report| report.has_cluster(), rows: events },
 ];
 
 pub fn exporters() -> Vec<Box<dyn Exporter>> {
@@ -67,10 +82,6 @@ impl Exporter for Table {
         (self.rows)(report, &mut writer)?;
         writer.flush()
     }
-}
-
-fn always(report: &Report) -> bool {
-    report.study().is_none()
 }
 
 /// `120.000000`: whole microseconds.

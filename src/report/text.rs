@@ -47,7 +47,7 @@ pub fn summary(report: &Report, colours: bool) -> String {
         text.push_str(&format!("  {} a broken invariant: {violation}\n", paint.with(RED, "✗")));
     }
     text.push('\n');
-    if report.study().is_none() {
+    if report.has_cluster() {
         text.push_str(&format!(
             "{} events, {} messages, {} revisions\n",
             grouped(record.counts.events),

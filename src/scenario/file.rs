@@ -72,7 +72,8 @@ pub struct Scenario {
     /// What must hold; a run in which one does not hold ends with status 1.
     #[serde(default)]
     pub expectations: Vec<Expectation>,
-    /// A file that `sim calibrate` wrote: network, disks and container engine are as fast as that host's. Default: none.
+    /// A file that `sim calibrate` wrote, beside the scenario, or in the working directory if `--set` names it: network, disks and
+    /// container engine are as fast as that host's. Default: none.
     #[serde(default)]
     pub profile: Option<String>,
 }

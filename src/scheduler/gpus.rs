@@ -73,7 +73,7 @@ fn only_gpus(demand: &Demand) -> Demand {
 /// What a pod with these requests asks for; its models are a node affinity, and not here.
 pub fn demand_of(requests: &Amounts) -> Demand {
     let milli = requests.scalar(GPU_RESOURCE);
-    let gpus = if milli > 0 { (milli + WHOLE_GPU - 1) / WHOLE_GPU } else { 0 };
+    let gpus = if milli > 0 { (milli - 1) / WHOLE_GPU + 1 } else { 0 };
     let gpu_milli = if gpus > 1 { WHOLE_GPU } else { milli.max(0) };
     Demand { cpu: requests.cpu, memory: requests.memory, gpus: gpus.min(i64::from(u16::MAX)) as usize, gpu_milli, models: Models::ANY }
 }
@@ -105,6 +105,20 @@ mod tests {
         gpus.remove(&pod("c"));
         gpus.remove(&pod("nobody"));
         assert_eq!(free(&gpus), [500, 1000, 700]);
+    }
+
+    #[test]
+    fn a_pod_that_was_bound_to_a_node_with_fewer_gpus_than_it_asks_for_takes_none() {
+        let mut gpus = Gpus::default();
+        gpus.set_node(&asks(16_000));
+        for (name, milli) in [("a", 17_000), ("b", i64::MAX)] {
+            let pod = Key::pod("default", name);
+            assert!(!gpus.fit(&demand_of(&asks(milli))));
+            gpus.add(&pod, &asks(milli));
+            assert_eq!(free(&gpus), [1000; 16]);
+            gpus.remove(&pod);
+            assert_eq!(free(&gpus), [1000; 16]);
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use place::place_all;
 pub use placement::{Part, PlacementPolicy, demand_of_spec};
 pub use pods::{Amounts, PodInfo};
 pub use preemption::{Candidate, CandidateLimits, Nomination, Preemption};
-pub use profile::{Arguments, DEFAULT_SCHEDULER, Profile, ProfileConfig, Profiles};
+pub use profile::{Arguments, DEFAULT_SCHEDULER, Profile, ProfileConfig, Profiles, SCORES};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
 

@@ -17,7 +17,7 @@ pub struct PlacementPolicy {
     pub parts: Vec<(Part, i64)>,
     /// What the policies may know before the first pod.
     pub prospect: Prospect,
-    /// Models of GPUs, sorted: their places are their numbers.
+    /// Models of GPUs, sorted: their places are their numbers. The first is that of nodes that name none.
     pub models: Vec<Name>,
 }
 
@@ -34,17 +34,18 @@ impl PlacementPolicy {
     pub fn filter(&self) -> Arc<dyn Plugin> {
         Arc::new(GpuDevices)
     }
-    /// The scores that stand for those of the profile, with weights. `known` finds one of the profile's.
-    pub fn scores(&self, known: impl Fn(PluginId) -> Option<Arc<dyn Plugin>>) -> Vec<(Arc<dyn Plugin>, i64)> {
+    /// The scores that stand for those of the profile, with weights. `plugin` makes one as the profile has it, or would have it: what is
+    /// weighted here counts, even if the profile has it switched off.
+    pub fn scores(&self, plugin: impl Fn(PluginId) -> Arc<dyn Plugin>) -> Vec<(Arc<dyn Plugin>, i64)> {
         let models: Arc<[Name]> = self.models.clone().into();
         let score = |(part, weight): &(Part, i64)| {
-            let plugin: Arc<dyn Plugin> = match part {
+            let score: Arc<dyn Plugin> = match part {
                 Part::Policy(policy) => Arc::new(PolicyScore::new(policy.make(&self.prospect).into(), models.clone())),
-                Part::Plugin(id) => known(*id)?,
+                Part::Plugin(id) => plugin(*id),
             };
-            Some((plugin, *weight))
+            (score, *weight)
         };
-        self.parts.iter().filter_map(score).collect()
+        self.parts.iter().map(score).collect()
     }
 }
 
@@ -59,4 +60,21 @@ pub fn demand_of_spec(spec: &PodSpec, models: &[Name]) -> Demand {
     });
     let models = accepted.map_or(Models::ANY, |accepted| Models { rank: 1, accepted });
     Demand { models, ..demand_of(&Amounts::of(&spec.requests())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Profile, ProfileConfig};
+    use super::*;
+    use crate::scheduler::policies::Largest;
+
+    #[test]
+    fn a_weighted_plugin_counts_though_the_profile_has_it_switched_off() {
+        let bare = Profile::new(&ProfileConfig { scores: Vec::new(), ..ProfileConfig::default() }, 0);
+        let parts = vec![(Part::Plugin(PluginId::NodeResourcesFit), 2)];
+        let policy = PlacementPolicy { parts, prospect: Prospect { pods: Vec::new(), largest: Largest::STUDY }, models: Vec::new() };
+        let profile = bare.with_policy(&policy);
+        let scores: Vec<(PluginId, i64)> = profile.scores().iter().map(|(plugin, weight)| (plugin.id(), *weight)).collect();
+        assert_eq!(scores, [(PluginId::NodeResourcesFit, 2)]);
+    }
 }

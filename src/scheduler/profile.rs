@@ -70,7 +70,7 @@ const FILTERS: [PluginId; 8] = [
 ];
 
 /// The default scores, in order.
-const SCORES: [(PluginId, i64); 7] = [
+pub const SCORES: [(PluginId, i64); 7] = [
     (PluginId::TaintToleration, 3),
     (PluginId::NodeAffinity, 2),
     (PluginId::NodeResourcesFit, 1),
@@ -129,6 +129,7 @@ pub struct Profile {
     filters: Vec<Arc<dyn Plugin>>,
     scores: Vec<(Arc<dyn Plugin>, i64)>,
     preemption: Option<CandidateLimits>,
+    arguments: Arguments,
 }
 
 impl Default for Profile {
@@ -147,6 +148,7 @@ impl Profile {
             filters: config.filters.iter().map(|id| plugin(*id)).collect(),
             scores: config.scores.iter().map(|(id, weight)| (plugin(*id), *weight)).collect(),
             preemption: config.preemption,
+            arguments: config.arguments.clone(),
         }
     }
     pub fn number(&self) -> u32 {
@@ -172,8 +174,7 @@ impl Profile {
     }
     /// The same profile with the policy's scores instead of its own, and its filter after the others.
     pub fn with_policy(self, policy: &PlacementPolicy) -> Profile {
-        let known = |id| self.scores.iter().map(|(plugin, _)| plugin).find(|plugin| plugin.id() == id).cloned();
-        let scores = policy.scores(known);
+        let scores = policy.scores(|id| plugins::plugin(id, &self.arguments));
         let filters = self.filters.into_iter().chain([policy.filter()]).collect();
         Profile { filters, scores, ..self }
     }

@@ -1,5 +1,7 @@
 //! Sweeps of the scheduler alone: all runs in one table, and each variation's mean over its seeds, on the terminal and in one picture.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Results};
@@ -44,16 +46,16 @@ pub fn rows<'r>(results: &'r Results) -> Vec<Row<'r>> {
     studies.map(|(number, study)| study.row(results.sweep.run(number).1)).collect()
 }
 
-/// Of one variation: means over its seeds, in per cent of all GPUs.
+/// Of one variation: means over its seeds, in per cent of all GPUs; `None` at a load that no seed has.
 #[derive(Clone, Debug, Serialize)]
 pub struct Means {
     pub policy: String,
     pub workload: String,
     pub arrived: Vec<usize>,
-    pub allocation: Vec<f64>,
+    pub allocation: Vec<Option<f64>>,
     /// The standard deviation over the seeds (of all of them, not of a sample).
-    pub deviation: Vec<f64>,
-    pub fragmentation: Vec<f64>,
+    pub deviation: Vec<Option<f64>>,
+    pub fragmentation: Vec<Option<f64>>,
 }
 
 /// `None` where the runs are no studies.
@@ -65,14 +67,15 @@ pub fn means(outcomes: &[Outcome]) -> Option<Means> {
         let columns = studies.iter().filter_map(|study| study.curve.columns.get(at).and_then(value));
         columns.map(|hundredths| f64::from(hundredths) / 100.0).collect()
     };
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let deviation = |values: &[f64]| {
         let mean = mean(values);
-        maths::sqrt(values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / values.len().max(1) as f64)
+        maths::sqrt(values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / values.len() as f64)
     };
     let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-    let each = |value: fn(&Column) -> Option<u32>, of: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
-        arrived.iter().map(|at| rounded(of(&values(*at, value)))).collect()
+    let each = |value: fn(&Column) -> Option<u32>, of: &dyn Fn(&[f64]) -> f64| -> Vec<Option<f64>> {
+        let known = |at: &usize| Some(values(*at, value)).filter(|values| !values.is_empty());
+        arrived.iter().map(|at| known(at).map(|values| rounded(of(&values)))).collect()
     };
     Some(Means {
         policy: first.policy.clone(),
@@ -86,18 +89,24 @@ pub fn means(outcomes: &[Outcome]) -> Option<Means> {
 
 /// A line for each variation: its name, and the mean of the GPUs in use at some loads. Empty where the runs are no studies.
 pub fn text(parts: &[(String, &Means)]) -> String {
-    let Some((_, first)) = parts.first() else { return String::new() };
+    if parts.is_empty() {
+        return String::new();
+    }
+    // Variations may differ in how much is asked for.
+    let arrived: BTreeSet<usize> = parts.iter().flat_map(|(_, means)| means.arrived.iter().copied()).collect();
     let name = |label: &str, means: &Means| if label.is_empty() { means.policy.clone() } else { label.to_owned() };
     let width = parts.iter().map(|(label, means)| name(label, means).chars().count()).max().unwrap_or(0).max(14);
     let mut text =
         "\n  the scheduler alone: GPUs in use, per cent of all, mean over the seeds, when so many per cent were asked for\n".to_owned();
-    let heads: String = first.arrived.iter().map(|arrived| format!("{arrived:>7}")).collect();
+    let heads: String = arrived.iter().map(|arrived| format!("{arrived:>7}")).collect();
     text.push_str(&format!("  {:width$}{heads}  deviation   of no use\n", ""));
     for (label, means) in parts {
-        let values: String = means.allocation.iter().map(|value| format!("{value:>7.2}")).collect();
-        let last = |values: &[f64]| values.last().copied().unwrap_or(0.0);
+        let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let at = |load: &usize| means.arrived.binary_search(load).ok().and_then(|at| means.allocation[at]);
+        let values: String = arrived.iter().map(|load| format!("{:>7}", shown(at(load)))).collect();
+        let last = |values: &[Option<f64>]| shown(values.last().copied().flatten());
         text.push_str(&format!(
-            "  {:width$}{values}  {:>9.2}  {:>10.2}\n",
+            "  {:width$}{values}  {:>9}  {:>10}\n",
             name(label, means),
             last(&means.deviation),
             last(&means.fragmentation)
@@ -127,4 +136,39 @@ pub fn picture(results: &Results) -> Option<Canvas> {
         count(results.outcomes.len(), "run")
     );
     Some(draw(&subtitle, &series))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that knows these shares at 0 %, 1 % and so on.
+    fn outcome(shares: &[Option<u32>]) -> Outcome {
+        let columns = shares.iter().map(|share| Column { allocation: *share, fragment: *share, fragment_ratio: None }).collect();
+        let name = || "small".to_owned();
+        let study = Study { workload: name(), policy: name(), label: name(), load_per_mille: 0, gpus: 1, curve: Curve { columns } };
+        Outcome { digest: String::new(), violations: vec![], expectations: vec![], recovery: vec![], study: Some(study) }
+    }
+
+    #[test]
+    fn a_variation_that_asks_for_less_than_another_has_its_figures_under_its_own_loads() {
+        let some = |count: usize| vec![Some(4_000); count];
+        let (short, long) = (means(&[outcome(&some(56))]).unwrap(), means(&[outcome(&some(62))]).unwrap());
+        let text = text(&[("load=55%".to_owned(), &short), ("load=61%".to_owned(), &long)]);
+        let rows: Vec<Vec<&str>> = text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[0][..4], ["50", "55", "60", "61"]);
+        assert_eq!(rows[1], ["load=55%", "40.00", "40.00", "-", "-", "0.00", "40.00"]);
+        assert_eq!(rows[2], ["load=61%", "40.00", "-", "40.00", "40.00", "0.00", "40.00"]);
+    }
+
+    #[test]
+    fn a_load_that_no_seed_reached_has_no_mean() {
+        let mut shares = vec![Some(4_000); 52];
+        shares[51] = None;
+        let found = means(&[outcome(&shares), outcome(&shares)]).unwrap();
+        assert_eq!((found.allocation, found.deviation), (vec![Some(40.0), None], vec![Some(0.0), None]));
+        shares[51] = Some(2_000);
+        let found = means(&[outcome(&shares), outcome(&vec![None; 52])]).unwrap();
+        assert_eq!(found.allocation, [Some(40.0), Some(20.0)], "of the seeds that reached it");
+    }
 }

@@ -27,11 +27,11 @@ struct Picture {
 }
 
 const PICTURES: [Picture; 7] = [
-    Picture { file: "placement.png", applies: always, draw: placement::draw },
-    Picture { file: "recovery.png", applies: always, draw: recovery::draw },
-    Picture { file: "utilisation.png", applies: always, draw: utilisation::draw },
-    Picture { file: "etcd.png", applies: always, draw: etcd::draw },
-    Picture { file: "traffic.png", applies: always, draw: traffic::draw },
+    Picture { file: "placement.png", applies: |report| report.has_cluster(), draw: placement::draw },
+    Picture { file: "recovery.png", applies: |report| report.has_cluster(), draw: recovery::draw },
+    Picture { file: "utilisation.png", applies: |report| report.has_cluster(), draw: utilisation::draw },
+    Picture { file: "etcd.png", applies: |report| report.has_cluster(), draw: etcd::draw },
+    Picture { file: "traffic.png", applies: |report| report.has_cluster(), draw: traffic::draw },
     Picture { file: "clients.png", applies: |report| report.has_clients(), draw: traffic::draw_clients },
     Picture { file: "allocation.png", applies: |report| report.study().is_some(), draw: study::draw_run },
 ];
@@ -216,8 +216,4 @@ fn colour_bar(canvas: &mut Canvas, panel: &Panel, low: &str, high: &str) {
 #[cfg(test)]
 pub fn placement(report: &Report) -> Canvas {
     placement::draw(report)
-}
-
-fn always(report: &Report) -> bool {
-    report.study().is_none()
 }

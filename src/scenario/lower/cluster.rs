@@ -15,8 +15,10 @@ use crate::objects::{Quantity, Taint, TaintEffect};
 use crate::scenario::file::{self, Cluster, Disk, NodeGroup};
 use crate::wire::address::{MachineId, NodeId};
 
-/// What of the plan is not a machine.
+/// What of the plan is not a machine, and what machines have that are yet to come.
 pub struct Parts {
+    pub disk: MachineDisk,
+    pub bandwidth: u64,
     pub network: plan::Network,
     pub images: plan::Images,
     pub runtime: plan::Runtime,
@@ -42,9 +44,10 @@ impl Lowering<'_> {
         self.control_plane(cluster, &disk, bandwidth);
         let is_etcd_only = self.topology.is_etcd_only();
         self.node_groups(&cluster.nodes, is_etcd_only, &disk, bandwidth);
-        Parts { network: self.network(&cluster.network), images: self.images(&cluster.images), runtime: self.runtime(&cluster.runtime) }
+        let (network, images, runtime) = (self.network(&cluster.network), self.images(&cluster.images), self.runtime(&cluster.runtime));
+        Parts { disk, bandwidth, network, images, runtime }
     }
-    pub fn disk(&mut self, cluster: &Cluster) -> MachineDisk {
+    fn disk(&mut self, cluster: &Cluster) -> MachineDisk {
         let fsync = match &cluster.disk {
             Disk::Nvme => presets::nvme_fsync(),
             Disk::Ssd => presets::ssd_fsync(),

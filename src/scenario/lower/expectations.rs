@@ -23,7 +23,8 @@ impl Lowering<'_> {
         }
         expectations
     }
-    fn when(&mut self, written: &file::Expectation, first: &[usize], path: &str) -> Option<(When, String)> {
+    /// It says of exactly one time that it holds then.
+    pub fn one_time(&mut self, written: &file::Expectation, path: &str) -> bool {
         let given = [
             ("by", written.by.is_some()),
             ("within", written.within.is_some()),
@@ -32,7 +33,10 @@ impl Lowering<'_> {
             ("eventually", written.eventually.is_some()),
             ("atEnd", written.at_end.is_some()),
         ];
-        if !self.exactly_one(&given, "an expectation holds at", path) {
+        self.exactly_one(&given, "an expectation holds at", path)
+    }
+    fn when(&mut self, written: &file::Expectation, first: &[usize], path: &str) -> Option<(When, String)> {
+        if !self.one_time(written, path) {
             return None;
         }
         if let Some(by) = written.by {
@@ -79,7 +83,8 @@ impl Lowering<'_> {
         }
         (from, until)
     }
-    fn predicate(&mut self, written: &file::Expectation, traffic: &[Traffic], path: &str) -> Option<(Predicate, String)> {
+    /// It observes exactly one thing.
+    pub fn one_observation(&mut self, written: &file::Expectation, path: &str) -> bool {
         let given = [
             ("pods", written.pods.is_some()),
             ("spread", written.spread.is_some()),
@@ -93,7 +98,10 @@ impl Lowering<'_> {
             ("longestWriteGap", written.longest_write_gap.is_some()),
             ("gpuAllocation", written.gpu_allocation.is_some()),
         ];
-        if !self.exactly_one(&given, "an expectation observes", path) {
+        self.exactly_one(&given, "an expectation observes", path)
+    }
+    fn predicate(&mut self, written: &file::Expectation, traffic: &[Traffic], path: &str) -> Option<(Predicate, String)> {
+        if !self.one_observation(written, path) {
             return None;
         }
         if let Some(pods) = &written.pods {

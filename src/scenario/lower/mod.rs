@@ -132,7 +132,7 @@ impl Lowering<'_> {
         self.no_limit_after_random_faults(scenario);
         self.written_out = self.written_out(&scenario.faults, &faults, &first);
         let expectations = self.expectations(&scenario.expectations, &first, &traffic);
-        timings.scheduler.policy = scenario.policy.as_ref().map(|written| self.placement_policy(written));
+        timings.scheduler.policy = scenario.policy.as_ref().map(|written| self.placement_policy(written, cluster));
         let initial = match scenario.initial {
             file::Initial::Empty => plan::Initial::Empty,
             file::Initial::Running => plan::Initial::Running,
@@ -306,8 +306,17 @@ impl Lowering<'_> {
             return None;
         };
         let full = folder.join(name);
-        let shown = full.strip_prefix(".").unwrap_or(&full).display().to_string();
-        match super::read_file(&shown, &full) {
+        self.read(full.strip_prefix(".").unwrap_or(&full).display().to_string(), &full, path)
+    }
+    /// The same of a file that the command line may name as well: that one is where the command's other files are.
+    fn read_named(&mut self, name: &str, path: &str) -> Option<(String, Vec<u8>)> {
+        if self.place(path).1.is_some() || name.is_empty() {
+            return self.read_beside(name, path);
+        }
+        self.read(name.to_owned(), std::path::Path::new(name), path)
+    }
+    fn read(&mut self, shown: String, file: &std::path::Path, path: &str) -> Option<(String, Vec<u8>)> {
+        match super::read_file(&shown, file) {
             Ok(bytes) => Some((shown, bytes)),
             Err(error) => {
                 self.error(path, format!("{shown} {}", error.message), |error| error);

@@ -4,22 +4,13 @@ use std::sync::Arc;
 
 use super::{Lowering, at};
 use crate::base::Name;
-use crate::objects::{Object, PodSpec};
+use crate::objects::{Object, PodSpec, Quantity};
 use crate::scenario::file;
 use crate::scheduler::plugins::PluginId;
-use crate::scheduler::policies::{self, Choice, Demand, GPU_MODEL_LABEL, GPU_RESOURCE, Largest, MOST_MODELS, Prospect};
-use crate::scheduler::{Part, PlacementPolicy, demand_of_spec};
-
-/// The default scheduler's score plugins.
-const PLUGINS: [PluginId; 7] = [
-    PluginId::TaintToleration,
-    PluginId::NodeAffinity,
-    PluginId::NodeResourcesFit,
-    PluginId::PodTopologySpread,
-    PluginId::InterPodAffinity,
-    PluginId::NodeResourcesBalancedAllocation,
-    PluginId::ImageLocality,
-];
+use crate::scheduler::policies::{
+    self, Choice, Demand, GPU_MODEL_LABEL, GPU_RESOURCE, Largest, MOST_GPUS, MOST_MODELS, Prospect, WHOLE_GPU,
+};
+use crate::scheduler::{Part, PlacementPolicy, SCORES, demand_of_spec};
 
 /// Pods of which a policy is told at most: beyond, their kinds have been seen.
 const MOST_EXPECTED: usize = 100_000;
@@ -45,15 +36,13 @@ impl Lowering<'_> {
         Choice(parts)
     }
     /// For the schedulers of a cluster, with what its policies may know before the first pod.
-    pub fn placement_policy(&mut self, written: &file::Policy) -> Arc<PlacementPolicy> {
-        let parts = self.parts(written, &PLUGINS);
+    pub fn placement_policy(&mut self, written: &file::Policy, cluster: &file::Cluster) -> Arc<PlacementPolicy> {
+        let parts = self.parts(written, &SCORES.map(|(plugin, _)| plugin));
+        self.not_too_many_gpus(cluster);
+        let models = self.models();
         let nodes = self.topology.nodes.iter().map(|node| &node.shape);
-        let mut models: Vec<Name> = nodes.clone().filter_map(|node| node.labels.get(GPU_MODEL_LABEL).cloned()).collect();
-        models.sort_unstable();
-        models.dedup();
-        models.truncate(MOST_MODELS);
         let most = |name: &str, milli: bool| {
-            let amount = |quantity: &crate::objects::Quantity| if milli { quantity.milli_value() } else { quantity.value() };
+            let amount = |quantity: &Quantity| if milli { quantity.milli_value() } else { quantity.value() };
             nodes.clone().filter_map(|node| node.allocatable.get(name).map(amount)).max().unwrap_or(0)
         };
         let largest = Largest { cpu: most("cpu", true), gpu: most(GPU_RESOURCE, false), memory: most("memory", false) };
@@ -69,6 +58,30 @@ impl Lowering<'_> {
             pods.extend(std::iter::repeat_n(demand_of_spec(spec, &models), usize::try_from(count).unwrap_or(room).min(room)));
         }
         Arc::new(PlacementPolicy { parts, prospect: Prospect { pods, largest }, models })
+    }
+    /// A policy looks at single GPUs, and knows so many of a node. Those of a trace have no more.
+    fn not_too_many_gpus(&mut self, cluster: &file::Cluster) {
+        let most = Quantity::from_units(MOST_GPUS as i64 * WHOLE_GPU);
+        for (index, group) in cluster.nodes.iter().enumerate() {
+            if let Some(amount) = group.capacity.extended.get(GPU_RESOURCE).filter(|amount| amount.0 > most) {
+                let path = at(&format!("cluster.nodes[{index}].capacity.extended"), GPU_RESOURCE);
+                let message = format!("{} are more GPUs than a policy knows of a node", amount.0);
+                self.error(&path, message, |error| error.expecting(format!("{most} or less: {MOST_GPUS} GPUs")));
+            }
+        }
+    }
+    /// Of all nodes, sorted: the empty name, which is that of nodes without a model, and those that nodes are labelled with.
+    fn models(&mut self) -> Vec<Name> {
+        let labels = self.topology.nodes.iter().filter_map(|node| node.shape.labels.get(GPU_MODEL_LABEL).cloned());
+        let mut models: Vec<Name> = labels.chain([Name::new("")]).collect();
+        models.sort_unstable();
+        models.dedup();
+        if models.len() > MOST_MODELS {
+            let message = format!("the nodes have {} models of GPUs ({GPU_MODEL_LABEL})", models.len() - 1);
+            self.error("policy", message, |error| error.expecting(format!("{} or less for a policy", MOST_MODELS - 1)));
+            models.truncate(MOST_MODELS);
+        }
+        models
     }
     /// The score functions that are named, policies and these plugins.
     fn parts(&mut self, written: &file::Policy, plugins: &[PluginId]) -> Vec<(Part, i64)> {

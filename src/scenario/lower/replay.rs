@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::cluster::{DEFAULT_REGION, Parts, Spot};
+use super::study::PODS;
 use super::trace::{NodeRow, PodRow, Text};
 use super::{Lowering, MAX_NODES, is_label, short};
 use crate::base::random::Seed;
@@ -17,20 +18,17 @@ use crate::base::{Duration, Name, Stream, Time};
 use crate::engine::plan::{Action, Behaviour, Step};
 use crate::manifest::{self, InputError, Node, Path};
 use crate::models::distribution::Distribution;
-use crate::models::presets;
 use crate::objects::{Object, Quantity};
 use crate::scenario::file::{self, Scenario, Trace};
 use crate::scenario::units::format_duration;
 use crate::scheduler::policies::{Demand, GPU_MODEL_LABEL, GPU_RESOURCE, Models, WHOLE_GPU};
-use crate::scheduler::study::{Pod, draw};
+use crate::scheduler::study::{Arrival, Pod, draw};
 
 /// The group of the trace's nodes, as faults call it.
 const GROUP: &str = "trace";
 /// The image of the pods, unless the scenario names one. It is on every node.
 const IMAGE: &str = "trace:1";
-/// Pods that a node of the trace takes: the study's.
-const PODS: i64 = 1001;
-/// 100 years in a second.
+/// 100 years in five minutes.
 const MOST_SPEED: u64 = 10_000_000;
 
 /// What a trace adds to a plan.
@@ -43,14 +41,18 @@ pub struct Replay {
 impl Lowering<'_> {
     pub fn replay(&mut self, scenario: &Scenario, cluster: &file::Cluster, parts: &mut Parts) -> Replay {
         let Some(trace) = &scenario.trace else { return Replay::default() };
-        let limits = [("order", trace.order.is_some()), ("from", trace.from.is_some() && trace.rate.is_some())];
-        if let Some((field, _)) = limits.into_iter().find(|(_, given)| *given) {
-            let (message, expected) = match field {
-                "order" => ("in time pods come when the trace says", "a scenario without a \"cluster\", or \"rate\""),
-                _ => ("at a rate pods come whatever times the trace has", "one of from and rate"),
-            };
+        let (nodes, rate) = (trace.nodes.is_some(), trace.rate.is_some());
+        let idle = [
+            ("order", trace.order.is_some(), "in time pods come when the trace says, or at a rate", "a scenario without a \"cluster\""),
+            ("from", trace.from.is_some() && rate, "at a rate pods come whatever times the trace has", "one of from and rate"),
+            ("load", trace.load.is_some() && !rate, "at its own times the trace has the load that it has", "a \"rate\" beside it"),
+            ("nodeShare", trace.node_share.is_some() && !nodes, "the trace brings no nodes", "\"nodes\" beside it"),
+            ("nodeColumns", trace.node_columns.is_some() && !nodes, "the trace brings no nodes", "\"nodes\" beside it"),
+        ];
+        for (field, _, message, expected) in idle.into_iter().filter(|(_, given, ..)| *given) {
             self.error(&super::at("trace", field), message.to_owned(), |error| error.expecting(expected));
         }
+        self.no_columns_of_openb(trace);
         let speed = trace.speed.unwrap_or(1);
         if !(1..=MOST_SPEED).contains(&speed) {
             self.error("trace.speed", format!("{speed} times as fast"), |error| error.expecting(format!("1 to {MOST_SPEED}")));
@@ -60,7 +62,7 @@ impl Lowering<'_> {
             && let Some(text) = self.trace_text(trace, name, "nodes")
         {
             let rows = self.trace_nodes(trace, &text);
-            gpus += self.replayed_nodes(trace, cluster, &text, rows);
+            gpus += self.replayed_nodes(trace, cluster, parts, &text, rows);
         }
         match &trace.image {
             None => parts.images.preloaded.push(Name::new(IMAGE)),
@@ -80,7 +82,7 @@ impl Lowering<'_> {
         self.applied(trace, speed.max(1), &text, &rows, arrivals)
     }
     /// Adds the nodes, those of the share; gives their thousandths of GPUs.
-    fn replayed_nodes(&mut self, trace: &Trace, cluster: &file::Cluster, text: &Text, mut rows: Vec<NodeRow>) -> i64 {
+    fn replayed_nodes(&mut self, trace: &Trace, cluster: &file::Cluster, parts: &Parts, text: &Text, mut rows: Vec<NodeRow>) -> i64 {
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(share) = trace.node_share {
             if !(1..=1000).contains(&share.0) {
@@ -97,8 +99,6 @@ impl Lowering<'_> {
             });
             return 0;
         }
-        let disk = self.disk(cluster);
-        let bandwidth = cluster.bandwidth.map_or(presets::NIC_10G, |bandwidth| bandwidth.0);
         let zone = cluster.control_plane.zones.first().map_or("zone-1", String::as_str).to_owned();
         let mut gpus = 0;
         for row in rows {
@@ -122,7 +122,7 @@ impl Lowering<'_> {
             let spot = Spot { region: DEFAULT_REGION, zone: &zone, rack: &format!("{zone}-rack-1") };
             let name = Name::new(&row.name);
             let both = (&capacity, &capacity);
-            if !self.add_node(&name, &spot, both, &labels, Vec::new(), &Name::new(GROUP), &disk, bandwidth) {
+            if !self.add_node(&name, &spot, both, &labels, Vec::new(), &Name::new(GROUP), &parts.disk, parts.bandwidth) {
                 self.row_error(text, row.place, format!("two nodes are called \"{name}\""));
             }
         }
@@ -143,7 +143,7 @@ impl Lowering<'_> {
             let at = start + late.scale(1, speed);
             let left = pod.duration.map(|duration| duration.saturating_sub(gone));
             if at <= end && (gone == Duration::ZERO || left.is_none_or(|left| left > Duration::ZERO)) {
-                arrivals.push(Arriving { row, copy: None, at, lasts: left });
+                arrivals.push(Arriving { pod: Arrival { pod: row as u32, copy: None }, at, lasts: left });
             }
         }
         arrivals.sort_by_key(|arriving| arriving.at);
@@ -169,8 +169,8 @@ impl Lowering<'_> {
         let pods: Vec<Pod> = sorted.iter().map(|row| Pod { name: Name::new(&rows[*row].name), demand: demand(&rows[*row]) }).collect();
         let asked: i64 = pods.iter().map(|pod| pod.demand.gpu()).sum();
         // Without GPUs there is no load to reach: all pods come once.
-        let capacity = if gpus == 0 || asked == 0 { asked } else { gpus };
-        let order = draw(&pods, 0, capacity, if capacity == asked { 1000 } else { load }, self.seed);
+        let (capacity, load) = if gpus == 0 || asked == 0 { (asked, 1000) } else { (gpus, load) };
+        let order = draw(&pods, 0, capacity, load, self.seed);
         let mut chance: Stream = Seed(self.seed).stream("trace arrivals");
         let end = self.start + self.duration;
         let mut at = start;
@@ -183,7 +183,7 @@ impl Lowering<'_> {
                 break;
             }
             let row = sorted[arrival.pod as usize];
-            arrivals.push(Arriving { row, copy: arrival.copy, at, lasts: rows[row].duration });
+            arrivals.push(Arriving { pod: Arrival { pod: row as u32, ..arrival }, at, lasts: rows[row].duration });
         }
         arrivals
     }
@@ -196,8 +196,8 @@ impl Lowering<'_> {
             return replay;
         }
         for arriving in arrivals {
-            let pod = &rows[arriving.row];
-            let name = arriving.copy.map_or_else(|| pod.name.clone(), |copy| format!("{}-tuned-{copy}", pod.name));
+            let pod = &rows[arriving.pod.pod as usize];
+            let name = arriving.pod.name(&Name::new(&pod.name));
             if !is_label(&name) {
                 self.row_error(text, pod.place, format!("\"{}\" is no name of a pod", short(&pod.name)));
                 continue;
@@ -211,7 +211,7 @@ impl Lowering<'_> {
             let lasts = arriving.lasts.map(|lasts| lasts.scale(1, speed));
             if let Some(lasts) = lasts {
                 let behaviour = Behaviour { exits_after: Some(Distribution::Constant(lasts)), ..Behaviour::default() };
-                replay.behaviours.insert(Name::new(&name), behaviour);
+                replay.behaviours.insert(name, behaviour);
             }
             replay.steps.push(step(arriving.at, object));
         }
@@ -221,8 +221,8 @@ impl Lowering<'_> {
 
 /// A pod that arrives.
 struct Arriving {
-    row: usize,
-    copy: Option<u32>,
+    /// Among the rows.
+    pod: Arrival,
     at: Time,
     /// In the trace's time; `None`: to the end.
     lasts: Option<Duration>,

@@ -8,12 +8,12 @@ use crate::base::Name;
 use crate::base::digest::Digester;
 use crate::engine::plan::{Expectation, Plan, Predicate, When};
 use crate::manifest::InputError;
-use crate::scenario::file::{self, Scenario, Trace};
+use crate::scenario::file::{self, Scenario, Trace, TraceFormat};
 use crate::scheduler::policies::{Choice, Demand, MOST_MODELS, Machine, Models};
 use crate::scheduler::study::{Arrival, Node, Order, Pod, Study};
 
-/// Pods that a node takes, in the study.
-const PODS: i64 = 1001;
+/// Pods that a node of a trace takes: as many as in the study.
+pub const PODS: i64 = 1001;
 /// 130 %, of the study.
 const LOAD: u64 = 1300;
 /// 10 times all GPUs.
@@ -25,7 +25,7 @@ impl Lowering<'_> {
         let choice = self.study_policy(scenario.policy.as_ref());
         let load = self.load(trace);
         let study = self.read_study(trace, choice, load);
-        let expectations = self.study_expectations(&scenario.expectations, load / 10);
+        let expectations = self.study_expectations(&scenario.expectations, trace, load / 10);
         Plan {
             study: study.map(Arc::new),
             expectations,
@@ -52,6 +52,7 @@ impl Lowering<'_> {
             ("etcdClients", !scenario.etcd_clients.is_empty()),
             ("steps", !scenario.steps.is_empty()),
             ("faults", !scenario.faults.is_empty()),
+            ("profile", scenario.profile.is_some()),
             ("trace.from", trace.from.is_some()),
             ("trace.speed", trace.speed.is_some()),
             ("trace.nodeShare", trace.node_share.is_some()),
@@ -61,6 +62,17 @@ impl Lowering<'_> {
         for (path, _) in given.into_iter().filter(|(_, given)| *given) {
             let message = "without a cluster the scheduler places the trace alone, and there is no time".to_owned();
             self.error(path, message, |error| error.expecting("a \"cluster\" and a \"duration\" beside it"));
+        }
+        self.no_columns_of_openb(trace);
+    }
+    /// The columns of a trace in the format openb are its own.
+    pub fn no_columns_of_openb(&mut self, trace: &Trace) {
+        if trace.format == TraceFormat::Openb {
+            let given = [("podColumns", trace.pod_columns.is_some()), ("nodeColumns", trace.node_columns.is_some())];
+            for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+                let message = "the columns of openb have their names".to_owned();
+                self.error(&at("trace", field), message, |error| error.expecting("\"format\": \"csv\" beside it"));
+            }
         }
     }
     fn read_study(&mut self, trace: &Trace, policy: Choice, load_per_mille: u64) -> Option<Study> {
@@ -153,10 +165,14 @@ impl Lowering<'_> {
         }
         Some(order)
     }
-    fn study_expectations(&mut self, written: &[file::Expectation], most: u64) -> Vec<Expectation> {
+    fn study_expectations(&mut self, written: &[file::Expectation], trace: &Trace, most: u64) -> Vec<Expectation> {
         let mut expectations = Vec::new();
         for (index, expectation) in written.iter().enumerate() {
             let path = format!("expectations[{index}]");
+            let (when, what) = (self.one_time(expectation, &path), self.one_observation(expectation, &path));
+            if !(when && what) {
+                continue;
+            }
             let Some(allocation) = &expectation.gpu_allocation else {
                 let message = "without a cluster there is nothing else to observe".to_owned();
                 self.error(&path, message, |error| error.expecting("\"gpuAllocation\", with \"atEnd\": true"));
@@ -168,8 +184,8 @@ impl Lowering<'_> {
             let path = at(&path, "gpuAllocation");
             let bound = |bound: Option<crate::scenario::units::Percent>| bound.map(|bound| bound.0);
             self.bounds(bound(allocation.at_least), bound(allocation.at_most), &path);
-            let arrived = allocation.arrived.map_or(most, |arrived| arrived.0 / 10);
-            if arrived > most || allocation.arrived.is_some_and(|arrived| arrived.0 % 10 != 0) {
+            let arrived = allocation.arrived.map(|arrived| arrived.0);
+            if arrived.is_some_and(|arrived| arrived / 10 > most || arrived % 10 != 0) {
                 let message = "there is no such column of the curve".to_owned();
                 self.error(&at(&path, "arrived"), message, |error| error.expecting(format!("a whole per cent, 0% to {most}%")));
             }
@@ -179,12 +195,16 @@ impl Lowering<'_> {
                 (Some(least), None) => format!("at least {}", share(least.0)),
                 (None, most) => format!("at most {}", share(most.map_or(0, |most| most.0))),
             };
-            let text = format!("{text} of the GPUs in use when {arrived} % were asked for");
+            // An order that is drawn asks for the load, one that is given for whatever it has.
+            let text = match arrived.map(|arrived| arrived / 10).or(trace.order.is_none().then_some(most)) {
+                Some(arrived) => format!("{text} of the GPUs in use when {arrived} % were asked for"),
+                None => format!("{text} of the GPUs in use at the end"),
+            };
             expectations.push(Expectation {
                 description: expectation.description.as_deref().map_or_else(|| Name::from(text), Name::new),
                 when: When::AtEnd,
                 predicate: Predicate::GpuAllocation {
-                    arrived: arrived as usize,
+                    arrived: arrived.map(|arrived| (arrived / 10) as usize),
                     at_least: bound(allocation.at_least),
                     at_most: bound(allocation.at_most),
                 },

@@ -1,4 +1,5 @@
-//! Traces: CSV files to rows of whole numbers. Every error tells the file, the line and the column, all of a file together.
+//! Traces: CSV files to rows of whole numbers. Every error tells the file, the line and the column; all fields of a file that are wrong are
+//! told together, if it has the columns and every row as many fields as the header.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -66,16 +67,9 @@ impl Lowering<'_> {
             false => trace.pod_columns.clone().unwrap_or_default(),
         };
         let Some(table) = self.table(text) else { return Vec::new() };
-        let required = |name: &String| table.required(name);
-        let found = (required(&columns.name), required(&columns.cpu), required(&columns.memory));
-        let gpus = if openb { table.required(&columns.gpus).map(Some) } else { Ok(table.optional(&columns.gpus)) };
-        let milli = if openb { table.required(&columns.gpu_milli).map(Some) } else { Ok(table.optional(&columns.gpu_milli)) };
-        let (Ok(name), Ok(cpu), Ok(memory), Ok(gpus), Ok(milli)) = (found.0, found.1, found.2, gpus, milli) else {
-            let missing = [table.required(&columns.name).err(), table.required(&columns.cpu).err(), table.required(&columns.memory).err()];
-            let of_openb = [&columns.gpus, &columns.gpu_milli].map(|name| if openb { table.required(name).err() } else { None });
-            missing.into_iter().chain(of_openb).flatten().for_each(|error| self.errors.push(error));
-            return Vec::new();
-        };
+        let PodColumns { name, cpu, memory, gpus, gpu_milli, .. } = &columns;
+        let wanted = [(name, true), (cpu, true), (memory, true), (gpus, openb), (gpu_milli, openb)];
+        let Some([Some(name), Some(cpu), Some(memory), gpus, milli]) = self.columns(&table, wanted) else { return Vec::new() };
         let models = table.optional(&columns.gpu_models);
         let times = match openb {
             true => ["creation_time", "scheduled_time", "deletion_time"].map(|name| table.optional(name)),
@@ -123,14 +117,10 @@ impl Lowering<'_> {
             false => trace.node_columns.clone().unwrap_or_default(),
         };
         let Some(table) = self.table(text) else { return Vec::new() };
-        let (Ok(name), Ok(cpu), Ok(memory)) =
-            (table.required(&columns.name), table.required(&columns.cpu), table.required(&columns.memory))
-        else {
-            let missing = [&columns.name, &columns.cpu, &columns.memory].map(|name| table.required(name).err());
-            missing.into_iter().flatten().for_each(|error| self.errors.push(error));
-            return Vec::new();
-        };
-        let (gpus, model) = (table.optional(&columns.gpus), table.optional(&columns.gpu_model));
+        let NodeColumns { name, cpu, memory, gpus, .. } = &columns;
+        let wanted = [(name, true), (cpu, true), (memory, true), (gpus, openb)];
+        let Some([Some(name), Some(cpu), Some(memory), gpus]) = self.columns(&table, wanted) else { return Vec::new() };
+        let model = table.optional(&columns.gpu_model);
         let mut rows = Vec::with_capacity(table.rows.len());
         for row in &table.rows {
             let mut read = Reading { table: &table, row, errors: Vec::new() };
@@ -157,9 +147,7 @@ impl Lowering<'_> {
     /// The rows of an order, those of one seed: (place, is it a node, name).
     pub fn trace_order(&mut self, text: &Text, seed: u64) -> Option<Vec<(Place, bool, String)>> {
         let table = self.table(text)?;
-        let columns = ["seed", "kind", "name"].map(|name| table.required(name));
-        let [Ok(seeds), Ok(kind), Ok(name)] = columns else {
-            columns.into_iter().filter_map(Result::err).for_each(|error| self.errors.push(error));
+        let [Some(seeds), Some(kind), Some(name)] = self.columns(&table, ["seed", "kind", "name"].map(|name| (name, true)))? else {
             return None;
         };
         let mut rows = Vec::new();
@@ -212,7 +200,7 @@ impl Lowering<'_> {
         let (shown, bytes): (String, Cow<'static, [u8]>) = match shipped::data(name) {
             Some(bytes) => (name.to_owned(), bytes.into()),
             None => {
-                let (shown, bytes) = self.trace_bytes(name, &path)?;
+                let (shown, bytes) = self.read_named(name, &path)?;
                 (shown, bytes.into())
             }
         };
@@ -237,18 +225,13 @@ impl Lowering<'_> {
         }
         Some(Text { shown, stem: stem(name), text })
     }
-    fn trace_bytes(&mut self, name: &str, path: &str) -> Option<(String, Vec<u8>)> {
-        // What the command line names is found as the command line's other files are.
-        if self.place(path).1.is_some() || name.is_empty() {
-            return self.read_beside(name, path);
-        }
-        match crate::scenario::read_file(name, std::path::Path::new(name)) {
-            Ok(bytes) => Some((name.to_owned(), bytes)),
-            Err(error) => {
-                self.error(path, format!("{name} {}", error.message), |error| error);
-                None
-            }
-        }
+    /// Where these columns are, each with whether the file must have it; `None` if one that it must have is missing.
+    fn columns<const N: usize>(&mut self, table: &Table, wanted: [(impl AsRef<str>, bool); N]) -> Option<[Option<usize>; N]> {
+        let missing: Vec<InputError> =
+            wanted.iter().filter(|(_, required)| *required).filter_map(|(name, _)| table.required(name.as_ref()).err()).collect();
+        let complete = missing.is_empty();
+        self.errors_of(missing);
+        complete.then(|| wanted.map(|(name, _)| table.optional(name.as_ref())))
     }
     fn table(&mut self, text: &Text) -> Option<Table> {
         match Table::read(text) {

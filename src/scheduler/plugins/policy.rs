@@ -40,7 +40,7 @@ impl Filter for Room {
 /// Score: one policy.
 pub struct PolicyScore {
     policy: Arc<dyn Policy>,
-    /// Models of GPUs, sorted: their places are their numbers.
+    /// Models of GPUs, sorted: their places are their numbers. The first is that of nodes that name none.
     models: Arc<[Name]>,
 }
 
@@ -69,6 +69,7 @@ impl Plugin for PolicyScore {
 
 impl Scored {
     fn machine(&self, node: &NodeInfo) -> Machine {
+        // 0 is the empty name: that of nodes without a model.
         let model = node.labels().get(GPU_MODEL_LABEL).and_then(|model| self.models.binary_search(model).ok()).unwrap_or(0);
         let rest = |allocatable: i64, requested: i64| (allocatable, allocatable - requested);
         node.gpus.with(

@@ -1,8 +1,8 @@
 //! Placement policies beyond the default profile: where a pod fits best, and on which GPUs of the node.
 //!
 //! Those of the study of fragmentation in GPU clusters (Weng et al., "Beware of Fragmentation", USENIX ATC 2023): random, dot product,
-//! GPU clustering, GPU packing, best fit and fragmentation gradient descent; and bin packing, worst fit. A policy is one file and a line in
-//! [`POLICIES`]. It is a pure function of what a pod asks for ([`Demand`]) and what a node has left ([`Machine`]): the study
+//! GPU clustering, GPU packing, best fit and fragmentation gradient descent; and bin packing, worst fit. A policy is one file, an entry in
+//! [`POLICIES`], and its name in the scenario's format: a variant of `file::Policy` and its arm in `lower/policy.rs`. It is a pure function of what a pod asks for ([`Demand`]) and what a node has left ([`Machine`]): the study
 //! ([`study`](super::study)) places whole traces with it, the simulated scheduler scores its nodes with it
 //! ([`plugins`](super::plugins)).
 //!
@@ -53,6 +53,12 @@ pub struct Largest {
 impl Largest {
     /// The study's (128 cores, 8 GPUs).
     pub const STUDY: Largest = Largest { cpu: 128_000, gpu: 8 * WHOLE_GPU, memory: 1 };
+
+    /// Large enough for this node too.
+    pub fn or(self, node: &Machine) -> Largest {
+        let (cpu, memory) = node.capacity;
+        Largest { cpu: self.cpu.max(cpu), gpu: self.gpu.max(node.free().len() as i64 * WHOLE_GPU), memory: self.memory.max(memory) }
+    }
 
     /// CPU, and GPUs or memory, of what a node has left, with what these are shares of.
     fn left(&self, node: &Machine) -> [(i64, f64); 2] {
@@ -200,8 +206,10 @@ impl Machine {
             self.free[device] -= (sign * pod.gpu_milli) as i16;
         }
         if pod.gpus > 0 {
-            let class = &mut self.classes[pod.class()];
-            *class = class.wrapping_add_signed(sign as i16);
+            // A pod that names its node is there whether it fits or not: one of more GPUs than any node has is in no class.
+            if let Some(class) = self.classes.get_mut(pod.class()) {
+                *class = class.wrapping_add_signed(sign as i16);
+            }
         }
     }
     /// After the pod took these GPUs.
@@ -249,7 +257,6 @@ pub struct Registered {
     pub name: &'static str,
     /// As the study's result files call it; `None` for those that it does not have.
     pub label: Option<&'static str>,
-    pub about: &'static str,
     make: fn(&Prospect) -> Box<dyn Policy>,
 }
 
@@ -298,54 +305,22 @@ impl Choice {
 
 /// In the order of the study; then ours.
 pub const POLICIES: [Registered; 8] = [
-    Registered {
-        name: "random",
-        label: Some("01-Random"),
-        about: "any node that the pod fits, any GPU",
-        make: |_| Box::new(random::Random),
-    },
-    Registered {
-        name: "dot-product",
-        label: Some("02-DotProd"),
-        about: "the node whose free CPU and GPUs are least like what is asked for",
-        make: |prospect| Box::new(dot_product::DotProduct(prospect.largest)),
-    },
+    Registered { name: "random", label: Some("01-Random"), make: |_| Box::new(random::Random) },
+    Registered { name: "dot-product", label: Some("02-DotProd"), make: |prospect| Box::new(dot_product::DotProduct(prospect.largest)) },
     Registered {
         name: "gpu-clustering",
         label: Some("03-GpuClustering"),
-        about: "pods that ask for GPUs in the same way go together",
         make: |prospect| Box::new(gpu_clustering::GpuClustering(prospect.largest)),
     },
-    Registered {
-        name: "gpu-packing",
-        label: Some("04-GpuPacking"),
-        about: "GPUs in use first, then nodes in use, then others",
-        make: |_| Box::new(gpu_packing::GpuPacking),
-    },
-    Registered {
-        name: "best-fit",
-        label: Some("05-BestFit"),
-        about: "the node that has the least CPU and GPU left afterwards",
-        make: |prospect| Box::new(best_fit::BestFit(prospect.largest)),
-    },
+    Registered { name: "gpu-packing", label: Some("04-GpuPacking"), make: |_| Box::new(gpu_packing::GpuPacking) },
+    Registered { name: "best-fit", label: Some("05-BestFit"), make: |prospect| Box::new(best_fit::BestFit(prospect.largest)) },
     Registered {
         name: "fgd",
         label: Some("06-FGD"),
-        about: "fragmentation gradient descent: where the free GPUs stay most useful for the pods to be expected",
         make: |prospect| Box::new(fragmentation_descent::FragmentationDescent::new(Typical::of(&prospect.pods))),
     },
-    Registered {
-        name: "bin-packing",
-        label: None,
-        about: "the node with the largest share of its resources in use",
-        make: |_| Box::new(bin_packing::BinPacking),
-    },
-    Registered {
-        name: "worst-fit",
-        label: None,
-        about: "the node that has the most CPU and GPU left afterwards",
-        make: |prospect| Box::new(worst_fit::WorstFit(prospect.largest)),
-    },
+    Registered { name: "bin-packing", label: None, make: |_| Box::new(bin_packing::BinPacking) },
+    Registered { name: "worst-fit", label: None, make: |prospect| Box::new(worst_fit::WorstFit(prospect.largest)) },
 ];
 
 pub fn named(name: &str) -> Option<&'static Registered> {

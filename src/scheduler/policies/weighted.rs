@@ -1,4 +1,5 @@
-//! Several policies together: the sum of their scores, each with its weight.
+//! Several policies together: the sum of their scores as they are, each with its weight. What a policy's scores span counts as well: one
+//! whose scores lie close together weighs less than one that uses the whole range. They are not brought into one range first.
 
 use super::{Demand, Machine, Policy};
 use crate::base::Stream;

@@ -112,6 +112,10 @@ impl Study {
     pub fn capacity(&self) -> i64 {
         self.nodes.iter().map(|node| node.empty.free_gpu()).sum()
     }
+    /// The study's largest node, or what is larger here: a node beyond it would have scores below 0, as if nothing fitted it.
+    fn largest(&self) -> Largest {
+        self.nodes.iter().fold(Largest::STUDY, |largest, node| largest.or(&node.empty))
+    }
     /// Places every pod; also the digest of all that was decided.
     pub fn run(&self, seed: u64) -> (Results, Digest) {
         let drawn = match &self.order {
@@ -120,7 +124,7 @@ impl Study {
         };
         let order = drawn.as_ref().or(self.order.as_deref()).expect("given or drawn");
         let demands: Vec<Demand> = self.pods.iter().map(|pod| pod.demand).collect();
-        let policy = self.policy.make(&Prospect { pods: demands.clone(), largest: Largest::STUDY });
+        let policy = self.policy.make(&Prospect { pods: demands.clone(), largest: self.largest() });
         let mut world = World::new(self, order, &demands);
         let mut chance = Seed(seed).stream("study");
         let mut lines = curve::Lines::new(self.capacity(), self.load_per_mille);
@@ -220,8 +224,8 @@ impl World {
             changes: Vec::new(),
         }
     }
-    /// The best node for a pod, the first one of several; `None` if it fits nowhere. Scores are taken as they are: bringing them into one
-    /// range would not change which is the largest.
+    /// The best node for a pod, the first one of several; `None` if it fits nowhere. Scores are taken as they are: bringing those of one
+    /// policy into one range would not change which is the largest.
     fn choose(&mut self, pod: usize, policy: &dyn Policy, chance: &mut crate::base::Stream) -> Option<Rank> {
         let kind = self.kinds[pod];
         self.refresh(kind, policy);
@@ -238,14 +242,17 @@ impl World {
     fn refresh(&mut self, kind: usize, policy: &dyn Policy) {
         let World { machines, demands, remembered, changes, .. } = self;
         let (demand, Remembered { scores, seen }) = (&demands[kind], &mut remembered[kind]);
-        let first = changes.len() - *seen;
         let score = |rank: Rank| match &machines[rank] {
-            machine if machine.fits(demand) => policy.score(demand, machine) as i32,
+            machine if machine.fits(demand) => {
+                let score = policy.score(demand, machine) as i32;
+                debug_assert!(score >= 0, "{score} would be taken for a node that is not to be had");
+                score
+            }
             _ => UNFIT,
         };
         if *seen == 0 {
             (0..machines.len()).for_each(|rank| scores[rank] = score(rank));
-        } else if first > 0 {
+        } else {
             for rank in &changes[*seen..] {
                 scores[*rank as usize] = STALE;
             }

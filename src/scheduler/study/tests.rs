@@ -40,7 +40,7 @@ fn remembered_scores_are_those_that_would_be_found_anew() {
         let study = study(&nodes, &pods, number);
         let order = draw(&pods, nodes.len(), study.capacity(), 1300, 3);
         let demands: Vec<Demand> = pods.iter().map(|pod| pod.demand).collect();
-        let policy = study.policy.make(&Prospect { pods: demands.clone(), largest: Largest::STUDY });
+        let policy = study.policy.make(&Prospect { pods: demands.clone(), largest: study.largest() });
         let mut world = World::new(&study, &order, &demands);
         let mut placed = 0;
         for arrival in &order.pods {
@@ -78,6 +78,20 @@ fn a_pod_gets_only_models_that_it_accepts() {
             let Some(node) = nodes.iter().find(|node| Some(&node.name) == placement.node.as_ref()) else { continue };
             assert!(pod.demand.gpus == 0 || pod.demand.models.accepts(node.empty.model), "{placement:?}");
         }
+    }
+}
+
+#[test]
+fn nodes_larger_than_the_studys_are_used_as_well() {
+    let mut chance = Seed(11).stream("study test");
+    let (_, pods) = world(&mut chance);
+    let empty = Machine::new(1_024_000, 4096 << 30, 1001, 16, 0);
+    let nodes: Vec<Node> = (0..3).map(|number| Node { name: format!("node-{number}").into(), empty }).collect();
+    for (policy, registered) in POLICIES.iter().enumerate() {
+        // Half of the GPUs are asked for, and there is CPU in abundance.
+        let (results, _) = Study { load_per_mille: 500, ..study(&nodes, &pods, policy) }.run(1);
+        assert!(results.placements.iter().all(|placement| placement.node.is_some()), "{}", registered.name);
+        assert!(results.placements.len() > 10);
     }
 }
 
