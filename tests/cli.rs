@@ -235,6 +235,15 @@ fn new_writes_a_scenario_that_runs_as_it_stands_and_overwrites_nothing() {
 }
 
 #[test]
+fn plan_says_that_there_is_nothing_to_add_nodes_to() {
+    for (scenario, why) in [("openb-fgd", "plays the scheduler alone"), ("etcd-quota", "has no groups of nodes")] {
+        let output = sim(&["plan", scenario]);
+        assert_eq!(status(&output), 2, "{}", printed(&output));
+        assert!(complaints(&output).contains(why) && complaints(&output).contains("nothing to add nodes to"), "{}", complaints(&output));
+    }
+}
+
+#[test]
 fn explain_tells_why_and_names_what_occurred_instead_of_an_unknown_object() {
     let folder = tempfile::tempdir().unwrap();
     let told = sim_in(folder.path(), &["explain", "node-failure", "node/worker-3", "--at", "200s"]);

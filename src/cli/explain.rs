@@ -6,6 +6,7 @@ use super::{Outcome, complain, say};
 use crate::base::{Name, Time};
 use crate::engine::Options;
 use crate::host::sim;
+use crate::objects::Kind;
 use crate::scheduler::Explained;
 use crate::{report, scenario};
 
@@ -45,8 +46,8 @@ impl Explain {
     /// The pods whose attempts to be scheduled are told node by node.
     fn explained_pods(&self) -> Option<Explained> {
         let (kind, name) = self.object.split_once('/')?;
-        let is_pod = matches!(kind.to_ascii_lowercase().as_str(), "pod" | "pods" | "po");
-        is_pod.then(|| Explained { namespace: Name::new(&self.namespace), prefix: Name::new(name.trim_end_matches('*')) })
+        (report::story::kind_named(kind) == Some(Kind::Pod))
+            .then(|| Explained { namespace: Name::new(&self.namespace), prefix: Name::new(name.trim_end_matches('*')) })
     }
 
     pub fn run(self) -> Outcome {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Outcome, say};
+use crate::scenario::unpacked;
 use crate::scheduler::oracle::{self, Comparison, Counts, Tally};
 
 /// What the help ends with.
@@ -92,13 +92,7 @@ fn collect(path: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn read(file: &Path) -> Result<serde_json::Value, String> {
     let bytes = std::fs::read(file).map_err(|error| error.to_string())?;
-    let mut text = Vec::new();
-    // The magic number of gzip (RFC 1952).
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut text).map_err(|error| error.to_string())?;
-    } else {
-        text = bytes;
-    }
+    let text = unpacked(&bytes)?;
     serde_json::from_slice(&text).map_err(|error| error.to_string())
 }
 

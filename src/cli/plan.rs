@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Outcome, complain, say, whole};
 use crate::engine::Options;
-use crate::engine::record::{Record, Verdict};
+use crate::engine::record::Record;
 use crate::host::sim;
 use crate::report::model::Model;
 use crate::scenario::{self, InputError, Source};
@@ -80,6 +80,7 @@ impl Plan {
         let mut sets = self.set.clone();
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
         let loaded = scenario::load(source, &sets)?;
+        loaded.needs_cluster("add nodes to").map_err(|error| vec![error])?;
         let resolved: serde_json::Value = serde_json::from_str(&loaded.resolved).expect("a resolved scenario is JSON");
         let groups: Vec<(&str, u64)> = resolved["cluster"]["nodes"]
             .as_array()
@@ -87,6 +88,10 @@ impl Plan {
             .flatten()
             .map(|group| (group["name"].as_str().unwrap_or("worker"), group["count"].as_u64().unwrap_or(0)))
             .collect();
+        if groups.is_empty() {
+            let message = format!("\"{}\" has no groups of nodes: there is nothing to add nodes to", loaded.plan.name);
+            return Err(vec![InputError::new("scenario", None, "", message).expecting("a scenario with \"nodes\" in its \"cluster\"")]);
+        }
         let wanted = self.group.as_deref();
         let Some(at) = groups.iter().position(|(name, _)| wanted.is_none_or(|wanted| wanted == *name)) else {
             let names = groups.iter().map(|(name, _)| *name);
@@ -152,13 +157,10 @@ fn probe(more: u64, nodes: u64, record: &Record) -> Probe {
             _ => None,
         })
     });
-    let mut failed: Vec<String> = record.expectations.iter().filter(|verdict| verdict.failed()).map(describe).collect();
+    let mut failed: Vec<String> =
+        record.expectations.iter().filter(|verdict| verdict.failed()).map(|verdict| verdict.description.to_string()).collect();
     failed.extend(record.violations.iter().map(ToString::to_string));
     Probe { more, nodes, fits: waiting.is_empty() && failed.is_empty(), waiting: waiting.len(), why, failed }
-}
-
-fn describe(verdict: &Verdict) -> String {
-    verdict.description.to_string()
 }
 
 impl Probe {

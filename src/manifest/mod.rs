@@ -20,7 +20,7 @@ mod unmodelled;
 mod yaml;
 
 pub use error::{Errors, InputError, MAX_ERRORS, Warning, nearest};
-pub use objects::{Manifests, objects};
+pub use objects::{Manifests, node_affinity, objects};
 pub use path::{Path, Step, parse_path, set};
 pub use prune::Pruned;
 pub use tree::{Entry, Node, Place, Value};

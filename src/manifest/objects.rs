@@ -15,6 +15,7 @@ use super::prune::Pruned;
 use super::tree::{Node, Value};
 use super::{kinds, unmodelled};
 use crate::base::Name;
+use crate::objects::scheduling::NodeAffinity;
 use crate::objects::{self, Kind, Object, validation};
 
 /// What a document became.
@@ -30,6 +31,25 @@ pub fn objects(file: &str, node: &Node, path: &Path, errors: &mut Errors) -> Man
     let mut reader = Reader { file, errors, read: Manifests::default() };
     reader.document(node, path, true);
     reader.read
+}
+
+/// Reads a node affinity that stands at `path` of a file by itself, as strictly as one in a pod. `None`: `errors` says why.
+pub fn node_affinity(file: &str, node: &Node, path: &Path, errors: &mut Errors) -> Option<NodeAffinity> {
+    let mut reader = Reader { file, errors, read: Manifests::default() };
+    let mut tree = Pruned::new(node.clone());
+    let accepted = reader.read_theirs::<core::NodeAffinity>(&mut tree, path);
+    tree.root = cleaned(&tree.root);
+    let read = reader.read_ours::<NodeAffinity>(&mut tree, None, path);
+    if !(accepted && read) {
+        return None;
+    }
+    match serde_json::from_value(tree.root.to_json()) {
+        Ok(affinity) => Some(affinity),
+        Err(error) => {
+            reader.error(node, path, error.to_string());
+            None
+        }
+    }
 }
 
 struct Reader<'a> {

@@ -137,6 +137,15 @@ pub struct PluginSet {
     pub disabled: Vec<PluginReference>,
 }
 
+impl PluginSet {
+    pub fn disables(&self, name: &str) -> bool {
+        self.disabled.iter().any(|plugin| plugin.name == name || plugin.name == "*")
+    }
+    pub fn enables(&self, name: &str) -> bool {
+        self.enabled.iter().any(|plugin| plugin.name == name)
+    }
+}
+
 /// A plugin by its name.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -147,6 +156,13 @@ pub struct PluginReference {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: Option<i64>,
+}
+
+impl PluginReference {
+    /// 0 is upstream's "the default".
+    pub fn weight(&self) -> i64 {
+        self.weight.filter(|weight| *weight != 0).unwrap_or(1)
+    }
 }
 
 /// Arguments of one plugin.
@@ -160,12 +176,10 @@ pub struct PluginConfig {
     pub args: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The arguments of NodeResourcesFit.
+/// The arguments of NodeResourcesFit. As with the other arguments, version and kind are taken off and checked before they are read.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NodeResourcesFitArgs {
-    pub api_version: Option<ApiVersion>,
-    pub kind: Option<String>,
     pub scoring_strategy: Option<ScoringStrategy>,
 }
 
@@ -216,8 +230,6 @@ pub struct UtilizationShapePoint {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NodeResourcesBalancedAllocationArgs {
-    pub api_version: Option<ApiVersion>,
-    pub kind: Option<String>,
     pub resources: Vec<ResourceSpec>,
 }
 
@@ -225,8 +237,7 @@ pub struct NodeResourcesBalancedAllocationArgs {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NodeAffinityArgs {
-    pub api_version: Option<ApiVersion>,
-    pub kind: Option<String>,
+    /// Read as a part of a pod is.
     pub added_affinity: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -234,8 +245,6 @@ pub struct NodeAffinityArgs {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PodTopologySpreadArgs {
-    pub api_version: Option<ApiVersion>,
-    pub kind: Option<String>,
     pub default_constraints: Vec<DefaultConstraint>,
     pub defaulting_type: Option<DefaultingType>,
 }
@@ -266,8 +275,6 @@ pub enum DefaultingType {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InterPodAffinityArgs {
-    pub api_version: Option<ApiVersion>,
-    pub kind: Option<String>,
     #[schemars(range(min = 0, max = 100))]
     pub hard_pod_affinity_weight: Option<i64>,
     pub ignore_preferred_terms_of_existing_pods: Option<bool>,
@@ -277,8 +284,6 @@ pub struct InterPodAffinityArgs {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DefaultPreemptionArgs {
-    pub api_version: Option<ApiVersion>,
-    pub kind: Option<String>,
     #[schemars(range(min = 0, max = 100))]
     pub min_candidate_nodes_percentage: Option<u32>,
     #[schemars(range(min = 0))]

@@ -14,6 +14,7 @@ pub mod file_faults;
 pub mod file_play;
 pub mod file_scheduler;
 pub mod file_trace;
+mod gzip;
 mod lower;
 mod mend;
 mod shipped;
@@ -27,6 +28,7 @@ use std::sync::LazyLock;
 use crate::engine::plan::Plan;
 use crate::manifest::{self, Errors, Node, Place, Syntax, Value};
 pub use crate::manifest::{InputError, Warning};
+pub use gzip::unpacked;
 pub use shipped::{Shipped, shipped};
 
 /// A scenario's text and where it came from.

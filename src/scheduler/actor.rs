@@ -12,7 +12,7 @@ use super::decide::{Decision, Failure, Nominated, Sampling, decide};
 use super::explain::explain;
 use super::plugins::PluginId;
 use super::pods::PodInfo;
-use super::profile::Profiles;
+use super::profile::{Profile, Profiles};
 use super::queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 use super::snapshot::Snapshot;
 use super::{Config, Explained};
@@ -38,7 +38,7 @@ enum Token {
     Elect,
     Bind(Key),
     Condition,
-    Victim { preemptor: Key, victim: Key, step: evicting::Step },
+    Victim(evicting::Eviction),
 }
 
 /// See the module.
@@ -231,6 +231,8 @@ impl Scheduler {
         // A pod that is being deleted is dropped when its turn comes.
         let Some(queued) = std::iter::from_fn(|| self.queue.pop()).find(|queued| !queued.info.pod().meta.is_deleting()) else { return };
         out.because(queued.cause);
+        let percentage = self.profiles.of(queued.info.spec()).and_then(Profile::percentage_of_nodes_to_score);
+        self.sampling.percentage = percentage.unwrap_or(self.config.percentage_of_nodes_to_score);
         let nodes = self.sampling.enough(self.snapshot.nodes().len()) as u32;
         self.cycle = Some((out.compute(Work::SchedulingCycle { nodes }), Some(queued)));
     }
@@ -245,7 +247,6 @@ impl Scheduler {
         out.because(queued.cause);
         self.consider(&queued.info, out);
         let profile = self.profiles.of(queued.info.spec()).expect("only pods of a profile are queued");
-        self.sampling.percentage = profile.percentage_of_nodes_to_score().unwrap_or(self.config.percentage_of_nodes_to_score);
         match decide(profile, &queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
             Decision::Node(slot) => {
                 let node = self.snapshot.nodes().info(slot).name.clone();
@@ -359,7 +360,7 @@ impl Scheduler {
                     self.binding_failed(now, &key, &error, cause, out);
                 }
             }
-            Token::Victim { preemptor, victim, step } => self.victim_answered(now, preemptor, victim, step, &result, out),
+            Token::Victim(eviction) => self.victim_answered(now, eviction, &result, out),
             // A pod that is gone or has changed comes again by itself; a lost patch is made again by the next failure.
             Token::Condition => {}
         }

@@ -1,6 +1,6 @@
 //! Floor 4: the scheduler: queue, filter and score plugins, assume and bind (upstream `pkg/scheduler`, v1.34.1).
 //!
-//! Follows kube-scheduler v1.34's default profile. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
+//! Follows kube-scheduler v1.34 with its default profile, or with those of a configuration. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
 //! ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.
 //!
 //! Beside it: [`policies`], other ways to choose a node and its GPUs, which a scenario may put in place of the default scores; and [`study`],
@@ -41,7 +41,7 @@ pub use place::place_all;
 pub use placement::{Part, PlacementPolicy, demand_of_spec};
 pub use pods::{Amounts, PodInfo};
 pub use preemption::{Candidate, CandidateLimits, Nomination, Preemption};
-pub use profile::{Arguments, DEFAULT_SCHEDULER, Profile, ProfileConfig, Profiles, SCORES};
+pub use profile::{Arguments, DEFAULT_SCHEDULER, FILTERS, Profile, ProfileConfig, Profiles, SCORES};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
 

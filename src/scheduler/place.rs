@@ -1,7 +1,7 @@
 //! Placing a whole workload at once, for a cluster that starts with everything running.
 //!
-//! The rule: pods in the order given. A pod that constrains its place (node selector, affinity, spread constraints, host ports, extended
-//! resources) is placed by [`decide`](super::decide()) with adaptive sampling. Any other goes to the node with the smallest share of its
+//! The rule: pods in the order given. One whose scheduler no profile is called after stays pending. A pod that constrains its place (node selector, affinity, spread constraints, host ports, extended
+//! resources), or whose profile is not the default one, is placed by [`decide`](super::decide()). Any other goes to the node with the smallest share of its
 //! requested resources - the mean of CPU and memory over allocatable, in millionths, with defaults for silent containers - among those
 //! whose taints it tolerates and where it fits; ties go to fewer pods, then to the order of nodes, which takes zones in turn. That is what
 //! LeastAllocated, balanced allocation and default spreading lead to for a whole workload, at the cost of a heap step a pod.
@@ -11,12 +11,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use super::Config;
 use super::decide::{Decision, Sampling, decide};
 use super::nodes::Slot;
-use super::placement::PlacementPolicy;
 use super::plugins::{Cycle, Filter, PluginId, PreFilter};
 use super::pods::PodInfo;
-use super::profile::Profile;
+use super::profile::{Profile, ProfileConfig, Profiles};
 use super::snapshot::Snapshot;
 use crate::base::{Name, Stream};
 use crate::objects::Object;
@@ -28,7 +28,7 @@ pub fn place_all(
     nodes: &[Arc<Object>],
     pods: &[Arc<Object>],
     others: &[Arc<Object>],
-    policy: Option<&PlacementPolicy>,
+    config: &Config,
     ties: &mut Stream,
 ) -> Vec<Option<Name>> {
     let bound = |object: &&Arc<Object>| object.as_pod().is_some_and(|pod| pod.node.is_some());
@@ -36,11 +36,9 @@ pub fn place_all(
     let mut heap: BinaryHeap<Candidate> =
         snapshot.nodes().order().iter().enumerate().map(|(order, slot)| Candidate::of(*slot, order, &snapshot)).collect();
     // Nobody is evicted for a cluster that is to begin as it runs.
-    let profile = Profile::default().with_preemption(None);
-    let profile = match policy {
-        Some(policy) => profile.with_policy(policy),
-        None => profile,
-    };
+    let configs: Vec<ProfileConfig> = config.profiles.iter().map(|profile| ProfileConfig { preemption: None, ..profile.clone() }).collect();
+    let by_default: Vec<bool> = configs.iter().map(|profile| config.policy.is_none() && profile.chooses_as_default()).collect();
+    let profiles = Profiles::new(&configs).with_policy(config.policy.as_deref());
     let mut sampling = Sampling { percentage: 0, next: 0 };
     let mut placements = Vec::with_capacity(pods.len());
     for object in pods {
@@ -49,14 +47,19 @@ pub fn place_all(
             placements.push(pod.node.clone());
             continue;
         }
+        let Some(profile) = profiles.of(&pod.spec) else {
+            placements.push(None);
+            continue;
+        };
         let info = snapshot.pod_info(object);
-        let chosen = if policy.is_some() || is_constrained(&info) {
-            match decide(&profile, &info, &snapshot, &mut sampling, ties) {
+        let chosen = if !by_default[profile.number() as usize] || is_constrained(&info) {
+            sampling.percentage = profile.percentage_of_nodes_to_score().unwrap_or(config.percentage_of_nodes_to_score);
+            match decide(profile, &info, &snapshot, &mut sampling, ties) {
                 Decision::Node(slot) => Some(slot),
                 Decision::Unschedulable(_) => None,
             }
         } else {
-            least_allocated(&profile, &info, &snapshot, &mut heap)
+            least_allocated(profile, &info, &snapshot, &mut heap)
         };
         let node = chosen.map(|slot| snapshot.nodes().info(slot).name.clone());
         if let Some(name) = &node {

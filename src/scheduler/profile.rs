@@ -57,8 +57,8 @@ impl Default for Arguments {
     }
 }
 
-/// The default filters, in order.
-const FILTERS: [PluginId; 8] = [
+/// The default filters, in order. Every plugin that a configuration can name is one of these or of [`SCORES`].
+pub const FILTERS: [PluginId; 8] = [
     PluginId::NodeUnschedulable,
     PluginId::NodeName,
     PluginId::TaintToleration,
@@ -69,7 +69,7 @@ const FILTERS: [PluginId; 8] = [
     PluginId::InterPodAffinity,
 ];
 
-/// The default scores, in order.
+/// The default scores, in order, with weights.
 pub const SCORES: [(PluginId, i64); 7] = [
     (PluginId::TaintToleration, 3),
     (PluginId::NodeAffinity, 2),
@@ -90,6 +90,14 @@ impl Default for ProfileConfig {
             preemption: Some(CandidateLimits::default()),
             arguments: Arguments::default(),
         }
+    }
+}
+
+impl ProfileConfig {
+    /// Whether it chooses the same nodes as the default profile, unless it looks at another share of them.
+    pub fn chooses_as_default(&self) -> bool {
+        let default = ProfileConfig::default();
+        (&self.filters, &self.scores, &self.arguments) == (&default.filters, &default.scores, &default.arguments)
     }
 }
 

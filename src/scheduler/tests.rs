@@ -395,11 +395,37 @@ fn a_running_cluster_is_filled_evenly_and_constraints_hold() {
     pinned["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "n7"});
     pods.push(object("Pod", pinned));
     pods.push(object("Pod", pod("too-big", "5")));
-    let placed = place_all(&nodes, &pods, &[], None, &mut Seed(1).stream("ties"));
+    let placed = place_all(&nodes, &pods, &[], &Config::default(), &mut Seed(1).stream("ties"));
     let on = |name: &str| placed[..300].iter().filter(|node| node.as_ref().is_some_and(|node| *node == *name)).count();
     assert!((0..30).all(|n| on(&format!("n{n}")) == 10));
     assert_eq!(placed[300].as_ref().map(Name::as_str), Some("n7"));
     assert_eq!(placed[301], None);
+}
+
+#[test]
+fn a_running_cluster_is_filled_by_the_profiles_of_its_scheduler() {
+    let nodes: Vec<Arc<Object>> = (0..10).map(|n| node(&format!("n{n}"), "4", ["a", "b", "c"][n % 3])).collect();
+    let of = |scheduler: &str, n: usize| {
+        let mut value = pod(&format!("{scheduler}-{n:02}"), "100m");
+        value["spec"]["schedulerName"] = json!(scheduler);
+        object("Pod", value)
+    };
+    let pods: Vec<Arc<Object>> =
+        ["default-scheduler", "packing", "nobodys"].iter().flat_map(|scheduler| (0..30).map(|n| of(scheduler, n))).collect();
+    let packing = ProfileConfig {
+        scheduler_name: Name::new("packing"),
+        scores: vec![(PluginId::NodeResourcesFit, 1)],
+        arguments: Arguments { scoring: plugins::Strategy::MostAllocated, ..Arguments::default() },
+        ..ProfileConfig::default()
+    };
+    let config = Config { profiles: vec![ProfileConfig::default(), packing], ..Config::default() };
+    let place = || place_all(&nodes, &pods, &[], &config, &mut Seed(1).stream("ties"));
+    let placed = place();
+    let used = |some: &[Option<Name>]| some.iter().flatten().collect::<std::collections::BTreeSet<_>>().len();
+    assert_eq!(used(&placed[..30]), 10, "spread");
+    assert_eq!(used(&placed[30..60]), 1, "packed");
+    assert!(placed[60..].iter().all(Option::is_none), "no profile has this name");
+    assert_eq!(placed, place());
 }
 
 /// Scores of a pod of 1 CPU and 2 GiB on a node of 4 CPU and 8 GiB with this much requested already.

@@ -1,7 +1,7 @@
 //! `sim bench`: how fast this machine runs it, beside references measured in the same run and recorded figures of other programs.
 //!
-//! All rates are per CPU second, the best of five. What is measured on the way up: the event queue alone, the loop with the simulated
-//! host beneath actors that do nothing, whole clusters.
+//! All rates are per CPU second, the best of five. What is measured on the way up: scheduling decisions, the event queue alone, the loop
+//! with the simulated host beneath actors that do nothing, a store under load, whole clusters.
 
 mod cluster;
 mod engine;
@@ -34,7 +34,7 @@ pub struct Bench {
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Measure scheduling decisions only.
-    #[arg(long, conflicts_with = "cluster")]
+    #[arg(long, conflicts_with_all = ["cluster", "set"])]
     scheduling: bool,
     /// Print JSON instead of tables.
     #[arg(long)]

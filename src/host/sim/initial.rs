@@ -152,7 +152,7 @@ impl Start<'_> {
         let sets = self.sets.iter().map(|(set, _)| Arc::new(set.clone().into()));
         let others: Vec<Arc<Object>> = others.chain(sets).collect();
         let mut ties = Seed(self.plan.seed).stream("ties of the start");
-        let placements = place_all(&nodes, &pods, &others, self.plan.timings.scheduler.policy.as_deref(), &mut ties);
+        let placements = place_all(&nodes, &pods, &others, &self.plan.timings.scheduler, &mut ties);
         drop((nodes, pods, others));
         let machines: Map<&Name, MachineId> = self.plan.nodes.iter().map(|node| (&node.shape.name, node.machine)).collect();
         // Pods that are alike at the start say so in one list.

@@ -20,6 +20,7 @@ use crate::report::timeline;
 use crate::wire::fact::{Subject, What};
 use facts::Line;
 use object::Hero;
+pub use object::kind_named;
 use words::{Aspect, Ends};
 
 /// What a reader knows of a story by now.

@@ -42,21 +42,27 @@ const KINDS: [(Kind, &[&str]); 10] = [
     (Kind::PodDisruptionBudget, &["poddisruptionbudget", "poddisruptionbudgets", "pdb"]),
 ];
 
+/// The kind that kubectl knows by this name, in whatever case.
+pub fn kind_named(name: &str) -> Option<Kind> {
+    let lower = name.to_ascii_lowercase();
+    KINDS.iter().find(|(_, names)| names.contains(&lower.as_str())).map(|(kind, _)| *kind)
+}
+
 /// The heroes that `text` names: an exact name, a prefix that only one name has, `prefix*`, or `*`. The error says what occurred instead.
 pub fn find(record: &Record, text: &str, namespace: &str) -> Result<Vec<Hero>, String> {
     if text.eq_ignore_ascii_case("etcd") {
         return Ok(vec![Hero::Etcd]);
     }
-    let Some((kind, name)) = text.split_once('/').filter(|(_, name)| !name.is_empty()) else {
+    let Some((kind_text, name)) = text.split_once('/').filter(|(_, name)| !name.is_empty()) else {
         return Err(format!("\"{text}\" names no object (expected KIND/NAME, as in pod/web-0 or node/worker-1, or etcd)"));
     };
-    let lower = kind.to_ascii_lowercase();
-    let Some((kind, _)) = KINDS.iter().find(|(_, names)| names.contains(&lower.as_str())) else {
+    let lower = kind_text.to_ascii_lowercase();
+    let Some(kind) = kind_named(kind_text) else {
         let names = KINDS.iter().flat_map(|(_, names)| names.iter().copied());
         let near = nearest(&lower, names, 1).concat();
-        return Err(format!("{text}: no such kind: \"{kind}\" (did you mean \"{near}\"?)"));
+        return Err(format!("{text}: no such kind: \"{kind_text}\" (did you mean \"{near}\"?)"));
     };
-    let occurred = occurred(record, *kind, namespace);
+    let occurred = occurred(record, kind, namespace);
     let candidates = |names: &[&str]| names.iter().map(|name| format!("{lower}/{name}")).collect::<Vec<_>>().join(", ");
     let names: Vec<&str> = occurred.iter().map(|(name, _)| name.as_str()).collect();
     let heroes = |pick: &dyn Fn(&str) -> bool| -> Vec<Hero> {
@@ -69,7 +75,7 @@ pub fn find(record: &Record, text: &str, namespace: &str) -> Result<Vec<Hero>, S
             if exact.is_empty() { heroes(&|candidate| candidate.starts_with(name)) } else { exact }
         }
     };
-    let scope = if kind.namespaced() && *kind != Kind::Lease { format!(" in namespace {namespace}") } else { String::new() };
+    let scope = if kind.namespaced() && kind != Kind::Lease { format!(" in namespace {namespace}") } else { String::new() };
     if found.is_empty() {
         return Err(if names.is_empty() {
             format!("{text}: no {kind} occurred in the run{scope}")

@@ -113,7 +113,13 @@ impl Lowering<'_> {
         self.has_trace_nodes = scenario.trace.as_ref().is_some_and(|trace| trace.nodes.is_some());
         let mut parts = self.cluster(cluster);
         let mut timings = cluster.timings.lower();
+        self.leader_timings(&timings.controllers.leader, "cluster.timings.controllerManager");
+        let by_timings = timings.scheduler.leader;
         self.scheduler(&cluster.scheduler, &mut timings.scheduler);
+        // What the configuration changes is checked there.
+        if timings.scheduler.leader == by_timings {
+            self.leader_timings(&by_timings, "cluster.timings.scheduler");
+        }
         let mut workload = self.workload(scenario);
         // Steps are read before whatever names the objects that they apply.
         let mut steps = self.steps(&scenario.steps);

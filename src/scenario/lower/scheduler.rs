@@ -5,12 +5,14 @@ use serde::de::DeserializeOwned;
 
 use super::{Lowering, at};
 use crate::base::{Duration, Name};
-use crate::manifest::{self, Errors, InputError, Node, Path, Syntax};
-use crate::objects::scheduling::{self, NodeAffinity, TopologySpreadConstraint};
+use crate::client::LeaderTimings;
+use crate::manifest::{self, Errors, InputError, Node, Path, Syntax, Value};
+use crate::objects::scheduling::{self, TopologySpreadConstraint};
 use crate::scenario::file_scheduler::*;
+use crate::scenario::units::format_duration;
 use crate::scenario::{located, validator};
 use crate::scheduler::plugins::{PluginId, Strategy, WeightedResource};
-use crate::scheduler::{Arguments, CandidateLimits, Config, DEFAULT_SCHEDULER, ProfileConfig};
+use crate::scheduler::{Arguments, CandidateLimits, Config, DEFAULT_SCHEDULER, FILTERS, ProfileConfig, SCORES};
 
 /// The default plugins in upstream's order. Those that are no [`PluginId`] are known by name only: volumes and claims are not modelled, and
 /// the queue and binding are what they are.
@@ -38,8 +40,11 @@ const DEFAULTS: [&str; 19] = [
 
 const PREEMPTION: &str = "DefaultPreemption";
 
+/// What a configuration and its plugins' arguments are written in.
+const API_VERSION: &str = "kubescheduler.config.k8s.io/v1";
+
 fn plugin_id(name: &str) -> Option<PluginId> {
-    PluginId::ALL.into_iter().find(|id| id.to_string() == name)
+    FILTERS.into_iter().chain(SCORES.map(|(id, _)| id)).find(|id| id.to_string() == name)
 }
 
 /// A plugin that is on, with the weight of its score.
@@ -55,6 +60,13 @@ struct Written<'a> {
 }
 
 impl Lowering<'_> {
+    /// Checks the leader election of a component as `cluster.timings` have it.
+    pub fn leader_timings(&mut self, timings: &LeaderTimings, path: &str) {
+        if let Some((field, message, expected)) = contradiction(timings) {
+            self.error(&at(path, field), message, |error| error.expecting(expected));
+        }
+    }
+
     /// Puts `cluster.scheduler` into the scheduler's settings.
     pub fn scheduler(&mut self, written: &SchedulerSettings, config: &mut Config) {
         const PATH: &str = "cluster.scheduler";
@@ -141,10 +153,13 @@ impl Written<'_> {
             timings.lease_duration = election.lease_duration.map_or(timings.lease_duration, |span| span.0);
             timings.renew_deadline = election.renew_deadline.map_or(timings.renew_deadline, |span| span.0);
             timings.retry_period = election.retry_period.map_or(timings.retry_period, |span| span.0);
+            if let Some((field, message, expected)) = contradiction(timings) {
+                self.error(&at("leaderElection", field), message, |error| error.expecting(expected));
+            }
         }
         if let Some(connection) = &written.client_connection {
             // 0 is upstream's "the default"; thousandths are what a limiter counts in.
-            let qps = connection.qps.filter(|qps| *qps > 0.0).map(|qps| (qps * 1000.0).round() as u64);
+            let qps = connection.qps.filter(|qps| *qps > 0.0).map(|qps| ((qps * 1000.0).round() as u64).max(1));
             config.client_qps_milli = qps.unwrap_or(config.client_qps_milli);
             config.client_burst = connection.burst.filter(|burst| *burst > 0).unwrap_or(config.client_burst);
         }
@@ -194,16 +209,18 @@ impl Written<'_> {
         let multi = merge(of_default, &written.multi_point);
         let filters = expand(&multi, &written.filter, |id| defaults.filters.contains(&id));
         let scores = expand(&multi, &written.score, |id| defaults.scores.iter().any(|(other, _)| *other == id));
-        let is_off = |set: &PluginSet| set.disabled.iter().any(|plugin| plugin.name == PREEMPTION || plugin.name == "*");
-        let is_on = |set: &PluginSet| set.enabled.iter().any(|plugin| plugin.name == PREEMPTION);
-        let by_multi = multi.iter().any(|(name, _)| name == PREEMPTION) && !is_off(&written.post_filter);
-        (filters.into_iter().map(|(id, _)| id).collect(), scores, by_multi || is_on(&written.post_filter))
+        let by_multi = multi.iter().any(|(name, _)| name == PREEMPTION) && !written.post_filter.disables(PREEMPTION);
+        (filters.into_iter().map(|(id, _)| id).collect(), scores, by_multi || written.post_filter.enables(PREEMPTION))
     }
     fn check_names(&mut self, set: &PluginSet, path: &str) {
         for (field, list) in [("enabled", &set.enabled), ("disabled", &set.disabled)] {
             for (index, plugin) in list.iter().enumerate() {
                 let is_all = field == "disabled" && plugin.name == "*";
-                if !is_all && !DEFAULTS.contains(&plugin.name.as_str()) {
+                // Upstream does not start: it would run twice.
+                if field == "enabled" && list[..index].iter().any(|other| other.name == plugin.name) {
+                    let path = format!("{path}.{field}[{index}].name");
+                    self.error(&path, format!("\"{}\" is enabled twice here", manifest::short(&plugin.name)), |error| error);
+                } else if !is_all && !DEFAULTS.contains(&plugin.name.as_str()) {
                     let path = format!("{path}.{field}[{index}].name");
                     self.error(&path, format!("there is no plugin \"{}\"", manifest::short(&plugin.name)), |error| {
                         error.expecting("a plugin of the default profile").suggesting(&plugin.name, DEFAULTS)
@@ -219,12 +236,16 @@ impl Written<'_> {
         let (mut arguments, mut limits) = (Arguments::default(), CandidateLimits::default());
         for (index, one) in written.iter().enumerate() {
             let path = format!("{path}[{index}]");
+            if written[..index].iter().any(|other| other.name == one.name) {
+                let message = format!("\"{}\" has arguments above already", manifest::short(&one.name));
+                self.error(&at(&path, "name"), message, |error| error.expecting("all arguments of a plugin in one place"));
+            }
             let path_of_arguments = at(&path, "args");
-            let Some(node) = self.root.at(&path_of_arguments).cloned() else { continue };
             let args = path_of_arguments.as_str();
+            let Some(node) = self.without_type(&one.name, args) else { continue };
             match one.name.as_str() {
                 "NodeResourcesFit" => {
-                    if let Some(NodeResourcesFitArgs { scoring_strategy: Some(strategy), .. }) = self.read(&node, args) {
+                    if let Some(NodeResourcesFitArgs { scoring_strategy: Some(strategy) }) = self.read(&node, args) {
                         self.scoring(&strategy, &at(args, "scoringStrategy"), &mut arguments);
                     }
                 }
@@ -235,12 +256,10 @@ impl Written<'_> {
                     }
                 }
                 "NodeAffinity" => {
-                    let read: Option<NodeAffinityArgs> = self.read(&node, args);
-                    if let Some(added) = read.and_then(|read| read.added_affinity) {
-                        match serde_json::from_value::<NodeAffinity>(added.into()) {
-                            Ok(added) => arguments.added_affinity = Some(added),
-                            Err(error) => self.error(&at(args, "addedAffinity"), format!("is no node affinity: {error}"), |error| error),
-                        }
+                    if let Some(NodeAffinityArgs { added_affinity: Some(_) }) = self.read(&node, args) {
+                        let added = node.get("addedAffinity").expect("it was read just now");
+                        let path = self.path(&at(args, "addedAffinity"));
+                        arguments.added_affinity = manifest::node_affinity(self.file, added, &path, self.errors);
                     }
                 }
                 "PodTopologySpread" => {
@@ -270,6 +289,22 @@ impl Written<'_> {
             }
         }
         (arguments, limits)
+    }
+    /// A plugin's arguments without their version and kind, which are those of this plugin if they are given.
+    fn without_type(&mut self, plugin: &str, path: &str) -> Option<Node> {
+        let mut node = self.root.at(path)?.clone();
+        if let Value::Map(entries) = &mut node.value {
+            let kind = format!("{plugin}Args");
+            for (field, wanted) in [("apiVersion", API_VERSION), ("kind", kind.as_str())] {
+                let Some(position) = entries.iter().position(|entry| entry.key == field) else { continue };
+                let given = entries.remove(position).node;
+                if given.value != Value::Null && given.as_str() != Some(wanted) {
+                    let given = given.as_str().map_or(given.type_name().to_owned(), |text| format!("\"{}\"", manifest::short(text)));
+                    self.error(&at(path, field), format!("{given} is not valid here"), |error| error.expecting(format!("\"{wanted}\"")));
+                }
+            }
+        }
+        Some(node)
     }
     fn scoring(&mut self, strategy: &ScoringStrategy, path: &str, arguments: &mut Arguments) {
         if !strategy.resources.is_empty() {
@@ -318,31 +353,45 @@ impl Written<'_> {
     }
 }
 
+/// A leader must be able to try again before it gives up, and give up before others take over (component-base
+/// `config/validation/validation.go`): the field that is too small, and what it must be.
+fn contradiction(timings: &LeaderTimings) -> Option<(&'static str, String, String)> {
+    let LeaderTimings { lease_duration, renew_deadline, retry_period } = *timings;
+    let too_small = |field, value, other, least| {
+        let (value, least) = (format_duration(value), format_duration(least));
+        (field, format!("{value} is not longer than {other}, which is {least}"), format!("more than {least}"))
+    };
+    if lease_duration <= renew_deadline {
+        Some(too_small("leaseDuration", lease_duration, "renewDeadline", renew_deadline))
+    } else if renew_deadline <= retry_period {
+        Some(too_small("renewDeadline", renew_deadline, "retryPeriod", retry_period))
+    } else {
+        None
+    }
+}
+
 /// The defaults with what is disabled left out, what is enabled again in its place with its weight, and what is new at the end
 /// (`mergePluginSet`).
 fn merge(defaults: Vec<Enabled>, set: &PluginSet) -> Vec<Enabled> {
-    let off = |name: &str| set.disabled.iter().any(|plugin| plugin.name == name || plugin.name == "*");
-    let weight = |plugin: &PluginReference| plugin.weight.filter(|weight| *weight != 0).unwrap_or(1);
     let mut rest: Vec<&PluginReference> = set.enabled.iter().collect();
     let mut merged: Vec<Enabled> = Vec::new();
-    for (name, default_weight) in defaults.into_iter().filter(|(name, _)| !off(name)) {
+    for (name, default_weight) in defaults.into_iter().filter(|(name, _)| !set.disables(name)) {
         match rest.iter().position(|plugin| plugin.name == name) {
-            Some(at) => merged.push((name, weight(rest.remove(at)))),
+            Some(at) => merged.push((name, rest.remove(at).weight())),
             None => merged.push((name, default_weight)),
         }
     }
-    merged.extend(rest.into_iter().map(|plugin| (plugin.name.clone(), weight(plugin))));
+    merged.extend(rest.into_iter().map(|plugin| (plugin.name.clone(), plugin.weight())));
     merged
 }
 
 /// The plugins of one point: first those that it names again, then the others of all points, then what it alone names
 /// (`expandMultiPointPlugins`).
 fn expand(multi: &[Enabled], set: &PluginSet, acts: impl Fn(PluginId) -> bool) -> Vec<(PluginId, i64)> {
-    let off = |name: &str| set.disabled.iter().any(|plugin| plugin.name == name || plugin.name == "*");
-    let of_multi = |name: &str| multi.iter().any(|(other, _)| other == name) && !off(name);
+    let of_multi = |name: &str| multi.iter().any(|(other, _)| other == name) && !set.disables(name);
     let named = |again: bool| set.enabled.iter().filter(move |plugin| of_multi(&plugin.name) == again);
-    let enabled = |plugin: &PluginReference| (plugin.name.clone(), plugin.weight.filter(|weight| *weight != 0).unwrap_or(1));
-    let others = multi.iter().filter(|(name, _)| !off(name) && !set.enabled.iter().any(|plugin| plugin.name == *name));
+    let enabled = |plugin: &PluginReference| (plugin.name.clone(), plugin.weight());
+    let others = multi.iter().filter(|(name, _)| !set.disables(name) && !set.enables(name));
     let all = named(true).map(enabled).chain(others.cloned()).chain(named(false).map(enabled));
     all.filter_map(|(name, weight)| plugin_id(&name).filter(|id| acts(*id)).map(|id| (id, weight))).collect()
 }

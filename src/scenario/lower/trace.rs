@@ -2,7 +2,6 @@
 //! told together, if it has the columns and every row as many fields as the header.
 
 use std::borrow::Cow;
-use std::io::Read;
 
 use csv::StringRecord;
 
@@ -10,12 +9,10 @@ use super::{Lowering, at, short};
 use crate::base::Duration;
 use crate::manifest::{self, InputError, Node, Place, Step};
 use crate::scenario::file::{NodeColumns, PodColumns, Trace, TraceFormat};
-use crate::scenario::shipped;
 use crate::scenario::units::{parse_duration, parse_quantity};
+use crate::scenario::{shipped, unpacked};
 use crate::scheduler::policies::{MOST_GPUS, WHOLE_GPU};
 
-/// A file that grows beyond this when it is unpacked is refused.
-const MOST_UNPACKED: u64 = 256 << 20;
 /// CPU and memory of a pod or node: below this, sums of many fit.
 const MOST_AMOUNT: i64 = 1 << 50;
 
@@ -204,7 +201,7 @@ impl Lowering<'_> {
                 (shown, bytes.into())
             }
         };
-        let text = match unpacked(&bytes) {
+        let text = match text_of(&bytes) {
             Ok(text) => text,
             Err(why) => {
                 self.errors.push(InputError::new(&shown, None, "", why));
@@ -251,18 +248,8 @@ fn stem(name: &str) -> String {
 }
 
 /// Text, compressed with gzip or not.
-fn unpacked(bytes: &[u8]) -> Result<String, String> {
-    let plain: Cow<[u8]> = if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        let read = flate2::read::MultiGzDecoder::new(bytes).take(MOST_UNPACKED + 1).read_to_end(&mut plain);
-        read.map_err(|error| format!("cannot be unpacked: {error}"))?;
-        plain.into()
-    } else {
-        bytes.into()
-    };
-    if plain.len() as u64 > MOST_UNPACKED {
-        return Err(format!("it has more than {} MiB unpacked", MOST_UNPACKED >> 20));
-    }
+fn text_of(bytes: &[u8]) -> Result<String, String> {
+    let plain = unpacked(bytes)?;
     let text = std::str::from_utf8(&plain).map_err(|error| format!("it is no text: byte {} is not UTF-8", error.valid_up_to()))?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

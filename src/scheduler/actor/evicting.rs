@@ -2,7 +2,8 @@
 //! `framework/preemption/preemption.go`, prepareCandidateAsync).
 //!
 //! All victims but the last go at once; the last when the requests for the others have been answered, so that its end is what brings the
-//! preemptor back to the queue. Until then no event moves the preemptor.
+//! preemptor back to the queue. Until then no event moves the preemptor. Where a request fails, the last one's too, the preemptor is tried
+//! again at once: what it waits for may never come.
 
 use super::{CLIENT, Scheduler, Token};
 use crate::base::{Cause, Name, Time};
@@ -22,12 +23,24 @@ pub struct Evicting {
     /// The one that goes when no other's is.
     last: Option<Key>,
     profile: Name,
+    /// The nomination. It tells this preemption from an earlier one of the same pod, whose answers may come late.
+    cause: Cause,
+}
+
+/// What a request about a victim was for.
+#[derive(Debug)]
+pub struct Eviction {
+    preemptor: Key,
+    victim: Key,
+    step: Step,
+    is_last: bool,
+    /// The nomination that it follows from.
     cause: Cause,
 }
 
 /// How far a victim's eviction is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+enum Step {
     Tell,
     Delete,
 }
@@ -51,47 +64,42 @@ impl Scheduler {
         self.evicting.insert(preemptor.key.clone(), Evicting { running: victims.len(), last, profile: profile.clone(), cause });
         self.queue.hold(&preemptor.key);
         for victim in victims {
-            self.tell(now, &preemptor.key, &profile, victim, out);
+            let eviction = Eviction { preemptor: preemptor.key.clone(), victim, step: Step::Tell, is_last: false, cause };
+            self.tell(now, eviction, &profile, out);
         }
         self.end_if_done(now, &preemptor.key, out);
         cause
     }
 
-    fn tell(&mut self, now: Time, preemptor: &Key, profile: &Name, victim: Key, out: &mut Outbox) {
+    fn tell(&mut self, now: Time, eviction: Eviction, profile: &Name, out: &mut Outbox) {
         let condition = Condition {
             // The name of the preemptor's profile.
             message: format!("{profile}: preempting to accommodate a higher priority pod").into(),
             ..Condition::new("DisruptionTarget", true, PREEMPTION_REASON, now)
         };
         let patch = Patch::Condition { condition, nominated_node: None };
-        let token = Token::Victim { preemptor: preemptor.clone(), victim: victim.clone(), step: Step::Tell };
-        self.session.send(now, CLIENT, Verb::Patch { key: victim, patch, part: Part::Status }, token, out);
+        let verb = Verb::Patch { key: eviction.victim.clone(), patch, part: Part::Status };
+        self.session.send(now, CLIENT, verb, Token::Victim(eviction), out);
     }
 
     /// A request about a victim was answered. A victim that is gone is as good as deleted; after any other error the preemptor tries again.
-    pub(super) fn victim_answered(
-        &mut self,
-        now: Time,
-        preemptor: Key,
-        victim: Key,
-        step: Step,
-        result: &Result<Reply, ApiError>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn victim_answered(&mut self, now: Time, eviction: Eviction, result: &Result<Reply, ApiError>, out: &mut Outbox) {
+        let Eviction { preemptor, victim, step, is_last, cause } = eviction;
+        out.because(cause);
         let evicting = self.evicting.get_mut(&preemptor);
-        if let Some(evicting) = &evicting {
-            out.because(evicting.cause);
-        }
+        let is_of_another = evicting.as_ref().is_some_and(|evicting| evicting.cause != cause);
         match (step, result) {
             (Step::Tell, Ok(_)) => {
-                let token = Token::Victim { preemptor, victim: victim.clone(), step: Step::Delete };
+                let token = Token::Victim(Eviction { preemptor, victim: victim.clone(), step: Step::Delete, is_last, cause });
                 self.session.send(now, CLIENT, Verb::Delete { key: victim, options: DeleteOptions::default() }, token, out);
             }
-            (_, Err(error)) if error.reason != Reason::NotFound => {
-                if let Some(evicting) = self.evicting.remove(&preemptor) {
-                    self.queue.release(&preemptor);
-                    self.queue.activate(now, &preemptor, evicting.cause);
-                }
+            // The preemptor has tried again since, and waits for others.
+            _ if is_of_another => {}
+            // Once the last victim is told there is no entry any more, and the preemptor waits for that one's end all the same.
+            (_, Err(error)) if error.reason != Reason::NotFound && (evicting.is_some() || is_last) => {
+                self.evicting.remove(&preemptor);
+                self.queue.release(&preemptor);
+                self.queue.activate(now, &preemptor, cause);
             }
             _ => {
                 if let Some(evicting) = evicting {
@@ -109,7 +117,8 @@ impl Scheduler {
             self.queue.release(preemptor);
             if let Some(last) = last {
                 out.because(cause);
-                self.tell(now, preemptor, &profile, last, out);
+                let eviction = Eviction { preemptor: preemptor.clone(), victim: last, step: Step::Tell, is_last: true, cause };
+                self.tell(now, eviction, &profile, out);
             }
         }
     }

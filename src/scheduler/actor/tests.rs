@@ -22,6 +22,8 @@ struct World {
     watches: Vec<(Kind, u64)>,
     /// How the next bindings are answered; then they succeed.
     refusals: Vec<ApiError>,
+    /// The same for deletions.
+    refused_deletions: Vec<ApiError>,
     /// What happened: (seconds, text, cause).
     log: Vec<(Time, String, Cause)>,
 }
@@ -33,8 +35,19 @@ impl World {
             Scheduler::new(Config::default(), Replica(1), Address::ApiBalancer, stream("session"), stream("election"), stream("ties"));
         let mut queue = Queue::new();
         queue.push(Time::ZERO, (Cause::NONE, Input::Boot(Box::default())));
-        let (objects, watches, refusals, log) = (Map::default(), Vec::new(), Vec::new(), Vec::new());
-        World { scheduler, out: Outbox::new(), queue, now: Time::ZERO, objects, revision: 1, conn: Conn(0), watches, refusals, log }
+        World {
+            scheduler,
+            out: Outbox::new(),
+            queue,
+            now: Time::ZERO,
+            objects: Map::default(),
+            revision: 1,
+            conn: Conn(0),
+            watches: Vec::new(),
+            refusals: Vec::new(),
+            refused_deletions: Vec::new(),
+            log: Vec::new(),
+        }
     }
 
     fn run_until(&mut self, end: Time) {
@@ -116,6 +129,10 @@ impl World {
                 let mut pod = self.objects[&key].object.as_pod().expect("a pod").clone();
                 pod.status.nominated_node_name = Name::default();
                 Body::Object(self.store(Arc::new(pod.into())))
+            }
+            Verb::Delete { key, .. } if !self.refused_deletions.is_empty() => {
+                self.log.push((self.now, format!("refused to delete {}", key.name()), cause));
+                Body::Error(self.refused_deletions.remove(0))
             }
             // As with a grace period: the pod is marked, and goes when the test says so.
             Verb::Delete { key, .. } => {
@@ -343,6 +360,43 @@ fn a_pod_of_higher_priority_evicts_waits_and_gets_the_room() {
     world.run_until(Time::from_secs(60));
     assert_eq!(world.find("bind high to node").1, gone);
     assert_eq!(world.scheduler.snapshot().nomination(&Key::pod("default", "high")), None, "a bound pod needs no room kept");
+}
+
+/// The preemptor would else wait for the end of a victim that nobody has ended.
+#[test]
+fn a_victim_that_cannot_be_deleted_brings_the_preemptor_back_at_once() {
+    for names in [&["low"][..], &["low", "lower"]] {
+        for refused in 0..names.len() {
+            let mut world = World::new();
+            world.add_node("node", "3");
+            for name in names {
+                let cpu = if names.len() == 1 { "3" } else { "1500m" };
+                world.add_pod_of(name, cpu, -(name.len() as i64), Some("node"), None);
+            }
+            world.run_until(Time::from_secs(1));
+            // The victim that is deleted first, or last.
+            world.refused_deletions = vec![ApiError::new(Reason::Forbidden, "not now")];
+            if refused == 1 {
+                world.refused_deletions.insert(0, ApiError::not_found(&Key::pod("default", "low")));
+            }
+            world.add_pod_of("high", "3", 1000, None, None);
+            world.run_until(Time::from_secs(2));
+            let nominations: Vec<Cause> =
+                world.log.iter().filter(|(_, text, _)| text.contains("nominated to node")).map(|(_, _, cause)| *cause).collect();
+            assert_eq!(nominations.len(), 2, "{names:?} {refused}: it tries again: {:#?}", world.log);
+            for name in names {
+                assert_eq!(world.texts().iter().filter(|text| **text == format!("delete {name}")).count(), 1, "{:#?}", world.log);
+            }
+            let first = world.find("patch").1;
+            assert_eq!(world.find("refused to delete").1, first, "because of the nomination");
+            assert!(world.scheduler.evicting.is_empty(), "{:#?}", world.scheduler.evicting);
+            for name in names {
+                world.delete(&Key::pod("default", name));
+            }
+            world.run_until(Time::from_secs(20));
+            assert!(world.texts().contains(&"bind high to node"), "{:#?}", world.log);
+        }
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! for; hot ones add a form for the whole cluster over [`Columns`](super::columns::Columns) ([`Filter::filter_all`],
 //! [`Score::score_all`]). A test holds both equal. `dyn` costs a call a pod, not a node.
 //!
-//! Orders, weights and status codes are those of the default profile of v1.34 (upstream `pkg/scheduler/apis/config/v1/default_plugins.go`);
-//! volume plugins and DynamicResources skip themselves for pods without volumes and claims, which are all that is modelled.
+//! Status codes are those of v1.34 (upstream `pkg/scheduler/framework/plugins`); which plugins run, in what order and with what weights, a
+//! profile says ([`ProfileConfig`](super::ProfileConfig)). Volume plugins and DynamicResources skip themselves for pods without volumes and
+//! claims, which are all that is modelled.
 
 mod image_locality;
 mod inter_pod_affinity;
@@ -50,21 +51,6 @@ pub enum PluginId {
     ImageLocality,
     GpuDevices,
     Policy,
-}
-
-impl PluginId {
-    pub const ALL: [PluginId; 10] = [
-        PluginId::NodeUnschedulable,
-        PluginId::NodeName,
-        PluginId::TaintToleration,
-        PluginId::NodeAffinity,
-        PluginId::NodePorts,
-        PluginId::NodeResourcesFit,
-        PluginId::PodTopologySpread,
-        PluginId::InterPodAffinity,
-        PluginId::NodeResourcesBalancedAllocation,
-        PluginId::ImageLocality,
-    ];
 }
 
 impl fmt::Display for PluginId {
