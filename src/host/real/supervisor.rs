@@ -555,7 +555,7 @@ pub(super) fn made(
         Kind::Docker(socket) => {
             let engine = Engine::connect(socket)?;
             let labels = Labels::new(folder, token);
-            engine.clean(&labels.home, |block| block == folder.block() || Folder::is_dead(block))?;
+            engine.clean(|block| block == folder.block() || Folder::is_dead(block))?;
             Box::new(DockerRuntime::new(engine, program, labels, plan, clock, addresses, notices)?)
         }
     })
