@@ -186,9 +186,8 @@ fn containers_of_docker_come_up_crash_and_are_gone_at_the_end() {
     assert!(killed >= 1, "nothing was killed: {events:?}");
     let answered: u64 = rows(folder.path(), "traffic.csv").iter().map(|row| row["ok"].parse::<u64>().expect("a number")).sum();
     assert!(answered > 30, "{answered} requests were answered");
-    let home = folder::home().to_string_lossy().into_owned();
     let block = block_of_journal(&folder.path().join("processes/etcd-1/journal-1"));
-    let left = engine.ours(&home, None).expect("the engine answers");
+    let left = engine.ours(None).expect("the engine answers");
     assert!(!left.blocks().contains(&block), "{left:?}");
 }
 
@@ -249,13 +248,12 @@ fn kill_at(millis: u64, runtime: &str, engine: Option<&Engine>) {
     }
     assert!(!cgroup::left(cgroup::root()).contains(&block), "after {millis} ms: control groups are left");
     if let Some(engine) = engine {
-        let home = folder::home().to_string_lossy().into_owned();
-        let left = engine.ours(&home, None).expect("the engine answers");
+        let left = engine.ours(None).expect("the engine answers");
         // What the engine was told to make before the kill, it may have made after the first look.
         if left.blocks().contains(&block) {
             sim(&["validate", "--clean"]);
         }
-        let left = engine.ours(&home, None).expect("the engine answers");
+        let left = engine.ours(None).expect("the engine answers");
         assert!(!left.blocks().contains(&block), "after {millis} ms: {left:?}");
     }
 }

@@ -1,11 +1,15 @@
 //! `--runtime`: which container runtime a real run uses.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
+use super::Outcome;
+use crate::engine::plan::Plan;
 use crate::host::real::cgroup;
 use crate::host::real::docker::engine::Engine;
-use crate::host::real::folder::{self, Folder};
+use crate::host::real::folder::Folder;
 use crate::host::real::runtime::Kind;
+use crate::host::real::supervisor::{self, Options};
 
 /// Where an engine listens unless the environment says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -13,40 +17,73 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// What `--runtime` takes.
 pub const NAMES: [&str; 3] = ["auto", "docker", "process"];
 
-/// The engine's socket: that of DOCKER_HOST, as Docker's own client has it, or the usual one.
+/// The engine's socket: that of DOCKER_HOST, as Docker's own client has it, or the usual one where that is unset or empty. An error if it
+/// names an engine elsewhere: the usual one is not the one that is meant.
 #[expect(clippy::disallowed_methods, reason = "where this user's engine listens, the environment says")]
-fn socket() -> PathBuf {
-    let named = std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
-    named.unwrap_or_else(|| SOCKET.into())
+fn socket() -> Result<PathBuf, String> {
+    let host = std::env::var_os("DOCKER_HOST").unwrap_or_default().to_string_lossy().into_owned();
+    match host.strip_prefix("unix://") {
+        Some(path) => Ok(path.into()),
+        None if host.is_empty() => Ok(SOCKET.into()),
+        None => Err(format!("DOCKER_HOST is \"{host}\": only an engine on this machine can be used, behind unix://PATH")),
+    }
 }
 
 /// The runtime that is meant; `auto` is Docker if its socket answers.
 pub fn choose(asked: &str) -> Result<Kind, String> {
-    let socket = socket();
-    match asked {
-        "process" => Ok(Kind::Process),
-        "docker" => match Engine::connect(&socket) {
+    if asked == "process" {
+        return Ok(Kind::Process);
+    }
+    match (socket(), asked) {
+        (Ok(socket), "docker") => match Engine::connect(&socket) {
             Ok(_) => Ok(Kind::Docker(socket)),
             Err(error) => Err(format!("no Docker engine: {error} (--runtime process needs none)")),
         },
-        _ if socket.exists() && Engine::connect(&socket).is_ok() => Ok(Kind::Docker(socket)),
-        _ => Ok(Kind::Process),
+        (Err(error), "docker") => Err(format!("{error} (--runtime process needs none)")),
+        (Ok(socket), _) if socket.exists() && Engine::connect(&socket).is_ok() => Ok(Kind::Docker(socket)),
+        (Ok(_), _) => Ok(Kind::Process),
+        (Err(error), _) => {
+            eprintln!("warning: {error}; containers are processes");
+            Ok(Kind::Process)
+        }
+    }
+}
+
+/// How a real run is played, with journals below `out`. What can't be is told, and the exit status given: a plan that has what can only be
+/// simulated, a runtime that is not there.
+pub fn options(plan: &Plan, runtime: &str, out: Option<&Path>) -> Result<Options, Outcome> {
+    let unsupported = supervisor::unsupported(plan);
+    if !unsupported.is_empty() {
+        unsupported.iter().for_each(|why| eprintln!("error: {why}"));
+        return Err(Outcome::BadInput);
+    }
+    match choose(runtime) {
+        Ok(runtime) => Ok(Options { journals: out.map(|out| out.join("processes")), runtime, ..Options::default() }),
+        Err(error) => {
+            eprintln!("error: {error}");
+            Err(Outcome::Lacking)
+        }
     }
 }
 
 /// Removes what runs that are gone have left, here and on the engine; how many runs those were.
 pub fn clean() -> std::io::Result<usize> {
-    let socket = socket();
-    let mut on_engine = 0;
-    if socket.exists() {
-        match Engine::connect(&socket) {
-            Ok(engine) => on_engine = engine.clean(&folder::home().to_string_lossy(), Folder::is_dead)?,
-            Err(error) => eprintln!("warning: what may be left on the container engine stays: {error}"),
-        }
-    }
+    // A run has a folder, perhaps containers and control groups, and is one all the same. Folders first: to look whether a run is dead
+    // removes its.
+    let mut blocks: BTreeSet<u8> = Folder::clean()?.into_iter().collect();
     for block in cgroup::left(cgroup::root()).into_iter().filter(|block| Folder::is_dead(*block)) {
         cgroup::remove(cgroup::root(), block);
+        blocks.insert(block);
     }
-    // A run has a folder and perhaps containers: it is one all the same. Looking for the dead has removed their folders.
-    Ok(Folder::clean()?.max(on_engine))
+    let engine = match socket() {
+        Ok(socket) if !socket.exists() => None,
+        Ok(socket) => Some(Engine::connect(&socket).map_err(|error| error.to_string())),
+        Err(error) => Some(Err(error)),
+    };
+    match engine {
+        Some(Ok(engine)) => blocks.extend(engine.clean(Folder::is_dead)?),
+        Some(Err(error)) => eprintln!("warning: what may be left on the container engine stays: {error}"),
+        None => {}
+    }
+    Ok(blocks.len())
 }

@@ -7,10 +7,10 @@ use clap::Args;
 use super::{Outcome, complain, engine, say};
 use crate::host::real::control::Lag;
 use crate::host::real::interrupt;
-use crate::host::real::supervisor::{self, Options};
+use crate::host::real::supervisor;
 use crate::{report, scenario};
 
-/// Run a scenario on this machine, in real time: a process for each component, and one for each container.
+/// Run a scenario on this machine, in real time: a process for each component, and a process or Docker's container for each container.
 #[derive(Args)]
 pub struct Real {
     /// A scenario file, or the name of a shipped one.
@@ -32,22 +32,11 @@ impl Real {
             Ok(loaded) => loaded,
             Err(errors) => return complain(&errors),
         };
-        let unsupported = supervisor::unsupported(&loaded.plan);
-        if !unsupported.is_empty() {
-            for why in unsupported {
-                eprintln!("error: {why}");
-            }
-            return Outcome::BadInput;
-        }
         interrupt::watch();
-        let runtime = match engine::choose(&self.runtime) {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return Outcome::Lacking;
-            }
+        let options = match engine::options(&loaded.plan, &self.runtime, self.out.as_deref()) {
+            Ok(options) => options,
+            Err(outcome) => return outcome,
         };
-        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), runtime, ..Options::default() };
         let outcome = match supervisor::run(&loaded.resolved, loaded.plan, &options, &mut |_| {}) {
             Ok(outcome) => outcome,
             Err(error) => {

@@ -9,16 +9,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Outcome, complain, engine, say};
 use crate::base::Duration;
 use crate::engine::plan::Plan;
-use crate::host::real::supervisor::{self, Options};
+use crate::host::real::supervisor::Options;
 use crate::host::real::{calibrate, interrupt};
 use crate::validate::{self, Failure, Profile, Progress, Wanted, table};
 use crate::{report, scenario};
 
 /// Predict a scenario, then play it for real on this machine, and tell by how much the prediction was right.
 ///
-/// The same components run as a process each, in real time, and containers as processes of their own; all of it stays on loopback. The
-/// scenario is simulated over many seeds with this machine's latencies, and run for real several times. A milestone is refuted when the 99 %
-/// interval of the difference of medians lies wholly beyond 10 % or 50 ms, inconclusive when it is too wide to tell.
+/// The same components run as a process each, in real time, and containers as Docker's or as processes of their own, see --runtime; all of
+/// it stays on this machine. The scenario is simulated over many seeds with this machine's latencies, and run for real several times. A
+/// milestone is refuted when the 99 % interval of the difference of medians lies wholly beyond 10 % or 50 ms, inconclusive when it is too
+/// wide to tell.
 #[derive(Args)]
 #[command(after_help = "Exit status: 0 all milestones are confirmed; 1 some are not; 2 the scenario or the command line is wrong, or has \
                         what cannot be run for real; 3 the machine could not run it.")]
@@ -63,23 +64,14 @@ impl Validate {
             Err(error) => return complain(&[error]),
         };
         interrupt::watch();
-        let runtime = match engine::choose(&self.runtime) {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return Outcome::Lacking;
-            }
-        };
-        let options = Options { journals: self.out.as_ref().map(|out| out.join("processes")), runtime, ..Options::default() };
         let loaded = match scenario::load(&source, &self.set) {
             Ok(loaded) => loaded,
             Err(errors) => return complain(&errors),
         };
-        let unsupported = supervisor::unsupported(&loaded.plan);
-        if !unsupported.is_empty() {
-            unsupported.iter().for_each(|why| eprintln!("error: {why}"));
-            return Outcome::BadInput;
-        }
+        let options = match engine::options(&loaded.plan, &self.runtime, self.out.as_deref()) {
+            Ok(options) => options,
+            Err(outcome) => return outcome,
+        };
         let profile = match &self.profile {
             Some(path) => read(path).map(Some),
             None if loaded.plan.runtime.sharing.is_some() => Ok(None),
@@ -203,8 +195,9 @@ fn measure(options: &Options, quick: bool) -> Result<Profile, String> {
 
 /// Measure this machine: a latency profile for `sim validate`, and for scenarios ("profile").
 ///
-/// Containers are made, started, probed, stopped and removed one alone and 2, 4, 8 and 16 at once; beside them are measured synchronised writes,
-/// loopback, process starts, late wakes and, with Docker, the unpacking of an image. Takes about two minutes with Docker, ten seconds without.
+/// Containers are made, started, probed, stopped and removed one alone and 2, 4, 8 and 16 at once; beside them are measured synchronised
+/// writes, loopback, process starts, late wakes and, with Docker, the unpacking of an image. Takes about two minutes with Docker, ten
+/// seconds without.
 #[derive(Args)]
 pub struct Calibrate {
     /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.

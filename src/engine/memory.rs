@@ -3,7 +3,7 @@
 //! The figures were measured with `bench-cluster` at 100, 1,000 and 5,000 nodes of 30 pods, two API servers and three etcd members, over
 //! ten virtual minutes, and rounded up: an estimate is to be right within a factor of two, not to the byte.
 
-use super::plan::{Action, Plan};
+use super::plan::Plan;
 use crate::objects::Object;
 
 /// The program and a control plane with nothing to control: 11 MB measured.
@@ -21,34 +21,16 @@ const SAMPLES_MAX: u64 = 2_000_000;
 /// Bytes that a run of this plan will need at its peak, roughly.
 pub fn estimate(plan: &Plan) -> u64 {
     let nodes = plan.nodes.len() as u64;
-    let pods: u64 = plan.workload.iter().map(|object| pods_of(object)).fold(0, u64::saturating_add);
-    let applied: u64 = plan
-        .steps
-        .iter()
-        .filter_map(|step| match &step.action {
-            Action::Apply(objects) => Some(objects.iter().map(|object| pods_of(object)).fold(0, u64::saturating_add)),
-            _ => None,
-        })
-        .fold(0, u64::saturating_add);
+    let all = plan.manifests().map(Object::pods).fold(0, u64::saturating_add);
     let brought_up = match plan.initial {
-        super::plan::Initial::Empty => pods,
-        super::plan::Initial::Running => 0,
+        super::plan::Initial::Empty => all,
+        super::plan::Initial::Running => {
+            let there = plan.workload.iter().map(|object| object.pods()).fold(0, u64::saturating_add);
+            all.saturating_sub(there)
+        }
     };
     let samples = nodes.saturating_mul(plan.duration.as_secs()).min(SAMPLES_MAX);
-    let parts = [
-        nodes.saturating_mul(PER_NODE),
-        pods.saturating_add(applied).saturating_mul(PER_POD),
-        brought_up.saturating_add(applied).saturating_mul(PER_CHANGED_POD),
-        samples * PER_SAMPLE,
-    ];
+    let parts =
+        [nodes.saturating_mul(PER_NODE), all.saturating_mul(PER_POD), brought_up.saturating_mul(PER_CHANGED_POD), samples * PER_SAMPLE];
     parts.into_iter().fold(BASE, u64::saturating_add)
-}
-
-fn pods_of(object: &Object) -> u64 {
-    match object {
-        Object::Deployment(deployment) => deployment.spec.replicas.unwrap_or(1),
-        Object::ReplicaSet(set) => set.spec.replicas.unwrap_or(1),
-        Object::Pod(_) => 1,
-        _ => 0,
-    }
 }

@@ -77,6 +77,14 @@ pub struct Machine {
 }
 
 impl Plan {
+    /// All manifests: those of the workload, and those that steps apply.
+    pub fn manifests(&self) -> impl Iterator<Item = &Object> {
+        let applied = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Apply(objects) => Some(objects),
+            _ => None,
+        });
+        self.workload.iter().chain(applied.flatten()).map(|object| &**object)
+    }
     /// A run in which nothing is.
     pub fn nothing(name: Name, description: Name, seed: u64, start: Time) -> Plan {
         Plan {

@@ -116,6 +116,15 @@ impl Object {
         let meta = self.meta();
         Key::new(self.kind(), &meta.namespace, &meta.name)
     }
+    /// How many pods it asks for, itself one or by its controller.
+    pub fn pods(&self) -> u64 {
+        match self {
+            Object::Deployment(deployment) => deployment.spec.replicas.unwrap_or(1),
+            Object::ReplicaSet(set) => set.spec.replicas.unwrap_or(1),
+            Object::Pod(_) => 1,
+            _ => 0,
+        }
+    }
     /// As Kubernetes writes it, `apiVersion` and `kind` included.
     pub fn to_json(&self) -> Value {
         let mut value = self.to_value().expect("an object has string keys and finite numbers");

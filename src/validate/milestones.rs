@@ -1,5 +1,5 @@
-//! What of a run is compared: the same for a simulated and a real one, read from the record alone. Times are microseconds since the start, or
-//! since the fault that a milestone belongs to.
+//! What of a run is compared: the same for a simulated and a real one, read from the record alone. Times are microseconds since the start,
+//! or since the fault that a milestone belongs to.
 
 use crate::base::{Duration, Time};
 use crate::engine::record::Record;

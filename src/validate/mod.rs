@@ -1,8 +1,9 @@
 //! Floor 9: a prediction held against what really happened: the same scenario simulated over many seeds and run for real several times.
 //!
 //! [`milestones`] reads the same instants out of both kinds of records, [`statistics`] compares their distributions, [`table`] tells. The
-//! simulated runs use the host's own latencies ([`Profile`]); nothing else differs. A real run in which an etcd member or a manager was woken
-//! late more often than once in a hundred is invalid and run again: a host that is too slow for its own run is told apart from a wrong model.
+//! simulated runs use the host's own latencies ([`Profile`]); nothing else differs. A real run in which an etcd member or a manager was
+//! woken late more often than once in a hundred is invalid and run again: a host that is too slow for its own run is told apart from a
+//! wrong model.
 
 pub mod milestones;
 mod picture;
@@ -73,9 +74,6 @@ pub struct Validation {
 /// Available replicas of all workloads, each time that they change.
 pub type Timeline = Vec<(Time, u64)>;
 
-/// More lines than these say nothing more.
-const TIMELINES: usize = 40;
-
 fn timeline(record: &Record) -> Timeline {
     let report = Report::new(record);
     let mut changes: Vec<(Time, usize, u64)> = Vec::new();
@@ -144,6 +142,7 @@ pub fn validate(
     let mut seen: BTreeMap<Milestone, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
     let mut timelines = (Vec::new(), Vec::new());
     for seed in 1..=wanted.seeds {
+        not_interrupted()?;
         let mut plan = load(seed)?.plan;
         if let Some(profile) = profile {
             profile.apply(&mut plan);
@@ -152,7 +151,7 @@ pub fn validate(
         for (milestone, value) in milestones::of(&record) {
             seen.entry(milestone).or_default().0.push(value);
         }
-        if seed <= TIMELINES {
+        if seed <= picture::MOST_LINES {
             timelines.0.push(timeline(&record));
         }
         progress(Progress::Predicted { seed });
@@ -168,6 +167,7 @@ pub fn validate(
     let mut seed = 0;
     let mut takes = length + AROUND_A_RUN;
     while validation.repeats < wanted.repeat {
+        not_interrupted()?;
         seed += 1;
         let loaded = load(seed)?;
         let repeat = validation.repeats + 1;
@@ -177,9 +177,7 @@ pub fn validate(
             progress(Progress::Measured { repeat, elapsed, left: Duration::from_nanos(left.nanos().saturating_sub(elapsed.nanos())) });
         });
         let outcome = outcome.map_err(|error| Failure::Host(error.to_string()))?;
-        if interrupt::asked() {
-            return Err(Failure::Host(supervisor::INTERRUPTED.to_owned()));
-        }
+        not_interrupted()?;
         takes = Duration::from_nanos(monotonic() - began);
         for (address, lag) in outcome.lags.iter().filter(|(address, _)| is_control_plane(address)) {
             validation.lags.entry(address.to_string()).or_default().add(lag);
@@ -215,6 +213,11 @@ pub fn validate(
     validation.rows = seen.into_iter().map(compare).collect();
     statistics::correct(&mut validation.rows.iter_mut().map(|row| &mut row.comparison.p).collect::<Vec<_>>());
     Ok(validation)
+}
+
+/// Signals only ask ([`interrupt::watch`]): between two runs, too, somebody has to look.
+fn not_interrupted() -> Result<(), Failure> {
+    if interrupt::asked() { Err(Failure::Host(supervisor::INTERRUPTED.to_owned())) } else { Ok(()) }
 }
 
 fn is_control_plane(address: &Address) -> bool {

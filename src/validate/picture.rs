@@ -12,7 +12,7 @@ use crate::report::picture::{count, shorten};
 const PREDICTED: Colour = palette::BLUE;
 const MEASURED: Colour = palette::VERMILLION;
 /// Lines of either kind: more would hide each other.
-const MOST_LINES: usize = 40;
+pub(super) const MOST_LINES: usize = 40;
 const TIMELINE: f64 = 300.0;
 const LANE: f64 = 44.0;
 /// Room for names at the left, for figures at the right.

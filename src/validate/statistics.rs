@@ -53,8 +53,8 @@ pub fn percentile(sorted: &[u64], hundredths: usize) -> u64 {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
 }
 
-/// Compares two sorted samples. `runs`: how many there were, predicted and measured; what every run of one kind reaches and none of the other
-/// is refuted. `least`: the tolerance where the part of the median is less.
+/// Compares two sorted samples. `runs`: how many there were, predicted and measured; what every run of one kind reaches and none of the
+/// other is refuted. `least`: the tolerance where the part of the median is less.
 pub fn compare(name: &str, predicted: &[u64], measured: &[u64], runs: (usize, usize), part_milli: u64, least: u64) -> Comparison {
     let part = u128::from(median(predicted)) * u128::from(part_milli) / 1000;
     let tolerance = u64::try_from(part).unwrap_or(u64::MAX).max(least);

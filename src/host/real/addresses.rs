@@ -64,6 +64,12 @@ impl Addresses {
     pub fn pod(&self, node: NodeId, nth: u32) -> PodIp {
         PodIp(Ipv4Addr::new(127, self.block, node.0 as u8, (nth % PODS_MAX + 1) as u8).into())
     }
+    /// The next address of a node's pods that is not `used`; `given`: how many were looked at, so that none is given again soon.
+    pub fn free(&self, node: NodeId, given: &mut u32, used: impl Fn(PodIp) -> bool) -> Option<PodIp> {
+        let nth = (*given..*given + PODS_MAX).find(|nth| !used(self.pod(node, *nth)))?;
+        *given = nth + 1;
+        Some(self.pod(node, nth))
+    }
     /// The machine that a pod's address is on; `None` for what is not of this run.
     pub fn machine_of_pod(&self, ip: PodIp) -> Option<MachineId> {
         let [first, block, node, _] = Ipv4Addr::from(ip.0).octets();

@@ -1,8 +1,9 @@
 //! What this machine takes for what the simulator models: a [`Profile`].
 //!
 //! Containers are measured through the very runtime that a real run uses, in rounds: so many pods at once go through all verbs, each verb
-//! beginning for all of them at the same moment, since the model is a daemon that works on everything at once. Beside it: an fdatasync after an
-//! append, a frame's way over loopback, a process' start, how late a sleeping thread is woken, and the unpacking of the payload's image.
+//! beginning for all of them at the same moment, since the model is a daemon that works on everything at once. Beside it: an fdatasync
+//! after an append, a frame's way over loopback, a process' start, how late a sleeping thread is woken, and the unpacking of the payload's
+//! image.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -282,7 +283,7 @@ fn unpacks(engine: &Engine, program: &Path, folder: &Folder) -> io::Result<Sampl
         let began = monotonic();
         engine.load("clustersim-unpack", &format!("{}-{nth}", labels.run), rootfs.clone(), &labels)?;
         samples.push(monotonic() - began);
-        let found = engine.ours(&labels.home, Some(&labels.run))?;
+        let found = engine.ours(Some(&labels.run))?;
         engine.remove(&found, |_| true)?;
     }
     Ok(samples)

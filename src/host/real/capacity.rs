@@ -24,19 +24,9 @@ struct Needs {
 }
 
 fn needs(plan: &Plan) -> Needs {
-    let applied = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Apply(objects) => Some(objects),
-        _ => None,
-    });
-    let pods = |object: &Object| match object {
-        Object::Deployment(one) => one.spec.replicas.unwrap_or(1),
-        Object::ReplicaSet(one) => one.spec.replicas.unwrap_or(1),
-        Object::Pod(_) => 1,
-        _ => 0,
-    };
     let scaled = plan.steps.iter().map(|step| if let Action::Scale { replicas, .. } = &step.action { *replicas } else { 0 });
-    let manifests: u64 = plan.workload.iter().chain(applied.flatten()).map(|object| pods(object)).sum();
-    Needs { components: role::places(plan).len() as u64, pods: (manifests + scaled.sum::<u64>()).saturating_mul(PODS_AT_ONCE) }
+    let manifests: u64 = plan.manifests().map(Object::pods).fold(0, u64::saturating_add);
+    Needs { components: role::places(plan).len() as u64, pods: scaled.fold(manifests, u64::saturating_add).saturating_mul(PODS_AT_ONCE) }
 }
 
 /// Why the machine can't hold a run of this plan, if so. `meminfo`: the text of `/proc/meminfo`.

@@ -1,8 +1,8 @@
-//! Limits of the `process` runtime's containers, where this user may set them: control groups of version 1 (a folder a controller) or 2 (one for
-//! all), below a folder of the run's own. Follows the kernel's `admin-guide/cgroup-v1` and `admin-guide/cgroup-v2`.
+//! Limits of the `process` runtime's containers, where this user may set them: control groups of version 1 (a folder a controller) or 2
+//! (one for all), below a folder of the run's own. Follows the kernel's `admin-guide/cgroup-v1` and `admin-guide/cgroup-v2`.
 //!
-//! A container without limits has no group. What a killed run has left is empty by then, and is removed by the next. Left out: groups delegated
-//! to users that are not root.
+//! A container without limits has no group. What a killed run has left is empty by then, and is removed by the next. Left out: groups
+//! delegated to users that are not root.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,18 @@ pub struct Limits {
 }
 
 /// The period over which CPU time is counted, in microseconds (the kernel's default, and Docker's).
-const PERIOD_MICROS: u64 = 100_000;
+pub const PERIOD_MICROS: u64 = 100_000;
+/// The kernel takes no quota below 1 ms (`kernel/sched/core.c`, min_cfs_quota_period; a kubelet raises a lower one to it, too:
+/// `pkg/kubelet/cm/helpers_linux.go`, MinQuotaPeriod), and none above 2^44 - 1 microseconds (MAX_BW).
+const QUOTA_MICROS: (u64, u64) = (1000, (1 << 44) - 1);
+
+impl Limits {
+    /// The CPU time of each period.
+    pub fn quota_micros(&self) -> Option<u64> {
+        let (least, most) = QUOTA_MICROS;
+        self.cpu_milli.map(|milli| (milli.saturating_mul(PERIOD_MICROS) / 1000).clamp(least, most))
+    }
+}
 
 /// Where the groups of a run are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +59,12 @@ impl Groups {
     pub fn make(root: &Path, block: u8) -> Option<Groups> {
         remove(root, block);
         let groups = if root.join("cgroup.controllers").exists() {
-            fs::write(root.join("cgroup.subtree_control"), "+cpu +memory").ok()?;
+            // The root is the machine's: what it does not hand down, it does not hand down for us either.
+            let down = fs::read_to_string(root.join("cgroup.subtree_control")).ok()?;
+            let handed_down = |controller| down.split_whitespace().any(|one| one == controller);
+            if !["cpu", "memory"].into_iter().all(handed_down) {
+                return None;
+            }
             Groups { folders: vec![root.join(name(block))], version: 2 }
         } else {
             Groups { folders: ["cpu", "memory"].map(|controller| root.join(controller).join(name(block))).into(), version: 1 }
@@ -66,7 +82,7 @@ impl Groups {
         for folder in &group.folders {
             fs::create_dir(folder)?;
         }
-        let quota = limits.cpu_milli.map(|milli| milli * PERIOD_MICROS / 1000);
+        let quota = limits.quota_micros();
         match (self.version, &group.folders[..]) {
             (1, [cpu, memory]) => {
                 if let Some(quota) = quota {
@@ -184,8 +200,14 @@ mod tests {
     fn version_two_has_one_folder_for_all() {
         let root = tempfile::tempdir().expect("a folder");
         fs::write(root.path().join("cgroup.controllers"), "cpu memory").expect("the kernel's file");
+        let down = root.path().join("cgroup.subtree_control");
+        fs::write(&down, "cpuset memory\n").expect("the kernel's file");
+        assert_eq!(Groups::make(root.path(), 70), None, "the root does not hand down the CPU");
+        assert_eq!(left(root.path()), Vec::<u8>::new());
+        fs::write(&down, "cpu memory\n").expect("the kernel's file");
         let groups = Groups::make(root.path(), 70).expect("it is permitted");
-        assert_eq!(read(root.path().join("cgroup.subtree_control")), "+cpu +memory");
+        assert_eq!(read(down), "cpu memory\n", "the root is not ours");
+        assert_eq!(read(root.path().join(name(70)).join("cgroup.subtree_control")), "+cpu +memory");
         let group = groups.group("one", LIMITS).expect("a group");
         group.add(4711).expect("a process");
         let folder = root.path().join(name(70)).join("one");
@@ -194,6 +216,14 @@ mod tests {
         assert_eq!(read(folder.join("cgroup.procs")), "4711");
         fs::write(folder.join("memory.events"), "low 0\noom 3\noom_kill 0\n").expect("the kernel's word");
         assert!(!group.out_of_memory());
+    }
+
+    #[test]
+    fn a_quota_is_one_that_the_kernel_takes() {
+        let quota = |milli| Limits { cpu_milli: Some(milli), ..LIMITS }.quota_micros();
+        assert_eq!([500, 10, 9, 0, 64_000].map(quota), [50_000, 1000, 1000, 1000, 6_400_000].map(Some));
+        assert_eq!(quota(u64::MAX), Some((1 << 44) - 1));
+        assert_eq!(Limits::default().quota_micros(), None);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! An actor's write-ahead log in a file: records in frames, each with a checksum over itself and the one before, made durable by fdatasync. A
-//! snapshot begins a new file, which takes the place of the old one when it is durable itself. A thread writes, so that a slow disk does not
-//! hold the actor up; what it has not written yet is lost with the process, as what is not synced may be.
+//! An actor's write-ahead log in a file: records in frames, each with a checksum over itself and the one before, made durable by fdatasync.
+//! A snapshot begins a new file, which takes the place of the old one when it is durable itself. A thread writes, so that a slow disk does
+//! not hold the actor up; what it has not written yet is lost with the process, as what is not synced may be.
 //!
-//! As in etcd (`server/storage/wal/decoder.go`, isTornEntry) a last record is torn if the file ends before it does, or if a whole sector of it
-//! is zero; it was never acknowledged, and is cut off. Any other mismatch is corruption: the process does not start. A length that has become
-//! too large is taken for a torn end, there and here.
+//! As in etcd (`server/storage/wal/decoder.go`, isTornEntry) a last record is torn if the file ends before it does, or if a whole sector of
+//! it is zero; it was never acknowledged, and is cut off. Any other mismatch is corruption: the process does not start. A length that has
+//! become too large is taken for a torn end, there and here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -16,7 +16,6 @@ use super::arrival::{Arrival, Told};
 use super::control::DiskTrouble;
 use super::{frame, threads};
 use crate::base::digest::stable_hash;
-use crate::base::random::Seed;
 use crate::base::{Cause, Stream};
 use crate::host::prepare::compacted;
 use crate::wire::{DiskOp, DiskRecord};
@@ -29,6 +28,8 @@ pub struct Log {
     ops: Option<Sender<(Cause, DiskOp)>>,
     path: PathBuf,
     trouble: Trouble,
+    /// What a slow disk draws from; the writing thread's, once there is one.
+    slow: Option<Stream>,
 }
 
 /// What faults do to the disk: set by whoever hears of them, felt by each sync.
@@ -54,25 +55,26 @@ impl Trouble {
 }
 
 impl Log {
-    /// The log at `path`, and the records that are in it, without a torn end, which is cut off. An error if one is corrupted.
-    pub fn open(path: &Path) -> io::Result<(Log, Vec<DiskRecord>)> {
+    /// The log at `path`, and the records that are in it, without a torn end, which is cut off. An error if one is corrupted. `slow`: what
+    /// a slow disk draws from.
+    pub fn open(path: &Path, slow: Stream) -> io::Result<(Log, Vec<DiskRecord>)> {
         let found = read(path)?;
         if let Ok(file) = OpenOptions::new().write(true).open(path) {
             file.set_len(found.whole)?;
             file.sync_data()?;
         }
-        Ok((Log { ops: None, path: path.to_owned(), trouble: Trouble::default() }, found.records))
+        Ok((Log { ops: None, path: path.to_owned(), trouble: Trouble::default(), slow: Some(slow) }, found.records))
     }
     pub fn trouble(&self) -> Trouble {
         self.trouble.clone()
     }
     /// Does it, in order; `told` hears of syncs.
     pub fn perform(&mut self, cause: Cause, op: DiskOp, told: &Told) {
-        if self.ops.is_none() {
+        if let Some(slow) = self.slow.take() {
             let (sender, ops) = channel();
             let (path, told, trouble) = (self.path.clone(), told.clone(), self.trouble.clone());
             threads::spawn(move || {
-                if let Err(error) = serve(&path, &ops, &told, &trouble) {
+                if let Err(error) = serve(&path, &ops, &told, &trouble, slow) {
                     // A store that can't write must not go on as if it had (etcd panics, too).
                     eprintln!("error: {}: {error}", path.display());
                     std::process::exit(1);
@@ -85,8 +87,7 @@ impl Log {
     }
 }
 
-fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told, trouble: &Trouble) -> io::Result<()> {
-    let mut stream = Seed(1).stream("slow disk");
+fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told, trouble: &Trouble, mut slow: Stream) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let mut checksum = read(path)?.checksum;
     while let Ok((cause, op)) = ops.recv() {
@@ -99,7 +100,7 @@ fn serve(path: &Path, ops: &Receiver<(Cause, DiskOp)>, told: &Told, trouble: &Tr
             DiskOp::Write(record) => file.write_all(&framed(&record, &mut checksum))?,
             DiskOp::Sync(id) => {
                 file.sync_data()?;
-                trouble.feel(&mut stream);
+                trouble.feel(&mut slow);
                 told.tell(cause, Arrival::Synced(id));
             }
             // Done when the log was opened.
@@ -189,6 +190,7 @@ fn corrupted(path: &Path, found: &Found) -> io::Error {
 mod tests {
     use super::super::arrival::Inbox;
     use super::*;
+    use crate::base::random::Seed;
     use crate::base::{Index, Term};
     use crate::wire::SyncId;
     use crate::wire::raft::{Entry, HardState, Snapshot};
@@ -199,9 +201,12 @@ mod tests {
     fn state(term: u64) -> DiskRecord {
         DiskRecord::HardState(HardState { term: Term(term), vote: None, commit: Index(0) })
     }
+    fn opened(path: &Path) -> io::Result<(Log, Vec<DiskRecord>)> {
+        Log::open(path, Seed(1).stream("slow disk"))
+    }
     /// Writes the records, waits until they are durable.
     fn write(path: &Path, records: Vec<DiskRecord>) {
-        let (mut log, _) = Log::open(path).expect("a log");
+        let (mut log, _) = opened(path).expect("a log");
         let (sender, told) = Told::new();
         for record in records {
             log.perform(Cause::NONE, DiskOp::Write(record), &sender);
@@ -217,10 +222,10 @@ mod tests {
         write(&path, vec![state(1), entries(1..=2)]);
         let mut file = OpenOptions::new().append(true).open(&path).expect("the log");
         file.write_all(&framed(&state(2), &mut 0)[..9]).expect("half a record");
-        let (_, records) = Log::open(&path).expect("a log");
+        let (_, records) = opened(&path).expect("a log");
         assert_eq!(records, [state(1), entries(1..=2)]);
         write(&path, vec![state(3)]);
-        let (_, records) = Log::open(&path).expect("a log");
+        let (_, records) = opened(&path).expect("a log");
         assert_eq!(records, [state(1), entries(1..=2), state(3)], "what is written after the cut is read");
     }
 
@@ -230,33 +235,33 @@ mod tests {
         let path = folder.path().join("wal");
         write(&path, vec![state(1), entries(1..=200), entries(201..=400)]);
         let whole = std::fs::read(&path).expect("the log");
-        let opened = |bytes: &[u8]| {
+        let opened_with = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("a changed log");
-            Log::open(&path).map(|(_, records)| records.len()).map_err(|error| error.to_string())
+            opened(&path).map(|(_, records)| records.len()).map_err(|error| error.to_string())
         };
-        assert_eq!(opened(&whole), Ok(3));
+        assert_eq!(opened_with(&whole), Ok(3));
         let mut torn = whole.clone();
         let written = torn.len() - 700;
         torn[written..].fill(0);
-        assert_eq!(opened(&torn), Ok(2), "a sector of the last is missing");
-        assert_eq!(opened(&[&whole[..], &[0; 600]].concat()), Ok(3), "preallocated");
+        assert_eq!(opened_with(&torn), Ok(2), "a sector of the last is missing");
+        assert_eq!(opened_with(&[&whole[..], &[0; 600]].concat()), Ok(3), "preallocated");
         // Any bit but those of the frames' lengths.
         for at in [4, 10, whole.len() / 3, whole.len() - 1] {
             let mut corrupted = whole.clone();
             corrupted[at] ^= 0x10;
-            let error = opened(&corrupted).expect_err("it is refused");
+            let error = opened_with(&corrupted).expect_err("it is refused");
             assert!(error.ends_with(" does not match its checksum"), "{at}: {error}");
         }
         let first = 4 + u32::from_le_bytes(whole[..4].try_into().expect("four")) as usize;
         let second = first + 4 + u32::from_le_bytes(whole[first..first + 4].try_into().expect("four")) as usize;
         let lost = [&whole[..first], &whole[second..]].concat();
-        assert!(opened(&lost).expect_err("it is refused").contains("record 2 does not"), "a record that is missing breaks the chain");
+        assert!(opened_with(&lost).expect_err("it is refused").contains("record 2 does not"), "a record that is missing breaks the chain");
     }
 
     #[test]
     fn a_disk_that_stands_still_ends_no_sync_before_it_goes_on() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (mut log, _) = Log::open(&folder.path().join("wal")).expect("a log");
+        let (mut log, _) = opened(&folder.path().join("wal")).expect("a log");
         let (sender, told) = Told::new();
         let trouble = log.trouble();
         trouble.set(DiskTrouble { extra: Vec::new(), stalled: true });
@@ -274,7 +279,7 @@ mod tests {
         let configuration = crate::wire::raft::Configuration::default();
         let snapshot = DiskRecord::Snapshot(Arc::new(Snapshot { index: Index(3), term: Term(1), configuration, state: Arc::default() }));
         write(&path, vec![state(1), entries(1..=5), snapshot.clone(), entries(6..=6)]);
-        let (_, records) = Log::open(&path).expect("a log");
+        let (_, records) = opened(&path).expect("a log");
         assert_eq!(records, [snapshot, state(1), entries(4..=5), entries(6..=6)]);
     }
 }

@@ -31,12 +31,12 @@ impl Folder {
         }
         Err(io::Error::other(format!("all {} blocks of addresses are taken by other runs", BLOCKS.len())))
     }
-    /// Empties the folders of runs that are gone; how many there were.
-    pub fn clean() -> io::Result<usize> {
-        let mut cleaned = 0;
+    /// Empties the folders of runs that are gone; the blocks of these.
+    pub fn clean() -> io::Result<Vec<u8>> {
+        let mut cleaned = Vec::new();
         for block in BLOCKS {
             if home().join(format!("run-{block}")).join("lock").exists() && Folder::try_claim(&home(), block)?.is_some() {
-                cleaned += 1;
+                cleaned.push(block);
             }
         }
         Ok(cleaned)

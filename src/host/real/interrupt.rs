@@ -1,5 +1,6 @@
-//! Ctrl-C and its like, for whoever has started processes: the first asks a run to end in order, a second ends the program at once, and what it
-//! started ends by itself, since its pipes close. Children begin with the signals blocked that their parent has blocked: they [`allow`] them.
+//! Ctrl-C and its like, for whoever has started processes: the first asks a run to end in order, a second ends the program at once, and the
+//! processes and payloads that it started end by themselves, since their pipes close. Children begin with the signals blocked that their
+//! parent has blocked: they [`allow`] them.
 
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,15 +16,17 @@
 //! | slow disk | each sync takes longer; one that stands still ends none, and the container runtime is not asked meanwhile |
 //! | containers crash | the payload is told to exit with the code, or to exhaust its memory |
 //!
-//! Each process keeps a [`journal`]: whatever came from outside, with when and in which order, before the actor saw it, and a digest of each
-//! effect after. [`replay`] feeds it back and requires the same effects.
+//! Each process keeps a [`journal`]: whatever came from outside, with when and in which order, before the actor saw it, and a digest of
+//! each effect after. [`replay`] feeds it back and requires the same effects.
 //!
-//! Nothing survives the supervisor: each child exits when its standard input ends, and asks the kernel for SIGKILL when its parent is gone,
-//! which ends what stands still, too; a container's standard input is closed by its engine then. All listens on addresses of 127.0.0.0/8, in a block of its own a run ([`addresses`]).
+//! No process of ours survives the supervisor: each child exits when its standard input ends, and asks the kernel for SIGKILL when its
+//! parent is gone, which ends what stands still, too; a payload's container has its standard input closed by its engine then. Docker's
+//! container of another image hears nothing and runs until it is removed, by the next run or `sim validate --clean`. All listens on
+//! addresses of 127.0.0.0/8, in a block of its own a run ([`addresses`]).
 //!
-//! Left out: `"initial": "running"`, unreliable links, full and corrupted disks, slow machines, clocks that drift and registry faults (refused by
-//! [`supervisor::unsupported`]), network policies. The balancer before the API servers asks each server at the dial instead of checking now
-//! and then, and skips one that is cut off. Expectations are judged by the simulator alone.
+//! Left out: `"initial": "running"`, unreliable links, full and corrupted disks, slow machines, clocks that drift and registry faults
+//! (refused by [`supervisor::unsupported`]), network policies. The balancer before the API servers asks each server at the dial instead of
+//! checking now and then, and skips one that is cut off. Expectations are judged by the simulator alone.
 //! Invariant: an actor cannot tell the hosts apart but by its clock.
 
 pub mod addresses;

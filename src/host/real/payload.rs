@@ -1,6 +1,6 @@
 //! What runs in a container: a small HTTP server that behaves as the scenario says. It serves from `ready_after` on, ends by itself after
-//! `exits_after`, and so long after SIGTERM; it exits at once when its standard input ends, and with the code that it is told there. Told to
-//! exhaust its memory, it takes more and more until the kernel ends it. As a sandbox it only waits for the end of its standard input.
+//! `exits_after`, and so long after SIGTERM; it exits at once when its standard input ends, and with the code that it is told there. Told
+//! to exhaust its memory, it takes more and more until the kernel ends it. As a sandbox it only waits for the end of its standard input.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! The `process` runtime: no daemon, no root. A container is a process group that runs the [payload](super::payload); a sandbox is an
-//! address of 127.0.0.0/8. An image is always there. Limits of CPU and memory are those of the manifest where this user may make control groups
-//! ([`cgroup`]). Left out: namespaces, files of the image.
+//! address of 127.0.0.0/8. An image is always there. Limits of CPU and memory are those of the manifest where this user may make control
+//! groups ([`cgroup`]). Left out: namespaces, files of the image.
 //!
 //! A process that ends is noticed by a thread that waits for it without reaping; the supervisor's own thread reaps, so that no signal ever
 //! goes to a number that the kernel has given to somebody else.
@@ -20,8 +20,8 @@ use nix::unistd::Pid;
 use super::addresses::{Addresses, HEALTH_PORT};
 use super::cgroup::{self, Group, Groups, Limits};
 use super::clock::Clock;
-use super::payload::{EXHAUST, Life, RUNNING};
-use super::runtime::{Answer, Notice, Notices, Runtime, Specs};
+use super::payload::{EXHAUST, RUNNING};
+use super::runtime::{self, Answer, Notice, Notices, Runtime, Specs};
 use super::{http, threads};
 use crate::base::random::Seed;
 use crate::base::{Cause, Incarnation, Name, Stream, Time};
@@ -32,9 +32,6 @@ use crate::objects::Uid;
 use crate::objects::pod::PodIp;
 use crate::wire::NodeId;
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerInfo, ContainerOp, Exit, PodIdentity, RuntimeError, SandboxInfo};
-
-/// How many service times a container is given, to be used in turn.
-const SERVICE_TIMES: usize = 64;
 
 struct Container {
     node: NodeId,
@@ -81,6 +78,8 @@ pub struct ProcessRuntime {
     started: u64,
     specs: Specs,
     groups: Option<Groups>,
+    /// Whether somebody was told that limits can't be set.
+    warned: bool,
 }
 
 impl ProcessRuntime {
@@ -101,6 +100,7 @@ impl ProcessRuntime {
             containers: BTreeMap::new(),
             given: BTreeMap::new(),
             started: 0,
+            warned: false,
         }
     }
     fn list(&self, node: NodeId) -> ContainerEvent {
@@ -120,11 +120,8 @@ impl ProcessRuntime {
         if let Some((_, present)) = self.sandboxes.get(pod) {
             return Ok(present.ip);
         }
-        let given = self.given.entry(node).or_default();
         let used = |ip: PodIp| self.sandboxes.values().any(|(_, sandbox)| sandbox.ip == ip);
-        let free = (*given..*given + 250).find(|nth| !used(self.addresses.pod(node, *nth))).ok_or(RuntimeError::Engine)?;
-        *given = free + 1;
-        let ip = self.addresses.pod(node, free);
+        let ip = self.addresses.free(node, self.given.entry(node).or_default(), used).ok_or(RuntimeError::Engine)?;
         self.sandboxes.insert(pod.clone(), (node, SandboxInfo { pod: pod.clone(), identity, ip }));
         Ok(ip)
     }
@@ -144,20 +141,19 @@ impl ProcessRuntime {
     fn start(&mut self, asked: Incarnation, cause: Cause, id: &ContainerId) -> Result<(), RuntimeError> {
         let (_, sandbox) = self.sandboxes.get(&id.pod).ok_or(RuntimeError::Engine)?;
         let container = self.containers.get_mut(id).filter(|container| container.process.is_none()).ok_or(RuntimeError::Engine)?;
-        let drawn = self.workloads.life(&sandbox.identity, id.index, id.attempt, container.init);
-        let workload = &sandbox.identity.workload;
-        let life = Life {
-            ip: sandbox.ip.0,
-            index: id.index,
-            ready_after: drawn.ready_after,
-            exits_after: drawn.exits_after,
-            stops_after: drawn.stops_after,
-            service_times: (0..SERVICE_TIMES).map(|_| self.workloads.service_time(workload, &mut self.served)).collect(),
-        };
+        let life = runtime::life(&mut self.workloads, &mut self.served, &sandbox.identity, sandbox.ip, id, container.init);
         self.started += 1;
         let limits = self.specs.limits(&sandbox.identity, id.index);
         let limited = self.groups.as_ref().filter(|_| limits != Limits::default());
-        let group = limited.and_then(|groups| groups.group(&self.started.to_string(), limits).ok());
+        let group = limited.and_then(|groups| {
+            let made = groups.group(&self.started.to_string(), limits);
+            if let Err(error) = &made
+                && !std::mem::replace(&mut self.warned, true)
+            {
+                eprintln!("warning: a container runs without its limits: {error}");
+            }
+            made.ok()
+        });
         let mut child = Command::new(&self.program)
             .arg("payload")
             .stdin(Stdio::piped())
@@ -168,7 +164,12 @@ impl ProcessRuntime {
             .map_err(|_| RuntimeError::Engine)?;
         if let Some(group) = &group {
             // Before it knows what to do.
-            group.add(child.id().cast_signed()).map_err(|_| RuntimeError::Engine)?;
+            if group.add(child.id().cast_signed()).is_err() {
+                // It may have ended by itself.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(RuntimeError::Engine);
+            }
         }
         let mut orders = child.stdin.take().expect("it is piped");
         let mut line = serde_json::to_vec(&life).expect("a life can be written");
@@ -242,10 +243,6 @@ impl ProcessRuntime {
 }
 
 impl Runtime for ProcessRuntime {
-    fn name(&self) -> &'static str {
-        "process"
-    }
-
     fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
     }
@@ -334,17 +331,10 @@ impl Runtime for ProcessRuntime {
         }
     }
     fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause) {
-        let mut victims: Vec<(Name, ContainerId)> = Vec::new();
-        for (id, container) in &self.containers {
-            let Some((_, sandbox)) = self.sandboxes.get(&id.pod) else { continue };
-            let identity = &sandbox.identity;
-            let runs = container.process.is_some() && container.exit.is_none() && !container.init;
-            if runs && identity.namespace == *namespace && identity.workload == *workload {
-                victims.push((identity.pod.clone(), id.clone()));
-            }
-        }
-        victims.sort();
-        for (_, id) in victims.into_iter().take(count.unwrap_or(u64::MAX) as usize) {
+        let runs = |container: &Container| container.process.is_some() && container.exit.is_none() && !container.init;
+        let running = self.containers.iter().filter(|(_, one)| runs(one)).map(|(id, _)| id);
+        let victims = runtime::victims(running, |pod| Some(&self.sandboxes.get(pod)?.1.identity), namespace, workload, count);
+        for id in victims {
             let Some(container) = self.containers.get_mut(&id) else { continue };
             container.cause = cause;
             let Some(process) = &mut container.process else { continue };

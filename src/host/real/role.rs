@@ -74,9 +74,10 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     }
     let addresses = Addresses::new(setup.block, places(&plan));
     let (told, inbox) = Told::new();
-    let stream = Seed(plan.seed).stream(&format!("{} proxy incarnation {}", setup.actor, setup.incarnation));
+    let life = format!("incarnation {}", setup.incarnation);
+    let stream = |of: &str| Seed(plan.seed).stream(&format!("{} {of} {life}", setup.actor));
     let proxy = plan.timings.proxy.clone();
-    let transport = Transport::listen(setup.actor, setup.token, addresses, told.clone(), proxy, stream)?;
+    let transport = Transport::listen(setup.actor, setup.token, addresses, told.clone(), proxy, stream("proxy"), stream("slow links"))?;
     frame::write(&mut output, &FromChild::Listening)?;
     output.flush()?;
     let anchor = loop {
@@ -88,7 +89,7 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
         }
     };
     let folder = Path::new(&setup.folder);
-    let (log, disk) = Log::open(&folder.join("wal"))?;
+    let (log, disk) = Log::open(&folder.join("wal"), stream("slow disk"))?;
     let (control, links, trouble) = (told.0.clone(), transport.clone(), log.trouble());
     threads::spawn(move || {
         while let Ok(Some(word)) = frame::next(&mut input) {

@@ -1,9 +1,9 @@
 //! What runs containers for real: the verbs of CRI, a node at a time.
 //!
 //! The supervisor owns the runtime, so that containers outlive a kubelet that dies, as they outlive one beneath containerd. A runtime is
-//! one file beside [`super::process`] and [`super::docker`], and an arm of `made` in the supervisor. A third, say containerd by CRI, would be
-//! `cri.rs`: `RunPodSandbox`, `CreateContainer` and their like are the verbs of [`ContainerOp`] one to one, its event stream gives the exits;
-//! of a sandbox it would have to publish the pod's address itself, since CRI leaves that to a network plug-in.
+//! one file beside [`super::process`] and [`super::docker`], and an arm of `made` in the supervisor. A third, say containerd by CRI, would
+//! be `cri.rs`: `RunPodSandbox`, `CreateContainer` and their like are the verbs of [`ContainerOp`] one to one, its event stream gives the
+//! exits; of a sandbox it would have to publish the pod's address itself, since CRI leaves that to a network plug-in.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use super::cgroup::Limits;
 use super::clock::Clock;
-use crate::base::{Cause, Incarnation, Name};
-use crate::engine::plan::{Action, Plan};
-use crate::objects::pod::{Container, PodSpec};
-use crate::objects::{Object, Shared};
+use super::payload::Life;
+use crate::base::{Cause, Incarnation, Name, Stream};
+use crate::engine::plan::Plan;
+use crate::models::workload::Workloads;
+use crate::objects::pod::{Container, PodIp, PodSpec};
+use crate::objects::{Object, Shared, Uid};
 use crate::wire::NodeId;
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerOp, PodIdentity};
 
@@ -43,13 +45,9 @@ pub struct Specs(BTreeMap<(Name, Name), Shared<PodSpec>>);
 impl Specs {
     /// Of everything that the plan applies; of two manifests of one name the later.
     pub fn of(plan: &Plan) -> Specs {
-        let applied = plan.steps.iter().filter_map(|step| match &step.action {
-            Action::Apply(objects) => Some(objects),
-            _ => None,
-        });
         let mut specs = BTreeMap::new();
-        for object in plan.workload.iter().chain(applied.flatten()) {
-            let spec = match &**object {
+        for object in plan.manifests() {
+            let spec = match object {
                 Object::Deployment(one) => one.spec.template.spec.clone(),
                 Object::ReplicaSet(one) => one.spec.template.spec.clone(),
                 Object::Pod(one) => one.spec.clone(),
@@ -83,6 +81,38 @@ impl Specs {
     }
 }
 
+/// How many service times a container is given, to be used in turn.
+const SERVICE_TIMES: usize = 64;
+
+/// What a container's payload is told. `ip`: where it listens; `served`: what service times are drawn from.
+pub fn life(workloads: &mut Workloads, served: &mut Stream, identity: &PodIdentity, ip: PodIp, id: &ContainerId, init: bool) -> Life {
+    let drawn = workloads.life(identity, id.index, id.attempt, init);
+    Life {
+        ip: ip.0,
+        index: id.index,
+        ready_after: drawn.ready_after,
+        exits_after: drawn.exits_after,
+        stops_after: drawn.stops_after,
+        service_times: (0..SERVICE_TIMES).map(|_| workloads.service_time(&identity.workload, served)).collect(),
+    }
+}
+
+/// Of these containers those of a workload, by the names of their pods; all, or so many. `of`: whose a pod is.
+pub fn victims<'a>(
+    running: impl Iterator<Item = &'a ContainerId>,
+    of: impl Fn(&Uid) -> Option<&'a PodIdentity>,
+    namespace: &Name,
+    workload: &Name,
+    count: Option<u64>,
+) -> Vec<ContainerId> {
+    let named = running.filter_map(|id| Some((of(&id.pod)?, id)));
+    let of_it = named.filter(|(identity, _)| identity.namespace == *namespace && identity.workload == *workload);
+    let mut victims: Vec<(&Name, &ContainerId)> = of_it.map(|(identity, id)| (&identity.pod, id)).collect();
+    victims.sort();
+    let count = count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    victims.into_iter().take(count).map(|(_, id)| id.clone()).collect()
+}
+
 /// What a runtime says, to the kubelet of which node, and which life of it asked (`None`: an exit, for whichever lives).
 #[derive(Debug)]
 pub struct Answer {
@@ -109,8 +139,6 @@ pub enum Notice {
 pub type Notices = Arc<dyn Fn(Notice) + Send + Sync>;
 
 pub trait Runtime {
-    /// What the report calls it.
-    fn name(&self) -> &'static str;
     /// When the run's time began is known.
     fn set_clock(&mut self, clock: Clock);
     /// Does what a kubelet asks for. Answers at once or by a notice.
@@ -120,8 +148,8 @@ pub trait Runtime {
     fn lose(&mut self, node: NodeId);
     /// SIGSTOP to all containers of a node, or SIGCONT.
     fn freeze(&mut self, node: NodeId, frozen: bool);
-    /// Running containers of a workload are given an order of the payload's ([`super::payload::exit`], [`super::payload::EXHAUST`]): all, or so
-    /// many (lowest pod names first). What is no payload is killed.
+    /// Running containers of a workload are given an order of the payload's ([`super::payload::exit_order`], [`super::payload::EXHAUST`]):
+    /// all, or so many (lowest pod names first). What is no payload is killed.
     fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause);
     /// Ends everything.
     fn end(&mut self);

@@ -68,6 +68,8 @@ const START_TIMEOUT: Span = Span::from_secs(20);
 const HEAD_START_NANOS: u64 = 200_000_000;
 /// How long children may take to hear of a cut (ours: a hundred times what an idle machine needs, a fifth of the least tolerance).
 const CUT_HEARD: Span = Span::from_millis(10);
+/// How often the supervisor looks whether it is to end, where nothing else wakes it.
+const LOOK: Span = Span::from_secs(1);
 /// How long children may take to end when told to.
 const END_TIMEOUT: Span = Span::from_secs(5);
 
@@ -285,8 +287,15 @@ impl Run {
         }
         let deadline = monotonic() + START_TIMEOUT.as_nanos() as u64;
         while run.processes.iter().any(|process| !process.listens) {
+            if interrupt::asked() {
+                return Err(io::Error::other(INTERRUPTED));
+            }
             let left = Span::from_nanos(deadline.saturating_sub(monotonic()));
-            let Ok(word) = run.words.recv_timeout(left) else {
+            // In parts: nothing wakes this loop when somebody asks for the end.
+            let Ok(word) = run.words.recv_timeout(left.min(LOOK)) else {
+                if !left.is_zero() {
+                    continue;
+                }
                 let silent: Vec<_> = run.processes.iter().filter(|one| !one.listens).map(|one| one.address.to_string()).collect();
                 return Err(io::Error::other(format!("after {START_TIMEOUT:?} these do not listen: {}", silent.join(", "))));
             };
@@ -546,7 +555,7 @@ pub(super) fn made(
         Kind::Docker(socket) => {
             let engine = Engine::connect(socket)?;
             let labels = Labels::new(folder, token);
-            engine.clean(&labels.home, |block| block == folder.block() || Folder::is_dead(block))?;
+            engine.clean(|block| block == folder.block() || Folder::is_dead(block))?;
             Box::new(DockerRuntime::new(engine, program, labels, plan, clock, addresses, notices)?)
         }
     })

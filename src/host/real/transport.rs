@@ -22,7 +22,6 @@ use super::arrival::{Arrival, Told};
 use super::clock::monotonic;
 use super::control::{Links, SlowLink};
 use super::{frame, http, threads};
-use crate::base::random::Seed;
 use crate::base::{Cause, Map, Stream, Time};
 use crate::proxy::{self, Choice, EndpointLog, NodeTable};
 use crate::wire::{Address, CloseReason, Conn, EndpointChange, KeepAlive, MachineId, Message, Server, codec};
@@ -123,7 +122,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Transport {
-    /// Listens at the actor's address. `stream`: how the proxy of its machine chooses.
+    /// Listens at the actor's address. `stream`: how the proxy of its machine chooses; `slow`: what slow links draw from.
     pub fn listen(
         me: Address,
         token: u128,
@@ -131,6 +130,7 @@ impl Transport {
         told: Told,
         config: proxy::Config,
         mut stream: Stream,
+        slow: Stream,
     ) -> io::Result<Transport> {
         let listener = TcpListener::bind(addresses.of(me))?;
         let phase = stream.duration_between(crate::base::Duration::ZERO, config.min_sync_period);
@@ -146,7 +146,7 @@ impl Transport {
             links: Mutex::default(),
             http: Mutex::default(),
             cuts: Mutex::default(),
-            slow: Mutex::new((Vec::new(), Seed(1).stream(&format!("slow links of {me}")))),
+            slow: Mutex::new((Vec::new(), slow)),
             changed: Condvar::new(),
             ready: AtomicBool::new(false),
             accepted: AtomicU64::new(ACCEPTED),

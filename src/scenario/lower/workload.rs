@@ -19,7 +19,7 @@ const MAX_COPIES: u64 = 100_000;
 impl Lowering<'_> {
     pub fn workload(&mut self, scenario: &Scenario) -> Vec<Arc<Object>> {
         let objects = self.manifests(&scenario.workload, "workload");
-        self.pods = objects.iter().map(|object| pods_of(object)).fold(0, u64::saturating_add);
+        self.pods = objects.iter().map(|object| object.pods()).fold(0, u64::saturating_add);
         if self.pods > MAX_PODS {
             let message = format!("{} pods are beyond the limit", self.pods);
             self.error("workload", message, |error| error.expecting(format!("{MAX_PODS} or less")));
@@ -201,15 +201,6 @@ impl Lowering<'_> {
 
 /// What a name of a workload may mean, in the order in which it is looked for.
 pub const WORKLOADS: [Kind; 3] = [Kind::Deployment, Kind::ReplicaSet, Kind::Pod];
-
-fn pods_of(object: &Object) -> u64 {
-    match object {
-        Object::Pod(_) => 1,
-        Object::Deployment(deployment) => deployment.spec.replicas.unwrap_or(1),
-        Object::ReplicaSet(set) => set.spec.replicas.unwrap_or(1),
-        _ => 0,
-    }
-}
 
 fn manifest_entry(node: Node, copies: Option<u64>) -> Node {
     let entry = |key: &str, node: Node| Entry { key: key.to_owned(), key_place: None, node };

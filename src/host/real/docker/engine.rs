@@ -1,6 +1,6 @@
 //! A container engine behind its socket (Docker's Engine API, 1.41 and later), and what of it is ours: everything that a run makes carries
-//! labels with the user's folder of runs, the run's block and its own name, so that what a killed run has left is told apart from what
-//! lives and from what is somebody else's, which is never touched.
+//! labels with the user's folder of runs on this machine, the run's block and its own name, so that what a killed run has left is told
+//! apart from what lives and from what is somebody else's, which is never touched.
 
 use std::future::Future;
 use std::io;
@@ -19,12 +19,15 @@ use tokio::runtime::{Builder, Runtime};
 use crate::base::digest::stable_hash;
 use crate::host::real::folder::{self, Folder};
 
-/// Whose folder of runs a thing belongs to.
+/// Whose folder of runs a thing belongs to: a digest of the machine's name and the path.
 const HOME: &str = "clustersim.home";
 /// Which block of it.
 const BLOCK: &str = "clustersim.block";
 /// Which run.
-const RUN: &str = "clustersim.run";
+pub(super) const RUN: &str = "clustersim.run";
+
+/// What an error calls it.
+const CONTAINER: &str = "a container";
 
 /// The oldest version of the API that we know: that of Debian 12's engine.
 const OLDEST: &ClientVersion = &ClientVersion { major_version: 1, minor_version: 41 };
@@ -52,13 +55,20 @@ impl Labels {
     /// Of the run that has this folder; `token` makes its name one that no other run has had.
     pub fn new(folder: &Folder, token: u128) -> Labels {
         let run = format!("{}-{:012x}", folder.block(), stable_hash(&token) & 0xffff_ffff_ffff);
-        Labels { home: folder::home().to_string_lossy().into_owned(), block: folder.block(), run }
+        Labels { home: home(), block: folder.block(), run }
     }
     pub fn all(&self) -> Vec<(String, String)> {
         [(HOME, self.home.clone()), (BLOCK, self.block.to_string()), (RUN, self.run.clone())]
             .map(|(key, value)| (key.to_owned(), value))
             .into()
     }
+}
+
+/// This user's folder of runs on this machine. Machines, and containers with folders of their own, may share an engine: equal paths are not
+/// the same folder then, and what one has no lock of may live in the other.
+fn home() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{:016x}", stable_hash(&(machine.trim(), folder::home().to_string_lossy())))
 }
 
 /// What is ours on an engine: containers, networks and images by id, with the block that they are of.
@@ -99,11 +109,11 @@ impl Engine {
         self.runtime.spawn(work);
     }
 
-    /// Everything here that carries the label of this folder of runs; `run`: of this run alone.
-    pub fn ours(&self, home: &str, run: Option<&str>) -> io::Result<Found> {
+    /// Everything here that carries the label of this user's folder of runs; `run`: of this run alone.
+    pub fn ours(&self, run: Option<&str>) -> io::Result<Found> {
         let label = match run {
             Some(run) => format!("{RUN}={run}"),
-            None => format!("{HOME}={home}"),
+            None => format!("{HOME}={}", home()),
         };
         let filters = [("label".to_owned(), vec![label])].into_iter().collect();
         let block = |labels: Option<&String>| labels.and_then(|block| block.parse().ok()).unwrap_or_default();
@@ -133,14 +143,25 @@ impl Engine {
         })
     }
     /// Removes what was found, if `which` says so of its block: containers first, since they hold the others. What is gone already is no
-    /// error.
+    /// error; one that can't be removed keeps none of the others, and the first error is told at the end.
     pub fn remove(&self, found: &Found, which: impl Fn(u8) -> bool) -> io::Result<()> {
         let ids = |list: &[(String, u8)]| list.iter().filter(|(_, block)| which(*block)).map(|(id, _)| id.clone()).collect::<Vec<_>>();
         let (containers, networks, images) = (ids(&found.containers), ids(&found.networks), ids(&found.images));
         self.wait(async {
-            let gone = |what: &str, result: Result<(), bollard::errors::Error>| match result {
-                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
-                Err(error) => Err(failed(what, error)),
+            let mut outcome = Ok(());
+            let mut note = |what: &str, result: Result<(), bollard::errors::Error>| {
+                let gone = match &result {
+                    Err(bollard::errors::Error::DockerResponseServerError { status_code, .. }) => match status_code {
+                        404 => true,
+                        // Its removal is in progress; of an image it means that somebody uses it.
+                        409 => what == CONTAINER,
+                        _ => false,
+                    },
+                    _ => false,
+                };
+                if let (Err(error), Ok(()), false) = (result, &outcome, gone) {
+                    outcome = Err(failed(what, error));
+                }
             };
             let removed = containers.iter().map(|id| async move {
                 // A frozen one can't be killed: the engine thaws it when it is told to kill.
@@ -148,25 +169,25 @@ impl Engine {
                 self.docker.remove_container(id, Some(options)).await
             });
             for result in join_all(removed).await {
-                gone("a container", result)?;
+                note(CONTAINER, result);
             }
             for id in &networks {
-                gone("a network", self.docker.remove_network(id).await)?;
+                note("a network", self.docker.remove_network(id).await);
             }
             for id in &images {
                 let options = RemoveImageOptionsBuilder::new().force(true).build();
-                gone("an image", self.docker.remove_image(id, Some(options), None).await.map(drop))?;
+                note("an image", self.docker.remove_image(id, Some(options), None).await.map(drop));
             }
-            Ok(())
+            outcome
         })
     }
 
-    /// Removes what runs have left whose block is `dead`; how many those were.
-    pub fn clean(&self, home: &str, dead: impl Fn(u8) -> bool) -> io::Result<usize> {
-        let found = self.ours(home, None)?;
+    /// Removes what runs have left whose block is `dead`; which those were.
+    pub fn clean(&self, dead: impl Fn(u8) -> bool) -> io::Result<Vec<u8>> {
+        let found = self.ours(None)?;
         let blocks: Vec<u8> = found.blocks().into_iter().filter(|block| dead(*block)).collect();
         self.remove(&found, |block| blocks.contains(&block))?;
-        Ok(blocks.len())
+        Ok(blocks)
     }
 
     /// A bridge of the run's own.

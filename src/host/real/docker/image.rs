@@ -1,9 +1,9 @@
 //! The payload's image, made at run time: one layer with this program, its ELF interpreter and the libraries that it has mapped, as a tar
 //! that the engine's import takes. No pull and no second toolchain; a program that was linked statically has neither of the two.
 //!
-//! Follows the System V ABI (ELF-64: program header, dynamic section) and POSIX' ustar. Libraries lie in `/lib` under the names by which they
-//! are asked for (DT_SONAME), and `LD_LIBRARY_PATH` says so; the interpreter lies where the program asks for it (PT_INTERP). Left out: ELF-32,
-//! libraries that are opened later (dlopen).
+//! Follows the System V ABI (ELF-64: program header, dynamic section) and POSIX' ustar. Libraries lie in `/lib` under the names by which
+//! they are asked for (DT_SONAME), and `LD_LIBRARY_PATH` says so; the interpreter lies where the program asks for it (PT_INTERP). Left out:
+//! ELF-32, libraries that are opened later (dlopen).
 
 use std::collections::BTreeMap;
 use std::io;

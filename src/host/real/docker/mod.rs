@@ -1,13 +1,16 @@
-//! The `docker` runtime: a container is a container, over the Engine's API (`bollard`). A pod is a sandbox container, which holds the network
-//! namespace on the run's own bridge and publishes its ports on the pod's address of 127.0.0.0/8, and the pod's containers, which join it.
+//! The `docker` runtime: a container is a container, over the Engine's API (`bollard`). A pod is a sandbox container, which holds the
+//! network namespace on the run's own bridge and publishes its ports on the pod's address of 127.0.0.0/8, and the pod's containers, which
+//! join it.
 //!
-//! A container whose image is `payload` runs the payload from an [`image`] that is made of this very program; any other image is used as it is,
-//! pulled where it is missing. CPU and memory limits are those of the manifest. Probes are those of the manifest, over HTTP, TCP or exec; the
-//! payload's are asked at its health port. Of an image that is not ours, the port of its first container port is the pod's service.
+//! A container whose image is `payload` runs the payload from an [`image`] that is made of this very program; any other image is used as it
+//! is, pulled where it is missing. CPU and memory limits are those of the manifest. Probes are those of the manifest, over HTTP, TCP or
+//! exec; the payload's are asked at its health port. Of an image that is not ours, the port of its first container port is the pod's
+//! service.
 //!
-//! The supervisor holds the standard input of each payload and sandbox: when it is gone the engine closes it, and they exit. Containers have
-//! no restart policy, and carry labels ([`engine`]) by which the next run or `sim validate --clean` finds what is left. Requests run as tasks
-//! beside one another, as a kubelet's do; exits are the engine's word (wait), out-of-memory kills its events'.
+//! The supervisor holds the standard input of each payload and sandbox: when it is gone the engine closes it, and they exit; a container of
+//! another image runs on until it is removed. Containers have no restart policy, and carry labels ([`engine`]) by which the next run or
+//! `sim validate --clean` finds what is left; images that were pulled stay, since nothing tells whether somebody else uses them by now.
+//! Requests run as tasks beside one another, as a kubelet's do; exits are the engine's word (wait), out-of-memory kills its events'.
 //!
 //! Left out: volumes, environment and commands of the manifest (an image's own are used), private registries.
 //! Invariant: a container that was started has exactly one exit, unless its node's power was lost.
@@ -32,12 +35,13 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use self::engine::{Engine, Labels};
+use self::engine::{Engine, Labels, RUN};
 use self::probe::probed;
 use super::addresses::{Addresses, HEALTH_PORT, SERVICE_PORT};
+use super::cgroup::PERIOD_MICROS;
 use super::clock::Clock;
-use super::payload::{Life, PAYLOAD, SANDBOX};
-use super::runtime::{Answer, Notice, Notices, Runtime, Specs};
+use super::payload::{PAYLOAD, SANDBOX};
+use super::runtime::{self, Answer, Notice, Notices, Runtime, Specs};
 use crate::base::random::Seed;
 use crate::base::{Cause, Incarnation, Name, Stream, Time};
 use crate::engine::plan::{Images, Plan};
@@ -48,8 +52,6 @@ use crate::objects::pod::{Container as Spec, PodIp, PodSpec};
 use crate::wire::NodeId;
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerInfo, ContainerOp, Exit, PodIdentity, RuntimeError, SandboxInfo};
 
-/// How many service times a container is given, to be used in turn.
-const SERVICE_TIMES: usize = 64;
 /// Where the images of runs are, on the engine.
 const REPOSITORY: &str = "clustersim-payload";
 /// Processes and threads of a payload (ours): far above what its requests need, far below what a machine has.
@@ -66,6 +68,8 @@ struct Container {
     node: NodeId,
     name: String,
     init: bool,
+    /// Whether the payload is what runs in it.
+    payload: bool,
     cause: Cause,
     started_at: Option<Time>,
     exit: Option<Exit>,
@@ -114,6 +118,12 @@ fn is_payload(image: &str) -> bool {
     image.split(':').next() == Some(PAYLOAD)
 }
 
+/// A reference as the engine's pull wants it: the name, and the tag or digest.
+fn name_and_tag(image: &str) -> (&str, &str) {
+    let by_tag = || image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+    image.split_once('@').or_else(by_tag).unwrap_or((image, "latest"))
+}
+
 impl DockerRuntime {
     /// On this engine, for this run; loads the payload's image and makes the network. `program`: the `sim` that is to be the payload.
     pub fn new(
@@ -157,13 +167,6 @@ impl DockerRuntime {
     fn task<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Arc<Shared>) -> F) {
         self.engine.spawn(work(Arc::clone(&self.shared)));
     }
-    /// Names of the containers of a node on the engine, the sandboxes' last.
-    fn names_on(&self, node: NodeId, sandboxes: bool) -> Vec<String> {
-        let state = self.shared.lock();
-        let containers = state.containers.values().filter(|one| one.node == node && one.runs()).map(|one| one.name.clone());
-        let holders = state.sandboxes.values().filter(|one| sandboxes && one.node == node).map(|one| one.name.clone());
-        containers.chain(holders).collect()
-    }
 }
 
 impl Shared {
@@ -200,12 +203,19 @@ impl Shared {
 
     async fn list(&self, node: NodeId) -> ContainerEvent {
         // What the engine no longer has, nobody has: its own word is asked, as a kubelet asks it.
-        let filters = [("label".to_owned(), vec![format!("clustersim.run={}", self.labels.run)])].into_iter().collect();
+        let filters = [("label".to_owned(), vec![format!("{RUN}={}", self.labels.run)])].into_iter().collect();
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let present: Option<BTreeSet<String>> = self.docker.list_containers(Some(options)).await.ok().map(|list| {
             let names = list.into_iter().flat_map(|one| one.names.unwrap_or_default());
             names.map(|name| name.trim_start_matches('/').to_owned()).collect()
         });
+        let mut images = Vec::new();
+        for image in &self.images.preloaded {
+            // The payload's is there under a name of the run's own.
+            if is_payload(image) || self.docker.inspect_image(image).await.is_ok() {
+                images.push((image.clone(), self.images.size(image)));
+            }
+        }
         let there = |name: &str| present.as_ref().is_none_or(|present| present.contains(name));
         let state = self.lock();
         let info = |(id, container): (&ContainerId, &Container)| ContainerInfo {
@@ -216,7 +226,7 @@ impl Shared {
         ContainerEvent::Listed {
             sandboxes: state.sandboxes.values().filter(|one| one.node == node && there(&one.name)).map(|one| one.info.clone()).collect(),
             containers: state.containers.iter().filter(|(_, one)| one.node == node && there(&one.name)).map(info).collect(),
-            images: self.images.preloaded.iter().map(|image| (image.clone(), self.images.size(image))).collect(),
+            images,
         }
     }
 
@@ -227,7 +237,7 @@ impl Shared {
         if let Ok(present) = self.docker.inspect_image(image).await {
             return Ok(present.size.unwrap_or_default().unsigned_abs());
         }
-        let (name, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((image, "latest"));
+        let (name, tag) = name_and_tag(image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
         let mut told = std::pin::pin!(self.docker.create_image(Some(options), None, None));
         while let Some(line) = told.next().await {
@@ -245,7 +255,7 @@ impl Shared {
     }
 
     fn body(&self, image: String, cmd: Option<Vec<String>>, host: HostConfig) -> ContainerCreateBody {
-        let ours = is_payload(&image) || image == self.image();
+        let ours = image == self.image();
         ContainerCreateBody {
             image: Some(image),
             cmd,
@@ -257,7 +267,7 @@ impl Shared {
             host_config: Some(HostConfig {
                 restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
                 log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
-                pids_limit: Some(PIDS_MAX),
+                pids_limit: ours.then_some(PIDS_MAX),
                 ..host
             }),
             ..ContainerCreateBody::default()
@@ -295,24 +305,26 @@ impl Shared {
         Ok(orders)
     }
 
-    /// The ports of a pod: each container's health, and the service of the first that has one.
+    /// The ports of a pod: each container's health, and the service of the first that has one; what initialises the pod serves nobody.
     fn ports(&self, spec: Option<&PodSpec>, ip: PodIp) -> BTreeMap<String, Vec<PortBinding>> {
         let mut ports: BTreeMap<String, Vec<PortBinding>> = BTreeMap::new();
         let mut publish = |inside: u16, outside: u16| {
             let binding = PortBinding { host_ip: Some(ip.to_string()), host_port: Some(outside.to_string()) };
             ports.entry(format!("{inside}/tcp")).or_default().push(binding);
         };
+        let initial = spec.map_or(0, |spec| spec.init_containers.len());
         let mut served = false;
+        let mut serves = |index: usize| index >= initial && !std::mem::replace(&mut served, true);
         for (index, container) in spec.into_iter().flat_map(containers).enumerate() {
             let health = HEALTH_PORT + index as u16;
             if is_payload(&container.image) {
                 publish(health, health);
-                if !std::mem::replace(&mut served, true) {
+                if serves(index) {
                     publish(SERVICE_PORT, SERVICE_PORT);
                 }
                 continue;
             }
-            if let Some(port) = container.ports.first().filter(|_| !std::mem::replace(&mut served, true)) {
+            if let Some(port) = container.ports.first().filter(|_| serves(index)) {
                 publish(port.container_port, SERVICE_PORT);
             }
             if let Some((port, _)) = probed(container) {
@@ -329,11 +341,9 @@ impl Shared {
             if let Some(present) = state.sandboxes.get(pod) {
                 return Ok(present.info.ip);
             }
-            let first = state.given.get(&node).copied().unwrap_or_default();
-            let used = |ip: PodIp| state.sandboxes.values().any(|sandbox| sandbox.info.ip == ip);
-            let nth = (first..first + 250).find(|nth| !used(self.addresses.pod(node, *nth))).ok_or(RuntimeError::Engine)?;
-            let ip = self.addresses.pod(node, nth);
-            state.given.insert(node, nth + 1);
+            let State { given, sandboxes, .. } = &mut *state;
+            let used = |ip: PodIp| sandboxes.values().any(|sandbox| sandbox.info.ip == ip);
+            let ip = self.addresses.free(node, given.entry(node).or_default(), used).ok_or(RuntimeError::Engine)?;
             let info = SandboxInfo { pod: pod.clone(), identity, ip };
             state.sandboxes.insert(pod.clone(), Sandbox { node, info, name: name.clone() });
             ip
@@ -353,11 +363,20 @@ impl Shared {
             Ok(ip)
         };
         let result = made.await;
+        if !self.has_sandbox(pod, &name) {
+            // Its node has lost power meanwhile, or it was stopped.
+            self.remove(&name).await;
+            return Err(RuntimeError::Engine);
+        }
         if result.is_err() {
             self.lock().sandboxes.remove(pod);
             self.remove(&name).await;
         }
         result
+    }
+    /// Is this still the pod's sandbox?
+    fn has_sandbox(&self, pod: &Uid, name: &str) -> bool {
+        self.lock().sandboxes.get(pod).is_some_and(|sandbox| sandbox.name == name)
     }
     async fn stop_sandbox(self: &Arc<Shared>, pod: &Uid) {
         let (running, dead, sandbox) = {
@@ -397,17 +416,28 @@ impl Shared {
         }
         let host = HostConfig {
             network_mode: Some(format!("container:{holder}")),
-            nano_cpus: limits.cpu_milli.map(|milli| milli.cast_signed() * 1_000_000),
+            // As a kubelet says it: the engine refuses more CPUs (NanoCpus) than the machine has.
+            cpu_period: limits.cpu_milli.map(|_| PERIOD_MICROS.cast_signed()),
+            cpu_quota: limits.quota_micros().map(u64::cast_signed),
             memory: limits.memory_bytes.map(u64::cast_signed),
             // As much again as swap would be no limit at all.
             memory_swap: limits.memory_bytes.map(u64::cast_signed),
             ..HostConfig::default()
         };
-        let image = if is_payload(image) { self.image() } else { image.to_string() };
+        let payload = is_payload(image);
+        let image = if payload { self.image() } else { image.to_string() };
         self.make(&name, self.body(image, None, host)).await?;
-        let container = Container { node, name, init, cause, started_at: None, exit: None, orders: None };
-        self.lock().containers.insert(id.clone(), container);
-        Ok(())
+        {
+            let mut state = self.lock();
+            if state.sandboxes.get(&id.pod).is_some_and(|sandbox| sandbox.name == holder) {
+                let container = Container { node, name, init, payload, cause, started_at: None, exit: None, orders: None };
+                state.containers.insert(id.clone(), container);
+                return Ok(());
+            }
+        }
+        // Its node has lost power meanwhile, or the pod was stopped.
+        self.remove(&name).await;
+        Err(RuntimeError::Engine)
     }
     async fn start(self: &Arc<Shared>, cause: Cause, id: &ContainerId) -> Result<(), RuntimeError> {
         let (name, life, payload) = {
@@ -417,18 +447,9 @@ impl Shared {
             let container = containers.get_mut(id).filter(|one| one.started_at.is_none()).ok_or(RuntimeError::Engine)?;
             container.cause = cause;
             let identity = &sandbox.info.identity;
-            let image = self.specs.container(identity, id.index).map(|container| container.image);
-            let drawn = workloads.life(identity, id.index, id.attempt, container.init);
-            let life = Life {
-                // Within its own namespace.
-                ip: 0,
-                index: id.index,
-                ready_after: drawn.ready_after,
-                exits_after: drawn.exits_after,
-                stops_after: drawn.stops_after,
-                service_times: (0..SERVICE_TIMES).map(|_| workloads.service_time(&identity.workload, served)).collect(),
-            };
-            (container.name.clone(), life, image.is_none_or(|image| is_payload(&image)))
+            // Within its own namespace.
+            let ip = PodIp(0);
+            (container.name.clone(), runtime::life(workloads, served, identity, ip, id, container.init), container.payload)
         };
         let orders = if payload {
             let line = serde_json::to_string(&life).expect("a life can be written");
@@ -437,11 +458,16 @@ impl Shared {
             self.docker.start_container(&name, None).await.map_err(|_| RuntimeError::Engine)?;
             None
         };
-        {
+        let known = {
             let mut state = self.lock();
             let now = state.clock.now();
-            let Some(container) = state.containers.get_mut(id) else { return Err(RuntimeError::Engine) };
-            (container.started_at, container.orders) = (Some(now), orders);
+            let container = state.containers.get_mut(id).filter(|container| container.name == name);
+            container.map(|container| (container.started_at, container.orders) = (Some(now), orders)).is_some()
+        };
+        if !known {
+            // Its node has lost power meanwhile.
+            self.remove(&name).await;
+            return Err(RuntimeError::Engine);
         }
         let (shared, id) = (Arc::clone(self), id.clone());
         tokio::spawn(async move { shared.ended(&id, &name).await });
@@ -496,9 +522,6 @@ fn containers(spec: &PodSpec) -> impl Iterator<Item = &Spec> {
 }
 
 impl Runtime for DockerRuntime {
-    fn name(&self) -> &'static str {
-        "docker"
-    }
     fn set_clock(&mut self, clock: Clock) {
         self.shared.lock().clock = clock;
     }
@@ -553,21 +576,23 @@ impl Runtime for DockerRuntime {
         }
     }
     fn lose(&mut self, node: NodeId) {
-        let names = self.names_on(node, true);
-        {
+        // What is being made now finds itself forgotten when it is made, and goes then.
+        let names: Vec<String> = {
             let mut state = self.shared.lock();
-            state.containers.retain(|_, container| container.node != node);
-            state.sandboxes.retain(|_, sandbox| sandbox.node != node);
-        }
+            let containers: Vec<Container> = state.containers.extract_if(.., |_, one| one.node == node).map(|(_, one)| one).collect();
+            let sandboxes: Vec<Sandbox> = state.sandboxes.extract_if(.., |_, one| one.node == node).map(|(_, one)| one).collect();
+            containers.into_iter().map(|one| one.name).chain(sandboxes.into_iter().map(|one| one.name)).collect()
+        };
         for name in names {
-            self.task(|shared| async move {
-                shared.kill(&name, "KILL").await;
-                shared.remove(&name).await;
-            });
+            self.task(|shared| async move { shared.remove(&name).await });
         }
     }
     fn freeze(&mut self, node: NodeId, frozen: bool) {
-        for name in self.names_on(node, false) {
+        let names: Vec<String> = {
+            let state = self.shared.lock();
+            state.containers.values().filter(|one| one.node == node && one.runs()).map(|one| one.name.clone()).collect()
+        };
+        for name in names {
             self.task(|shared| async move {
                 // One that has ended meanwhile stands still anyway.
                 let _ = if frozen { shared.docker.pause_container(&name).await } else { shared.docker.unpause_container(&name).await };
@@ -577,17 +602,10 @@ impl Runtime for DockerRuntime {
     fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause) {
         let mut state = self.shared.lock();
         let State { sandboxes, containers, .. } = &mut *state;
-        let mut victims: Vec<(Name, ContainerId)> = Vec::new();
-        for (id, container) in containers.iter() {
-            let Some(sandbox) = sandboxes.get(&id.pod) else { continue };
-            let identity = &sandbox.info.identity;
-            if container.runs() && !container.init && identity.namespace == *namespace && identity.workload == *workload {
-                victims.push((identity.pod.clone(), id.clone()));
-            }
-        }
-        victims.sort();
+        let running = containers.iter().filter(|(_, one)| one.runs() && !one.init).map(|(id, _)| id);
+        let victims = runtime::victims(running, |pod| Some(&sandboxes.get(pod)?.info.identity), namespace, workload, count);
         let mut killed = Vec::new();
-        for (_, id) in victims.into_iter().take(count.unwrap_or(u64::MAX) as usize) {
+        for id in victims {
             let Some(container) = containers.get_mut(&id) else { continue };
             container.cause = cause;
             match &container.orders {
@@ -611,11 +629,10 @@ impl Runtime for DockerRuntime {
             state.containers.clear();
             state.sandboxes.clear();
         }
-        let Labels { home, run, .. } = &self.shared.labels;
-        let removed = self.engine.ours(home, Some(run)).and_then(|found| self.engine.remove(&found, |_| true));
-        // What was being made meanwhile.
-        let again = removed.and_then(|()| self.engine.ours(home, Some(run))).and_then(|found| self.engine.remove(&found, |_| true));
-        if let Err(error) = again {
+        let pass = || self.engine.ours(Some(&self.shared.labels.run)).and_then(|found| self.engine.remove(&found, |_| true));
+        // The second takes what was being made meanwhile, and what the first could not remove: what it leaves is left.
+        let _ = pass();
+        if let Err(error) = pass() {
             eprintln!("warning: something is left on the container engine, sim validate --clean removes it: {error}");
         }
     }
@@ -624,5 +641,19 @@ impl Runtime for DockerRuntime {
 impl Drop for DockerRuntime {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_a_tag_or_a_digest_and_its_registry_may_have_a_port() {
+        assert_eq!(name_and_tag("web"), ("web", "latest"));
+        assert_eq!(name_and_tag("host:5000/web"), ("host:5000/web", "latest"));
+        assert_eq!(name_and_tag("host:5000/web:2"), ("host:5000/web", "2"));
+        assert_eq!(name_and_tag("host:5000/web@sha256:0f"), ("host:5000/web", "sha256:0f"));
+        assert_eq!(name_and_tag("web:2@sha256:0f"), ("web:2", "sha256:0f"));
     }
 }

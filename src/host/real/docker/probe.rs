@@ -6,7 +6,7 @@ use std::time::Duration as Span;
 use bollard::exec::{CreateExecOptions, StartExecOptions};
 use futures_util::StreamExt;
 
-use super::{DockerRuntime, Shared, is_payload};
+use super::{DockerRuntime, Shared};
 use crate::base::{Cause, Incarnation, Time};
 use crate::host::real::addresses::HEALTH_PORT;
 use crate::host::real::runtime::{Answer, Notice};
@@ -25,16 +25,17 @@ impl DockerRuntime {
         kind: ProbeKind,
         timeout: crate::base::Duration,
     ) {
-        let (ip, name, container) = {
+        let (ip, made, container) = {
             let state = self.shared.lock();
             let sandbox = state.sandboxes.get(&id.pod);
             let container = sandbox.and_then(|sandbox| self.shared.specs.container(&sandbox.info.identity, id.index));
-            (sandbox.map(|sandbox| sandbox.info.ip), state.containers.get(&id).map(|one| one.name.clone()), container)
+            let made = state.containers.get(&id).map(|one| (one.name.clone(), one.payload));
+            (sandbox.map(|sandbox| sandbox.info.ip), made, container)
         };
         let (limit, port) = (Span::from_nanos(timeout.nanos()), HEALTH_PORT + id.index);
         let event = move |success| ContainerEvent::Probed { container: id, probe: kind, success, holds_until: Time::ZERO };
-        let own = container.as_ref().is_none_or(|container| is_payload(&container.image));
-        if let (false, Some(command), Some(name)) = (own, container.as_ref().and_then(|one| command(one, kind)), name) {
+        let own = made.as_ref().is_none_or(|(_, payload)| *payload);
+        if let (false, Some(command), Some((name, _))) = (own, container.as_ref().and_then(|one| command(one, kind)), made) {
             return self.task(|shared| async move {
                 let success = tokio::time::timeout(limit, shared.exec(&name, command)).await.unwrap_or(false);
                 shared.answer(node, asked, cause, event(success));

@@ -1,4 +1,5 @@
-//! Faults for real: signals, cut links, and what the runtime does to containers. Names of roles are replaced by who has them at that instant.
+//! Faults for real: signals, cut links, and what the runtime does to containers. Names of roles are replaced by who has them at that
+//! instant.
 
 use nix::sys::signal::Signal;
 
@@ -60,7 +61,11 @@ impl Run {
                 // So that peers know of the silence before their kernels tell of the end.
                 threads::pause(CUT_HEARD);
                 for machine in machines {
-                    self.nodes_on(*machine).into_iter().for_each(|node| self.runtime.lose(node));
+                    for node in self.nodes_on(*machine) {
+                        self.runtime.lose(node);
+                        // What a kubelet of before asked a disk that stood still is lost, too.
+                        self.waiting.retain(|(of, ..)| *of != node);
+                    }
                     for address in self.processes_on(*machine) {
                         self.hold_down(number, address, cause);
                     }
