@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::plugins::{Cycle, PluginId, PluginSet, PreFilter};
+use super::plugins::{Cycle, Ignored, PluginId, PluginSet, PreFilter};
 use super::*;
 use crate::base::random::Seed;
 use crate::base::{Cause, Name, Revision, Stream, Time};
@@ -485,6 +485,27 @@ fn what_a_profile_adds_is_asked_of_every_node() {
     let explained = explain(&profile, &info, &snapshot, &mut Seed(1).stream("offsets"));
     assert_eq!(explained.best, ["b"]);
     assert_eq!(&*explained.rejected["a"].reasons[0], "node(s) didn't match scheduler-enforced node affinity");
+}
+
+#[test]
+fn ignored_resources_are_nobodys_business() {
+    let nodes = [node("a", "4", "a")];
+    let mut wants = pod("p", "1");
+    wants["spec"]["containers"][0]["resources"]["requests"]["example.com/foo"] = json!("1");
+    wants["spec"]["containers"][0]["resources"]["requests"]["example.org/bar"] = json!("1");
+    let mut snapshot = Snapshot::from_objects(&nodes, &[], &[]);
+    let info = snapshot.pod_info(&object("Pod", wants));
+    let reasons = |resources: &[&str], groups: &[&str]| {
+        let names = |list: &[&str]| list.iter().map(|name| Name::new(name)).collect();
+        let ignored_resources = Ignored { resources: names(resources), groups: names(groups) };
+        let arguments = Arguments { ignored_resources, ..Arguments::default() };
+        let profile = Profile::new(&ProfileConfig { arguments, ..ProfileConfig::default() }, 0);
+        let explained = explain(&profile, &info, &snapshot, &mut Seed(1).stream("offsets"));
+        explained.rejected.get("a").map_or(Vec::new(), |rejected| rejected.reasons.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(reasons(&[], &[]), ["Insufficient example.com/foo", "Insufficient example.org/bar"]);
+    assert_eq!(reasons(&["example.com/foo"], &["example.net"]), ["Insufficient example.org/bar"]);
+    assert_eq!(reasons(&["example.com/foo"], &["example.org"]), [""; 0]);
 }
 
 #[test]

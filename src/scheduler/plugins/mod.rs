@@ -30,7 +30,7 @@ use super::snapshot::Snapshot;
 use crate::objects::Text;
 
 pub use node_affinity::required_matches;
-pub use node_resources::{Strategy, WeightedResource};
+pub use node_resources::{Ignored, Strategy, WeightedResource};
 
 /// The largest normalised score of a plugin, before its weight (`framework.MaxNodeScore`).
 pub const MAX_SCORE: i64 = 100;
@@ -184,9 +184,11 @@ pub fn plugin(id: PluginId, arguments: &Arguments) -> Arc<dyn Plugin> {
         PluginId::TaintToleration => Arc::new(taint_toleration::TaintToleration),
         PluginId::NodeAffinity => Arc::new(node_affinity::NodeAffinity { added: arguments.added_affinity.clone() }),
         PluginId::NodePorts => Arc::new(node_ports::NodePorts),
-        PluginId::NodeResourcesFit => {
-            Arc::new(node_resources::NodeResourcesFit::new(arguments.scoring.clone(), arguments.scored_resources.clone()))
-        }
+        PluginId::NodeResourcesFit => Arc::new(node_resources::NodeResourcesFit::new(
+            arguments.scoring.clone(),
+            arguments.scored_resources.clone(),
+            arguments.ignored_resources.clone(),
+        )),
         PluginId::PodTopologySpread => Arc::new(pod_topology_spread::PodTopologySpread { defaults: arguments.default_constraints.clone() }),
         PluginId::InterPodAffinity => Arc::new(inter_pod_affinity::InterPodAffinity {
             hard_weight: arguments.hard_pod_affinity_weight,
