@@ -290,7 +290,10 @@ impl Plugin for InterPodAffinity {
             ClusterEvent::PodRemoved(pod) => unwanted(pod) || repelled_by(pod),
             ClusterEvent::NodeAdded(node) => has_key(node) || terms.required.is_empty(),
             ClusterEvent::NodeChanged { old, new } => old.meta.labels != new.meta.labels && (has_key(new) || has_key(old)),
-            ClusterEvent::NodeRemoved(_) => false,
+            ClusterEvent::NodeRemoved(_)
+            | ClusterEvent::StorageAdded(_)
+            | ClusterEvent::StorageChanged { .. }
+            | ClusterEvent::StorageRemoved(_) => false,
         }
     }
 }
