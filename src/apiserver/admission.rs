@@ -1,4 +1,5 @@
-//! The admission plugins that change the course of things: NamespaceLifecycle, Priority, DefaultTolerationSeconds, TaintNodesByCondition
+//! The admission plugins that change the course of things: NamespaceLifecycle, Priority, DefaultTolerationSeconds, TaintNodesByCondition,
+//! StorageObjectInUseProtection, DefaultStorageClass
 //! (apiserver `pkg/admission/plugin`, k/k `plugin/pkg/admission`). Webhooks, quotas, limit ranges and service accounts are not modelled.
 //!
 //! The pods of a template come with one shared spec and must leave with one: admitted specs are remembered by content.
@@ -8,7 +9,11 @@ use crate::base::{Map, Name, stable_hash};
 use crate::objects::node::taints;
 use crate::objects::scheduling::{PreemptionPolicy, TolerationOperator};
 use crate::objects::validation::{self, Violation};
-use crate::objects::{Key, Node, Object, PodSpec, PodTemplate, PriorityClass, Shared, Taint, TaintEffect, Toleration};
+use crate::objects::volume::annotations::OLD_CLASS;
+use crate::objects::{
+    Key, Meta, Node, Object, PersistentVolumeClaim, PodSpec, PodTemplate, PriorityClass, Shared, StorageClass, Taint, TaintEffect,
+    Toleration,
+};
 use crate::wire::ApiError;
 use crate::wire::api::Reason;
 
@@ -26,6 +31,20 @@ const MEMO_LIMIT: usize = 4096;
 pub struct Admitted {
     pub spec: Shared<PodSpec>,
     pub violations: Vec<Violation>,
+}
+
+/// StorageObjectInUseProtection: what is in use is kept until it is not.
+pub fn protect(meta: &mut Meta, finalizer: &'static str) {
+    if !meta.finalizers.iter().any(|present| *present == *finalizer) {
+        meta.finalizers.push(finalizer.into());
+    }
+}
+
+/// DefaultStorageClass: a claim that says nothing of its class gets the newest default one, if there is one.
+pub fn give_class<'a>(claim: &mut PersistentVolumeClaim, classes: impl Iterator<Item = &'a StorageClass>) {
+    if claim.spec.storage_class_name.is_none() && claim.meta.annotation(OLD_CLASS).is_none() {
+        claim.spec.storage_class_name = StorageClass::default_of(classes).map(|class| class.meta.name.clone());
+    }
 }
 
 /// Remembers admitted specs. See the module.

@@ -6,17 +6,18 @@ use super::admission::{self, INITIAL_NAMESPACES, Specs};
 use super::transaction::{GENERATED_BASE_MAX, SERVICE_ADDRESSES_TAKEN, SERVICE_NETWORK, address_key};
 use super::{Config, write};
 use crate::base::{Map, Name, Set, Stream, Time, stable_hash};
-use crate::objects::{Key, Meta, Namespace, Object, PriorityClass};
+use crate::objects::{Key, Meta, Namespace, Object, PriorityClass, StorageClass};
 use crate::wire::ApiError;
 
 /// Creates objects at one instant, as [`super::ApiServer`] does: named, stamped, defaulted, admitted, valid. PriorityClasses are to come
-/// before the pods that name them.
+/// before the pods that name them, StorageClasses before claims.
 pub struct Creator {
     config: Config,
     now: Time,
     specs: Specs,
     classes: Map<Name, PriorityClass>,
     global_default: Option<PriorityClass>,
+    storage_classes: Vec<StorageClass>,
     addresses: Set<Name>,
     next_address: u32,
     uids: u64,
@@ -32,6 +33,7 @@ impl Creator {
             specs: Specs::default(),
             classes: Map::default(),
             global_default: None,
+            storage_classes: Vec::new(),
             addresses: Set::default(),
             next_address: 1,
             uids: 0,
@@ -66,6 +68,15 @@ impl Creator {
         self.uids += 1;
         let half = |part: u8| stable_hash(&("uid of the start", self.uids, part));
         let uid = super::server::uid(half(0), half(1));
+        let with_class = match object {
+            Object::PersistentVolumeClaim(claim) => {
+                let mut claim = claim.clone();
+                admission::give_class(&mut claim, self.storage_classes.iter());
+                Some(claim.into())
+            }
+            _ => None,
+        };
+        let object = with_class.as_ref().unwrap_or(object);
         let mut created = write::create(&self.config, &mut self.specs, self.now, object, name, uid, priority.as_ref())?;
         match &mut created {
             Object::Service(service) if service.spec.cluster_ip.is_empty() && service.spec.kind != "ExternalName" => {
@@ -77,6 +88,7 @@ impl Creator {
                 }
                 self.classes.insert(class.meta.name.clone(), class.clone());
             }
+            Object::StorageClass(class) => self.storage_classes.push(class.clone()),
             _ => {}
         }
         Ok(created)

@@ -1,4 +1,4 @@
-//! What the API server fills in where a manifest is silent (k/k `pkg/apis/{core,apps,scheduling}/v1/defaults.go`). All of it is idempotent:
+//! What the API server fills in where a manifest is silent (k/k `pkg/apis/{core,apps,scheduling,storage}/v1/defaults.go`). All of it is idempotent:
 //! an object that went through once is not changed again.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::base::Name;
 use crate::objects::pod::{ContainerPort, PullPolicy, RestartPolicy};
 use crate::objects::scheduling::PreemptionPolicy;
+use crate::objects::volume::{BindingMode, ClaimPhase, ReclaimPolicy, VolumeMode, VolumePhase};
 use crate::objects::workload::{DeploymentStrategy, IntOrString, RollingUpdate, StrategyKind};
 use crate::objects::{Container, Object, PodSpec, Probe, Quantity, Resources, Rest, Service};
 
@@ -33,7 +34,31 @@ pub fn object(object: &mut Object) {
         Object::PriorityClass(class) => {
             class.preemption_policy.get_or_insert(PreemptionPolicy::PreemptLowerPriority);
         }
-        Object::Namespace(_) | Object::Lease(_) | Object::EndpointSlice(_) | Object::Pod(_) | Object::PodDisruptionBudget(_) => {}
+        Object::StorageClass(class) => {
+            class.reclaim_policy.get_or_insert(ReclaimPolicy::Delete);
+            class.volume_binding_mode.get_or_insert(BindingMode::Immediate);
+        }
+        Object::PersistentVolume(volume) => {
+            volume.spec.persistent_volume_reclaim_policy.get_or_insert(ReclaimPolicy::Retain);
+            volume.spec.volume_mode.get_or_insert(VolumeMode::Filesystem);
+            volume.status.phase.get_or_insert(VolumePhase::Pending);
+        }
+        Object::PersistentVolumeClaim(claim) => {
+            claim.spec.volume_mode.get_or_insert(VolumeMode::Filesystem);
+            claim.status.phase.get_or_insert(ClaimPhase::Pending);
+        }
+        Object::CsiDriver(driver) => {
+            driver.spec.attach_required.get_or_insert(true);
+            driver.spec.storage_capacity.get_or_insert(false);
+        }
+        Object::Namespace(_)
+        | Object::Lease(_)
+        | Object::EndpointSlice(_)
+        | Object::Pod(_)
+        | Object::PodDisruptionBudget(_)
+        | Object::CsiNode(_)
+        | Object::CsiStorageCapacity(_)
+        | Object::VolumeAttachment(_) => {}
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub min_request_timeout: Duration,
     /// 1 min
     pub bookmark_period: Duration,
+    /// Serve the kinds of volumes: see [`Kind::served`](crate::objects::Kind::served). No setting of kube-apiserver.
+    pub volumes: bool,
 }
 
 impl Default for Config {
@@ -55,6 +57,7 @@ impl Default for Config {
             default_unreachable_toleration_seconds: 300,
             min_request_timeout: Duration::from_secs(1800),
             bookmark_period: Duration::from_secs(60),
+            volumes: false,
         }
     }
 }

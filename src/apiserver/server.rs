@@ -206,8 +206,8 @@ impl ApiServer {
         self.incarnation = boot.incarnation;
         out.health(false);
         self.etcd.start(now, out);
-        for kind in Kind::ALL {
-            self.fill(now, kind, out);
+        for kind in Kind::served(self.config.volumes) {
+            self.fill(now, *kind, out);
         }
         self.arm(now + self.config.compaction_interval, Timer::Compaction);
     }
@@ -270,7 +270,7 @@ impl ApiServer {
         let state = &mut self.kinds[kind as usize];
         state.cache.fill(&range.kvs, revision);
         state.watch = Some(watch);
-        if !self.ready && self.kinds.iter().all(|state| state.cache.is_filled()) {
+        if !self.ready && self.all_filled() {
             self.create_namespaces(now, out);
             self.check_ready(out);
         }
@@ -290,10 +290,13 @@ impl ApiServer {
     fn kind_of(&self, watch: u64) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| self.kinds[*kind as usize].watch == Some(watch))
     }
+    fn all_filled(&self) -> bool {
+        Kind::served(self.config.volumes).iter().all(|kind| self.kinds[*kind as usize].cache.is_filled())
+    }
     /// Ready means: every kind is listed and the namespaces that every cluster has are there.
     fn check_ready(&mut self, out: &mut Outbox) {
         let namespaces = || INITIAL_NAMESPACES.iter().all(|name| self.cached(&Key::new(Kind::Namespace, "", name)).is_some());
-        if !self.ready && self.kinds.iter().all(|state| state.cache.is_filled()) && namespaces() {
+        if !self.ready && self.all_filled() && namespaces() {
             self.ready = true;
             out.health(true);
         }

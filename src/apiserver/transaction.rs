@@ -120,7 +120,7 @@ impl ApiServer {
     /// The object as it shall be stored, and whether the server has chosen its cluster IP.
     fn created(&mut self, now: Time, number: u64) -> Result<(Object, bool), ApiError> {
         let Verb::Create { object } = &self.writes[&number].verb else { unreachable!("only creates come here") };
-        let object = object.clone();
+        let mut object = object.clone();
         let meta = object.meta();
         let name = if meta.name.is_empty() && !meta.generate_name.is_empty() {
             let base: String = meta.generate_name.chars().take(GENERATED_BASE_MAX).collect();
@@ -140,6 +140,12 @@ impl ApiServer {
             }
             _ => None,
         };
+        if object.kind() == Kind::PersistentVolumeClaim
+            && let Object::PersistentVolumeClaim(claim) = Arc::make_mut(&mut object)
+        {
+            let classes = self.cache(Kind::StorageClass).objects().filter_map(|stored| stored.object.as_storage_class());
+            admission::give_class(claim, classes);
+        }
         let uid = self.new_uid();
         let mut created = write::create(&self.config, &mut self.specs, now, &object, name, uid, priority.as_ref())?;
         let mut chooses_ip = false;

@@ -9,6 +9,7 @@ use super::admission::{self, Priority, Specs};
 use super::{Config, defaults, patch};
 use crate::base::{Duration, Name, Time};
 use crate::objects::validation::{self, Violation};
+use crate::objects::volume::{CLAIM_PROTECTION, ClaimPhase, VOLUME_PROTECTION, VolumePhase};
 use crate::objects::{Condition, Conditions, Key, Kind, List, Meta, Object, Pod, PodStatus, PodTemplate, Rest, Shared, Stored, Uid};
 use crate::wire::ApiError;
 use crate::wire::api::{DeleteOptions, Part, Patch, Propagation, Reason, Verb};
@@ -97,7 +98,30 @@ pub fn create(
             budget.status = Default::default();
             Vec::new()
         }
-        Object::Service(_) | Object::EndpointSlice(_) | Object::Lease(_) | Object::PriorityClass(_) => Vec::new(),
+        Object::PersistentVolume(volume) => {
+            volume.status = Default::default();
+            volume.status.phase = Some(VolumePhase::Pending);
+            admission::protect(&mut volume.meta, VOLUME_PROTECTION);
+            Vec::new()
+        }
+        Object::PersistentVolumeClaim(claim) => {
+            claim.status = Default::default();
+            claim.status.phase = Some(ClaimPhase::Pending);
+            admission::protect(&mut claim.meta, CLAIM_PROTECTION);
+            Vec::new()
+        }
+        Object::VolumeAttachment(attachment) => {
+            attachment.status = Default::default();
+            Vec::new()
+        }
+        Object::Service(_)
+        | Object::EndpointSlice(_)
+        | Object::Lease(_)
+        | Object::PriorityClass(_)
+        | Object::StorageClass(_)
+        | Object::CsiNode(_)
+        | Object::CsiDriver(_)
+        | Object::CsiStorageCapacity(_) => Vec::new(),
     };
     let mut violations = validation::validate_but_pod_spec(&new);
     violations.extend(spec_violations);
@@ -163,6 +187,9 @@ fn update(specs: &mut Specs, current: &Stored, mut object: Arc<Object>) -> Resul
         (Object::Node(new), Object::Node(old)) => new.status.clone_from(&old.status),
         (Object::Namespace(new), Object::Namespace(old)) => new.status.clone_from(&old.status),
         (Object::PodDisruptionBudget(new), Object::PodDisruptionBudget(old)) => new.status.clone_from(&old.status),
+        (Object::PersistentVolume(new), Object::PersistentVolume(old)) => new.status.clone_from(&old.status),
+        (Object::PersistentVolumeClaim(new), Object::PersistentVolumeClaim(old)) => new.status.clone_from(&old.status),
+        (Object::VolumeAttachment(new), Object::VolumeAttachment(old)) => new.status.clone_from(&old.status),
         (Object::Service(new), Object::Service(old)) => {
             new.status.clone_from(&old.status);
             if new.spec.cluster_ip.is_empty() {
@@ -202,6 +229,9 @@ fn update_status(old: &Arc<Object>, object: &Object) -> Result<Outcome, ApiError
         (Object::Namespace(new), Object::Namespace(object)) => new.status.clone_from(&object.status),
         (Object::PodDisruptionBudget(new), Object::PodDisruptionBudget(object)) => new.status.clone_from(&object.status),
         (Object::Service(new), Object::Service(object)) => new.status.clone_from(&object.status),
+        (Object::PersistentVolume(new), Object::PersistentVolume(object)) => new.status.clone_from(&object.status),
+        (Object::PersistentVolumeClaim(new), Object::PersistentVolumeClaim(object)) => new.status.clone_from(&object.status),
+        (Object::VolumeAttachment(new), Object::VolumeAttachment(object)) => new.status.clone_from(&object.status),
         _ => return Err(no_status(&old.key())),
     }
     Ok(put_if_changed(old, new))

@@ -20,6 +20,7 @@ pub const ORPHAN: &str = "orphan";
 /// See the module.
 pub struct GarbageCollector {
     workers: usize,
+    volumes: bool,
     /// Objects by the uid of each of their owners.
     dependents: Map<Uid, BTreeSet<Key>>,
     started: bool,
@@ -75,8 +76,9 @@ pub fn verdict(object: &Meta, owners: &[(Uid, Owner)], has_dependents: bool) -> 
 }
 
 impl GarbageCollector {
-    pub fn new(workers: usize) -> GarbageCollector {
-        GarbageCollector { workers, dependents: Map::default(), started: false }
+    /// `volumes`: whether there are objects of those kinds.
+    pub fn new(workers: usize, volumes: bool) -> GarbageCollector {
+        GarbageCollector { workers, volumes, dependents: Map::default(), started: false }
     }
 
     fn index(&mut self, stored: &Stored, key: &Key, present: bool) {
@@ -167,11 +169,11 @@ impl Controller for GarbageCollector {
         self.workers
     }
     fn watches(&self) -> &'static [Kind] {
-        &Kind::ALL
+        Kind::served(self.volumes)
     }
     fn start(&mut self, _now: Time, cache: &Cache, items: &mut Items<Key>) {
         self.started = true;
-        for (_, stored) in Kind::ALL.into_iter().flat_map(|kind| cache.list(kind)) {
+        for (_, stored) in Kind::served(self.volumes).iter().flat_map(|kind| cache.list(*kind)) {
             let meta = stored.object.meta();
             if is_ours_to_finish(&stored.object) || meta.owner_references.iter().any(|owner| !lives_in(cache, owner, meta)) {
                 items.add_because(stored.key.clone(), crate::base::Duration::ZERO, stored.because());
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn dependents_go_after_their_owner_and_before_it_when_it_waits() {
         for foreground in [false, true] {
-            let mut world = World::new(vec![Adapter::boxed(GarbageCollector::new(20))]);
+            let mut world = World::new(vec![Adapter::boxed(GarbageCollector::new(20, false))]);
             let set = ReplicaSet { meta: Meta::named("default", "web"), ..ReplicaSet::default() };
             let owner = world.create(Object::ReplicaSet(set)).unwrap().object;
             let mut pod = Pod { meta: Meta::named("default", "web-1"), ..Pod::default() };

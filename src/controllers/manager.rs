@@ -404,7 +404,7 @@ mod tests {
         }
         serve(&mut manager, now, &mut out, &mut facts, &mut lists);
         lists.sort_unstable();
-        assert_eq!(lists, Kind::ALL);
+        assert_eq!(lists, Kind::served(false));
         assert!(matches!(facts[..], [Fact { what: What::Leading, .. }]));
         // From now on nobody answers: the lead is lost after the renew deadline of 10 s, and not before.
         let silent = now;

@@ -20,6 +20,7 @@ pub mod ownership;
 pub mod pod_gc;
 pub mod replicaset;
 pub mod taint_eviction;
+pub mod volumes;
 
 #[cfg(test)]
 mod testing;
@@ -68,6 +69,14 @@ pub struct Config {
     pub workers: usize,
     /// 20
     pub gc_workers: usize,
+    /// Run the controllers of volumes, and watch their kinds: see [`Kind::served`]. No setting of kube-controller-manager.
+    pub volumes: bool,
+    /// How long a driver takes to make a volume, and to delete one. Ours, with the next two: what clouds take, in round figures.
+    pub volume_provision_time: Duration,
+    pub volume_delete_time: Duration,
+    /// How long a driver takes to attach a volume to a node, and to detach it.
+    pub volume_attach_time: Duration,
+    pub volume_detach_time: Duration,
 }
 
 impl Default for Config {
@@ -87,6 +96,11 @@ impl Default for Config {
             terminated_pod_gc_threshold: 12_500,
             workers: 5,
             gc_workers: 20,
+            volumes: false,
+            volume_provision_time: Duration::from_secs(3),
+            volume_delete_time: Duration::from_secs(1),
+            volume_attach_time: Duration::from_secs(3),
+            volume_detach_time: Duration::from_secs(3),
         }
     }
 }
@@ -94,7 +108,7 @@ impl Default for Config {
 /// All controllers of the manager: one line each. The order is that in which they start and hear of a change.
 fn registry(config: &Config) -> Vec<Box<dyn ErasedController>> {
     let shared = std::sync::Arc::new(config.clone());
-    vec![
+    let mut all = vec![
         Adapter::boxed(deployment::DeploymentController::new(config.workers)),
         Adapter::boxed(replicaset::ReplicaSetController::new(config.workers)),
         Adapter::boxed(endpoint_slice::EndpointSliceController::new(config.workers)),
@@ -103,8 +117,12 @@ fn registry(config: &Config) -> Vec<Box<dyn ErasedController>> {
         Adapter::boxed(taint_eviction::TaintEvictionController::default()),
         Adapter::boxed(pod_gc::PodGarbageCollector::new(config.pod_gc_period, config.terminated_pod_gc_threshold)),
         Adapter::boxed(disruption::DisruptionController::default()),
-        Adapter::boxed(garbage_collector::GarbageCollector::new(config.gc_workers)),
-    ]
+        Adapter::boxed(garbage_collector::GarbageCollector::new(config.gc_workers, config.volumes)),
+    ];
+    if config.volumes {
+        all.extend(volumes::registry(config));
+    }
+    all
 }
 
 /// A controller. `Item` is what its work queue holds: the key of an object for most, more for those with loops of their own.

@@ -226,6 +226,14 @@ fn merge(present: &Object, new: &Object, part: Part) -> Object {
             Part::Status => merged.status = new.status.clone(),
             Part::Main => merged.status = present.status.clone(),
         },
+        (Object::PersistentVolume(merged), Object::PersistentVolume(present), Object::PersistentVolume(new)) => match part {
+            Part::Status => merged.status = new.status.clone(),
+            Part::Main => merged.status = present.status.clone(),
+        },
+        (Object::PersistentVolumeClaim(merged), Object::PersistentVolumeClaim(present), Object::PersistentVolumeClaim(new)) => match part {
+            Part::Status => merged.status = new.status.clone(),
+            Part::Main => merged.status = present.status.clone(),
+        },
         _ => {}
     }
     merged

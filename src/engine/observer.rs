@@ -306,6 +306,20 @@ fn describe(old: Option<&Object>, new: Option<&Object>, revision: Revision, work
                 told.push(changed(revision, format!("progress: {reason}")));
             }
         }
+        (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) if old.status.phase != new.status.phase => {
+            if let Some(phase) = new.status.phase {
+                told.push(changed(revision, format!("{phase:?} {}", new.spec.volume_name).trim_end().to_owned()));
+            }
+        }
+        (Object::PersistentVolume(old), Object::PersistentVolume(new)) if old.status.phase != new.status.phase => {
+            if let Some(phase) = new.status.phase {
+                told.push(changed(revision, format!("{phase:?}")));
+            }
+        }
+        (Object::VolumeAttachment(old), Object::VolumeAttachment(new)) if old.status.attached != new.status.attached => {
+            let volume = new.volume().map_or("", Name::as_str);
+            told.push(changed(revision, format!("{volume} is attached to {}", new.spec.node_name)));
+        }
         (Object::ReplicaSet(old), Object::ReplicaSet(new)) if old.spec.replicas != new.spec.replicas => {
             told.push(changed(revision, format!("scaled to {}", new.spec.replicas.unwrap_or(1))));
         }

@@ -85,6 +85,18 @@ impl Plan {
         });
         self.workload.iter().chain(applied.flatten()).map(|object| &**object)
     }
+    /// Whether some manifest is of a kind of volumes, or has a pod that uses a claim.
+    pub fn has_volumes(&self) -> bool {
+        self.manifests().any(|object| {
+            object.kind().is_of_volumes()
+                || match object {
+                    Object::Pod(pod) => pod.spec.uses_claims(),
+                    Object::Deployment(deployment) => deployment.spec.template.spec.uses_claims(),
+                    Object::ReplicaSet(set) => set.spec.template.spec.uses_claims(),
+                    _ => false,
+                }
+        })
+    }
     /// A run in which nothing is.
     pub fn nothing(name: Name, description: Name, seed: u64, start: Time) -> Plan {
         Plan {
@@ -148,6 +160,15 @@ pub struct Timings {
     pub scheduler: scheduler::Config,
     pub kubelet: kubelet::Config,
     pub proxy: proxy::Config,
+}
+
+impl Timings {
+    /// Whether there are volumes is told to every component that would watch them: see [`Kind::served`](crate::objects::Kind::served).
+    pub fn set_volumes(&mut self, volumes: bool) {
+        self.apiserver.volumes = volumes;
+        self.controllers.volumes = volumes;
+        self.scheduler.volumes = volumes;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

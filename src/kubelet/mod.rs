@@ -8,7 +8,7 @@
 //! A kubelet that comes back takes its time: the process starts up, registers and reports its node, and then waits to know its node before
 //! it asks for its pods. The first life of a run has all that behind it.
 //!
-//! Left out: volumes, node-pressure eviction, static pods, graceful node shutdown, image garbage collection, in-place changes of a
+//! Left out: what mounting takes, node-pressure eviction, static pods, graceful node shutdown, image garbage collection, in-place changes of a
 //! running pod's spec, hooks other than a preStop sleep, readiness gates.
 //! Invariants: one operation of a pod at a time; a worker never goes back from terminating; one report of a pod in flight.
 
@@ -16,6 +16,7 @@ mod admission;
 mod backoff;
 mod heartbeat;
 mod images;
+mod mounts;
 mod pod;
 mod pods;
 mod probes;
@@ -104,6 +105,8 @@ enum Token {
     NodeStatus,
     PodStatus(Uid),
     PodDelete(Uid),
+    /// What a pod's volumes are.
+    Volume(Uid),
 }
 
 /// What every part of the kubelet acts with.
@@ -232,6 +235,7 @@ impl Actor for Kubelet {
                         Token::NodeStatus => heartbeat.status_answered(result, &env),
                         Token::PodStatus(uid) => pods.reported(&uid, result, &mut env),
                         Token::PodDelete(uid) => pods.deleted(&uid, result, &mut env),
+                        Token::Volume(uid) => pods.volume_answered(&uid, result, &mut env),
                     }
                 }
             }

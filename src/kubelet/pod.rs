@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::admission::Rejection;
 use super::backoff::Backoff;
+use super::mounts::Mounts;
 use super::probes::ProbeWorker;
 use crate::base::{Cause, Duration, Name, Revision, Time};
 use crate::objects::pod::{PodIp, RestartPolicy};
@@ -25,6 +26,8 @@ pub(super) struct Worker {
     pub verdict: Option<Arc<Rejection>>,
     pub started_at: Time,
     pub sandbox: Sandbox,
+    /// What is left to be seen of its volumes; `None`: they are there, or it has none.
+    pub mounts: Option<Box<Mounts>>,
     /// Init containers first, then app containers, as `ContainerId::index` counts.
     pub containers: Box<[Record]>,
     /// One sync does one thing after the other.
@@ -241,6 +244,7 @@ impl Worker {
             verdict: None,
             started_at: pod.status.start_time.unwrap_or(now),
             sandbox: Sandbox::None,
+            mounts: Mounts::of(pod).map(Box::new),
             containers,
             operation: Operation::None,
             retry_at: Time::NEVER,
@@ -316,7 +320,8 @@ impl Worker {
             _ => Time::NEVER,
         };
         let settles = if self.settles_at > now { self.settles_at } else { Time::NEVER };
-        containers.min(self.retry_at).min(self.relist_at).min(self.report_at).min(settles).min(active)
+        let mounts = self.mounts.as_ref().filter(|_| self.stage == Stage::Sync).map_or(Time::NEVER, |mounts| mounts.deadline());
+        containers.min(mounts).min(self.retry_at).min(self.relist_at).min(self.report_at).min(settles).min(active)
     }
     /// Whose behaviour the pod's containers have: the deployment's, the owner's, or its own.
     pub fn identity(&self) -> PodIdentity {

@@ -207,6 +207,13 @@ impl Pods {
         self.sync(uid, env);
     }
 
+    /// What the API says of a volume of a pod.
+    pub fn volume_answered(&mut self, uid: &Uid, result: Result<Option<Stored>, ApiError>, env: &mut Env) {
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        worker.volume_answered(result, env);
+        self.sync(uid, env);
+    }
+
     /// An event of the engine. True if the node's images have changed.
     pub fn container_event(&mut self, event: ContainerEvent, env: &mut Env) -> bool {
         let cause = env.out.cause();
@@ -351,6 +358,7 @@ impl Worker {
     pub(super) fn adopt(&mut self, sandbox: Option<&SandboxInfo>, containers: &[&ContainerInfo]) {
         let Some(sandbox) = sandbox else { return };
         self.sandbox = Sandbox::Running(sandbox.ip);
+        self.mounts = None;
         for info in containers {
             let index = info.container.index;
             if usize::from(index) >= self.containers.len() {

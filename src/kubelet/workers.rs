@@ -50,6 +50,9 @@ impl Worker {
         if self.retry_at <= env.now {
             self.retry_at = Time::NEVER;
         }
+        if let Some(mounts) = &mut self.mounts {
+            mounts.wake(env.now);
+        }
         if self.report_at <= env.now {
             self.report_at = Time::NEVER;
         }
@@ -87,6 +90,7 @@ impl Worker {
         }
         match self.sandbox {
             Sandbox::Stopping => return,
+            Sandbox::None if self.mounts.is_some() => return self.look_at_volumes(env),
             Sandbox::None => {
                 if self.retry_at == Time::NEVER {
                     self.run_sandbox(env);

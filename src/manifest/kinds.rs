@@ -1,12 +1,9 @@
 //! The kinds of Kubernetes 1.34's API that a manifest may hold: the modelled ones are [`Kind`]; of the others only the name is known.
 
 /// Kinds that are accepted with a warning and have no effect.
-pub const NOT_MODELLED: [&str; 48] = [
+pub const NOT_MODELLED: [&str; 41] = [
     "APIService",
     "Binding",
-    "CSIDriver",
-    "CSINode",
-    "CSIStorageCapacity",
     "CertificateSigningRequest",
     "ClusterRole",
     "ClusterRoleBinding",
@@ -29,8 +26,6 @@ pub const NOT_MODELLED: [&str; 48] = [
     "MutatingAdmissionPolicyBinding",
     "MutatingWebhookConfiguration",
     "NetworkPolicy",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
     "PodTemplate",
     "PriorityLevelConfiguration",
     "ReplicationController",
@@ -45,11 +40,9 @@ pub const NOT_MODELLED: [&str; 48] = [
     "ServiceAccount",
     "ServiceCIDR",
     "StatefulSet",
-    "StorageClass",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
-    "VolumeAttachment",
 ];
 
 /// Every name that is known, for suggestions.

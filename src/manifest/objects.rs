@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::{
     apps::v1 as apps, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, policy::v1 as policy,
-    scheduling::v1 as scheduling,
+    scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use serde::de::DeserializeOwned;
 
@@ -119,6 +119,13 @@ impl Reader<'_> {
             Kind::Deployment => self.read_ours::<objects::Deployment>(&mut tree, None, path),
             Kind::ReplicaSet => self.read_ours::<objects::ReplicaSet>(&mut tree, None, path),
             Kind::PodDisruptionBudget => self.read_ours::<objects::PodDisruptionBudget>(&mut tree, None, path),
+            Kind::StorageClass => self.read_ours::<objects::StorageClass>(&mut tree, None, path),
+            Kind::CsiNode => self.read_ours::<objects::CsiNode>(&mut tree, None, path),
+            Kind::CsiDriver => self.read_ours::<objects::CsiDriver>(&mut tree, None, path),
+            Kind::CsiStorageCapacity => self.read_ours::<objects::CsiStorageCapacity>(&mut tree, None, path),
+            Kind::PersistentVolume => self.read_ours::<objects::PersistentVolume>(&mut tree, None, path),
+            Kind::PersistentVolumeClaim => self.read_ours::<objects::PersistentVolumeClaim>(&mut tree, None, path),
+            Kind::VolumeAttachment => self.read_ours::<objects::VolumeAttachment>(&mut tree, None, path),
             // A pod is read by its parts: its own deserializer takes the spec apart and would lose the places.
             Kind::Pod => self.read_ours::<objects::PodSpec>(&mut tree, Some("spec"), path),
         };
@@ -185,6 +192,13 @@ impl Reader<'_> {
             Kind::ReplicaSet => self.read_theirs::<apps::ReplicaSet>(tree, path),
             Kind::Pod => self.read_theirs::<core::Pod>(tree, path),
             Kind::PodDisruptionBudget => self.read_theirs::<policy::PodDisruptionBudget>(tree, path),
+            Kind::StorageClass => self.read_theirs::<storage::StorageClass>(tree, path),
+            Kind::CsiNode => self.read_theirs::<storage::CSINode>(tree, path),
+            Kind::CsiDriver => self.read_theirs::<storage::CSIDriver>(tree, path),
+            Kind::CsiStorageCapacity => self.read_theirs::<storage::CSIStorageCapacity>(tree, path),
+            Kind::PersistentVolume => self.read_theirs::<core::PersistentVolume>(tree, path),
+            Kind::PersistentVolumeClaim => self.read_theirs::<core::PersistentVolumeClaim>(tree, path),
+            Kind::VolumeAttachment => self.read_theirs::<storage::VolumeAttachment>(tree, path),
         }
     }
     fn read_theirs<T: DeserializeOwned>(&mut self, tree: &mut Pruned, path: &Path) -> bool {

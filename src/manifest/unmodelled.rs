@@ -44,6 +44,27 @@ pub fn fields(object: &Object) -> Vec<Path> {
             found.template(&set.spec.template, &spec.key("template"));
         }
         Object::PodDisruptionBudget(budget) => found.rest(&budget.spec.rest, &spec),
+        Object::StorageClass(class) => {
+            // What a driver makes of them is its own affair.
+            found.rest_but(&class.rest, &Path::default(), &["parameters", "mountOptions"]);
+        }
+        Object::CsiNode(_) => {}
+        Object::CsiDriver(driver) => {
+            let inert = ["podInfoOnMount", "fsGroupPolicy", "volumeLifecycleModes", "tokenRequests", "requiresRepublish", "seLinuxMount"];
+            found.rest_but(&driver.spec.rest, &spec, &inert);
+        }
+        Object::CsiStorageCapacity(_) => {}
+        Object::PersistentVolume(volume) => {
+            // What is behind a volume makes no difference.
+            let of_source =
+                |field: &String| field == "mountOptions" || volume.spec.rest.get(field).is_some_and(serde_json::Value::is_object);
+            found.0.extend(volume.spec.rest.keys().filter(|field| !of_source(field)).map(|field| spec.key(field)));
+        }
+        Object::PersistentVolumeClaim(claim) => {
+            found.rest(&claim.spec.rest, &spec);
+            found.rest_but(&claim.status.rest, &status, &["conditions"]);
+        }
+        Object::VolumeAttachment(attachment) => found.rest(&attachment.spec.source.rest, &spec.key("source")),
         Object::Pod(pod) => {
             found.pod(&pod.spec, &spec);
             found.rest(&pod.status.rest, &status);
@@ -71,6 +92,14 @@ impl Found {
     }
     fn pod(&mut self, spec: &PodSpec, at: &Path) {
         self.rest(&spec.rest, at);
+        for (index, volume) in spec.volumes.iter().enumerate() {
+            let at = at.key("volumes").index(index);
+            // Any other is there at once, whatever it is made of; whether its ConfigMap or Secret exists nobody knows.
+            self.rest_but(&volume.rest, &at, &["emptyDir", "hostPath", "downwardAPI"]);
+            if let Some(ephemeral) = &volume.ephemeral {
+                self.rest(&ephemeral.volume_claim_template.spec.rest, &at.key("ephemeral").key("volumeClaimTemplate").key("spec"));
+            }
+        }
         // It moves container ports to host ports, but the pod keeps an address of its own.
         if spec.host_network {
             self.0.push(at.key("hostNetwork"));
@@ -108,7 +137,7 @@ impl Found {
         }
     }
     fn container(&mut self, container: &Container, at: &Path) {
-        self.rest(&container.rest, at);
+        self.rest_but(&container.rest, at, &["volumeMounts", "volumeDevices"]);
         self.resources(&container.resources, &at.key("resources"));
         if let Some(lifecycle) = &container.lifecycle {
             self.lifecycle(lifecycle, &at.key("lifecycle"));

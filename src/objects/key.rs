@@ -18,6 +18,14 @@ pub enum Kind {
     ReplicaSet,
     Pod,
     PodDisruptionBudget,
+    // Those of volumes, which few clusters have: see [`Kind::served`].
+    StorageClass,
+    CsiNode,
+    CsiDriver,
+    CsiStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    VolumeAttachment,
 }
 
 struct KindFacts {
@@ -28,7 +36,7 @@ struct KindFacts {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Namespace,
         Kind::PriorityClass,
         Kind::Node,
@@ -39,7 +47,25 @@ impl Kind {
         Kind::ReplicaSet,
         Kind::Pod,
         Kind::PodDisruptionBudget,
+        Kind::StorageClass,
+        Kind::CsiNode,
+        Kind::CsiDriver,
+        Kind::CsiStorageCapacity,
+        Kind::PersistentVolume,
+        Kind::PersistentVolumeClaim,
+        Kind::VolumeAttachment,
     ];
+    /// The first of the kinds of volumes.
+    const FIRST_OF_VOLUMES: usize = Kind::StorageClass as usize;
+
+    /// The kinds that a cluster with, or without, volumes serves and watches. A cluster of a scenario that names none goes without: its
+    /// components list and watch nothing that is never there, and its runs cost, and are, what they were before there were volumes.
+    pub fn served(volumes: bool) -> &'static [Kind] {
+        if volumes { &Kind::ALL } else { &Kind::ALL[..Kind::FIRST_OF_VOLUMES] }
+    }
+    pub const fn is_of_volumes(self) -> bool {
+        self as usize >= Kind::FIRST_OF_VOLUMES
+    }
 
     const fn facts(self) -> KindFacts {
         let (name, resource, api_version, namespaced) = match self {
@@ -53,6 +79,13 @@ impl Kind {
             Kind::ReplicaSet => ("ReplicaSet", "replicasets", "apps/v1", true),
             Kind::Pod => ("Pod", "pods", "v1", true),
             Kind::PodDisruptionBudget => ("PodDisruptionBudget", "poddisruptionbudgets", "policy/v1", true),
+            Kind::StorageClass => ("StorageClass", "storageclasses", "storage.k8s.io/v1", false),
+            Kind::CsiNode => ("CSINode", "csinodes", "storage.k8s.io/v1", false),
+            Kind::CsiDriver => ("CSIDriver", "csidrivers", "storage.k8s.io/v1", false),
+            Kind::CsiStorageCapacity => ("CSIStorageCapacity", "csistoragecapacities", "storage.k8s.io/v1", true),
+            Kind::PersistentVolume => ("PersistentVolume", "persistentvolumes", "v1", false),
+            Kind::PersistentVolumeClaim => ("PersistentVolumeClaim", "persistentvolumeclaims", "v1", true),
+            Kind::VolumeAttachment => ("VolumeAttachment", "volumeattachments", "storage.k8s.io/v1", false),
         };
         KindFacts { name, resource, api_version, namespaced }
     }

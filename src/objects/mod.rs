@@ -22,6 +22,7 @@ pub mod selector;
 pub mod service;
 pub mod shared;
 pub mod validation;
+pub mod volume;
 pub mod workload;
 
 pub use condition::{Condition, ConditionStatus, Conditions};
@@ -37,4 +38,5 @@ pub use scheduling::{Affinity, PriorityClass, Toleration, TopologySpreadConstrai
 pub use selector::{LabelSelector, Requirement};
 pub use service::{Endpoint, EndpointSlice, Service};
 pub use shared::{List, Rest, Shared, Text};
+pub use volume::{CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass, VolumeAttachment};
 pub use workload::{Deployment, IntOrPercent, Namespace, ReplicaSet};

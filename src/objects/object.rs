@@ -13,6 +13,7 @@ use super::pod::{Pod, PodSpec, PodStatus};
 use super::scheduling::PriorityClass;
 use super::service::{EndpointSlice, Service};
 use super::shared::Shared;
+use super::volume::{CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass, VolumeAttachment};
 use super::workload::{Deployment, Namespace, ReplicaSet};
 use crate::base::{Cause, Name, Revision};
 
@@ -29,6 +30,13 @@ pub enum Object {
     ReplicaSet(ReplicaSet),
     Pod(Pod),
     PodDisruptionBudget(PodDisruptionBudget),
+    StorageClass(StorageClass),
+    CsiNode(CsiNode),
+    CsiDriver(CsiDriver),
+    CsiStorageCapacity(CsiStorageCapacity),
+    PersistentVolume(PersistentVolume),
+    PersistentVolumeClaim(PersistentVolumeClaim),
+    VolumeAttachment(VolumeAttachment),
 }
 
 /// Gives each kind `From<T> for Object`, and `as_*` to look inside.
@@ -72,6 +80,13 @@ kinds! {
     ReplicaSet, as_replica_set;
     Pod, as_pod;
     PodDisruptionBudget, as_pod_disruption_budget;
+    StorageClass, as_storage_class;
+    CsiNode, as_csi_node;
+    CsiDriver, as_csi_driver;
+    CsiStorageCapacity, as_csi_storage_capacity;
+    PersistentVolume, as_persistent_volume;
+    PersistentVolumeClaim, as_persistent_volume_claim;
+    VolumeAttachment, as_volume_attachment;
 }
 
 /// `spec.nodeName` stands beside the shared spec in memory, and inside it in JSON.
@@ -161,7 +176,15 @@ impl Object {
                 Object::EndpointSlice(slice) => 200 + 260 * slice.endpoints.len(),
                 Object::Deployment(_) | Object::ReplicaSet(_) => 1800,
                 Object::PodDisruptionBudget(budget) => 500 + 60 * budget.status.disrupted_pods.len(),
-                Object::Namespace(_) | Object::PriorityClass(_) | Object::Service(_) => 400,
+                Object::PersistentVolume(_) | Object::PersistentVolumeClaim(_) => 700,
+                Object::CsiNode(node) => 200 + 150 * node.spec.drivers.len(),
+                Object::Namespace(_)
+                | Object::PriorityClass(_)
+                | Object::Service(_)
+                | Object::StorageClass(_)
+                | Object::CsiDriver(_)
+                | Object::CsiStorageCapacity(_)
+                | Object::VolumeAttachment(_) => 400,
             }
     }
 }

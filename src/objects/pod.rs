@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, Conditions};
+use super::key::{Key, Kind};
 use super::meta::{Labels, Meta, is_false};
 use super::quantity::Quantity;
 use super::scheduling::{Affinity, PreemptionPolicy, Toleration, TopologySpreadConstraint};
 use super::shared::{List, Rest, Shared, Text};
+use super::volume::PersistentVolumeClaimSpec;
 use crate::base::{Name, Time};
 
 /// A pod. The spec is shared by all pods of a template; `node` (`spec.nodeName`) is the only part of the spec that binding sets.
@@ -80,8 +82,80 @@ pub struct PodSpec {
     pub resources: Option<Resources>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scheduling_gates: Vec<SchedulingGate>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
     #[serde(flatten)]
     pub rest: Rest,
+}
+
+/// One of a pod's volumes. Those that use a claim are modelled; any other is there at once.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Volume {
+    pub name: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<ClaimVolume>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<EphemeralVolume>,
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimVolume {
+    pub claim_name: Name,
+    #[serde(skip_serializing_if = "is_false")]
+    pub read_only: bool,
+}
+
+/// A claim that comes and goes with its pod.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EphemeralVolume {
+    pub volume_claim_template: ClaimTemplate,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClaimTemplate {
+    #[serde(rename = "metadata")]
+    pub meta: TemplateMeta,
+    pub spec: PersistentVolumeClaimSpec,
+}
+
+/// The claim behind a volume of a pod.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsedClaim<'a> {
+    /// The volume's name in the pod.
+    pub volume: &'a Name,
+    pub name: Name,
+    pub ephemeral: bool,
+}
+
+impl Pod {
+    /// The claims that its volumes use, in order (component-helpers `storage/ephemeral`: the name of one that is made for the pod).
+    pub fn claims(&self) -> impl Iterator<Item = UsedClaim<'_>> {
+        self.spec.volumes.iter().filter_map(|volume| {
+            let (name, ephemeral) = match (&volume.persistent_volume_claim, &volume.ephemeral) {
+                (Some(claim), _) => (claim.claim_name.clone(), false),
+                (None, Some(_)) => (Name::from(format!("{}-{}", self.meta.name, volume.name)), true),
+                (None, None) => return None,
+            };
+            Some(UsedClaim { volume: &volume.name, name, ephemeral })
+        })
+    }
+    /// The key of a claim of its namespace.
+    pub fn claim_key(&self, name: &str) -> Key {
+        Key::new(Kind::PersistentVolumeClaim, &self.meta.namespace, name)
+    }
+}
+
+impl PodSpec {
+    /// Whether some volume uses a claim.
+    pub fn uses_claims(&self) -> bool {
+        self.volumes.iter().any(|volume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some())
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

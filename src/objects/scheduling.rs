@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::meta::{Meta, is_false};
+use super::meta::{Labels, Meta, is_false};
 use super::node::{Taint, TaintEffect};
-use super::selector::{LabelSelector, Requirement};
+use super::selector::{LabelSelector, Operator, Requirement};
 use super::shared::Rest;
 use crate::base::Name;
 
@@ -79,6 +79,29 @@ pub struct NodeSelectorTerm {
     /// On `metadata.name` only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub match_fields: Vec<Requirement>,
+}
+
+impl NodeSelector {
+    /// Whether one of its terms matches a node of this name with these labels.
+    pub fn matches(&self, name: &Name, labels: &Labels) -> bool {
+        self.node_selector_terms.iter().any(|term| term.matches(name, labels))
+    }
+}
+
+impl NodeSelectorTerm {
+    pub fn matches(&self, name: &Name, labels: &Labels) -> bool {
+        let field_matches = |field: &Requirement| {
+            field.key == *"metadata.name"
+                && match field.operator {
+                    Operator::In => field.values.contains(name),
+                    Operator::NotIn => !field.values.contains(name),
+                    _ => false,
+                }
+        };
+        !(self.match_expressions.is_empty() && self.match_fields.is_empty())
+            && self.match_expressions.iter().all(|expression| expression.matches(labels))
+            && self.match_fields.iter().all(field_matches)
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

@@ -16,6 +16,8 @@ use super::shared::Shared;
 use super::workload::{DeploymentStrategy, IntOrPercent, IntOrString, StrategyKind};
 use super::{Kind, Object};
 
+mod volumes;
+
 /// One violation: where, and what is wrong, in the API server's words.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -93,7 +95,16 @@ pub fn validate_but_pod_spec(object: &Object) -> Vec<Violation> {
         Object::Node(node) => taints(node, &mut found),
         Object::PriorityClass(class) => priority_class(class, &mut found),
         Object::PodDisruptionBudget(budget) => disruption_budget(budget, &mut found),
-        Object::Namespace(_) | Object::Lease(_) | Object::Pod(_) => {}
+        Object::PersistentVolume(it) => volumes::volume(it, &mut found),
+        Object::PersistentVolumeClaim(claim) => volumes::claim(claim, &mut found),
+        Object::StorageClass(class) => volumes::class(class, &mut found),
+        Object::Namespace(_)
+        | Object::Lease(_)
+        | Object::Pod(_)
+        | Object::CsiNode(_)
+        | Object::CsiDriver(_)
+        | Object::CsiStorageCapacity(_)
+        | Object::VolumeAttachment(_) => {}
     }
     found
 }
@@ -127,6 +138,9 @@ pub fn validate_update(old: &Object, new: &Object) -> Vec<Violation> {
                 found.push(Violation::invalid("spec.clusterIPs[0]", json!([after]), "may not change once set"));
             }
         }
+        (Object::PersistentVolume(old), Object::PersistentVolume(new)) => volumes::volume_update(old, new, &mut found),
+        (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => volumes::claim_update(old, new, &mut found),
+        (Object::StorageClass(old), Object::StorageClass(new)) => volumes::class_update(old, new, &mut found),
         (Object::PriorityClass(old), Object::PriorityClass(new)) if old.value != new.value => {
             found.push(Violation::new("value", "Forbidden: may not be changed in an update."));
         }
@@ -178,6 +192,7 @@ pub fn validate_pod_spec(spec: &PodSpec, at: &str) -> Vec<Violation> {
             found.push(Violation::new(format!("{at}.topologyKey"), "Required value: can not be empty"));
         }
     }
+    volumes::of_pod(spec, at, &mut found);
     found
 }
 

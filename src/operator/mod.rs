@@ -367,6 +367,14 @@ fn updated(wanted: &Arc<Object>, live: &Stored) -> Option<Verb> {
     let live_meta = live.object.meta();
     let meta = object.meta_mut();
     *meta = Meta { labels: meta.labels.clone(), annotations: meta.annotations.clone(), ..live_meta.clone() };
+    if is_annotated_by_controllers(live.key.kind()) {
+        let wanted = std::mem::take(&mut object.meta_mut().annotations);
+        object.meta_mut().annotations = live_meta.annotations.clone();
+        object
+            .meta_mut()
+            .annotations
+            .update(|annotations| annotations.extend(wanted.iter().map(|(key, value)| (key.clone(), value.clone()))));
+    }
     match (&mut object, &*live.object) {
         (Object::Deployment(new), Object::Deployment(old)) => {
             new.spec.replicas = new.spec.replicas.or(old.spec.replicas);
@@ -386,6 +394,15 @@ fn updated(wanted: &Arc<Object>, live: &Stored) -> Option<Verb> {
         }
         (Object::Node(new), Object::Node(old)) => new.status = old.status.clone(),
         (Object::PodDisruptionBudget(new), Object::PodDisruptionBudget(old)) => new.status = old.status.clone(),
+        (Object::PersistentVolume(new), Object::PersistentVolume(old)) => {
+            new.spec.claim_ref = new.spec.claim_ref.take().or_else(|| old.spec.claim_ref.clone());
+            new.status = old.status.clone();
+        }
+        (Object::PersistentVolumeClaim(new), Object::PersistentVolumeClaim(old)) => {
+            new.spec.volume_name.clone_from(&old.spec.volume_name);
+            new.spec.storage_class_name = new.spec.storage_class_name.take().or_else(|| old.spec.storage_class_name.clone());
+            new.status = old.status.clone();
+        }
         (Object::Pod(new), Object::Pod(old)) => {
             new.node = old.node.clone();
             new.status = old.status.clone();
@@ -393,6 +410,11 @@ fn updated(wanted: &Arc<Object>, live: &Stored) -> Option<Verb> {
         _ => {}
     }
     (object != *live.object).then(|| Verb::Update { object: Arc::new(object), part: Part::Main, revision: Some(live.revision) })
+}
+
+/// Annotations of claims and volumes are part of their binding: an apply leaves alone what it does not name.
+fn is_annotated_by_controllers(kind: Kind) -> bool {
+    matches!(kind, Kind::PersistentVolume | Kind::PersistentVolumeClaim)
 }
 
 /// The patch of a simple action.

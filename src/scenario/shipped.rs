@@ -21,6 +21,8 @@ shipped! {
     "node-failure-fast": "the same with tolerations of 30 seconds: what faster eviction buys",
     "rolling-update": "a new image rolls out under traffic, without an outage",
     "zone-outage": "one of three zones goes dark, its etcd member and machines with it",
+    "zonal-volumes": "a zone is dark: pods with volumes of that zone stay Pending, the others move",
+    "stuck-volume": "a node is lost with a volume attached: who waits for it, and how it comes free",
     "etcd-leader-loss": "the etcd leader dies: how long nothing can be written",
     "control-plane-loss": "an API server and the leading manager die: the data plane goes on",
     "zone-partition": "a zone is cut from the control plane while its containers run on",

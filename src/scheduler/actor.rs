@@ -27,6 +27,17 @@ use crate::wire::{Actor, Address, ApiError, ClientMessage, Input, Outbox, Replic
 /// What the caches hold. PriorityClasses matter at admission only, which resolves `spec.priority`.
 const REFLECTED: [Kind; 6] = [Kind::Namespace, Kind::Node, Kind::Service, Kind::ReplicaSet, Kind::PodDisruptionBudget, Kind::Pod];
 
+/// With volumes.
+const REFLECTED_OF_VOLUMES: [Kind; 7] = [
+    Kind::StorageClass,
+    Kind::CsiNode,
+    Kind::CsiDriver,
+    Kind::CsiStorageCapacity,
+    Kind::PersistentVolume,
+    Kind::PersistentVolumeClaim,
+    Kind::VolumeAttachment,
+];
+
 /// The scheduler's client, limited by `client_qps_milli`.
 const CLIENT: usize = 0;
 /// Leader election has a client of its own, so that a burst of bindings cannot cost the lead.
@@ -39,6 +50,8 @@ enum Token {
     Bind(Key),
     Condition,
     Victim(evicting::Eviction),
+    /// A write of a pod's volumes.
+    Volumes(Key),
 }
 
 /// See the module.
@@ -63,6 +76,8 @@ pub struct Scheduler {
     assumed: Map<Key, QueuedPod>,
     /// By the preemptor.
     evicting: Map<Key, evicting::Evicting>,
+    /// Assumed pods whose volumes are being bound.
+    volumes: BTreeMap<Key, binding::VolumesBinding>,
     outputs: Vec<SessionOutput<Token>>,
     booted: bool,
 }
@@ -71,11 +86,13 @@ impl Scheduler {
     /// `server`: the balancer, or one API server. The streams are for the session's and the election's jitter, and for the choice among
     /// nodes of equal score.
     pub fn new(config: Config, replica: Replica, server: Address, session: Stream, mut election: Stream, ties: Stream) -> Scheduler {
+        let of_volumes = REFLECTED_OF_VOLUMES.into_iter().filter(|_| config.volumes);
+        let reflected = REFLECTED.into_iter().chain(of_volumes);
         let session_config = SessionConfig {
             server,
             limits: vec![(config.client_qps_milli, config.client_burst), (0, 0)],
             timeout: Duration::ZERO,
-            reflect: REFLECTED.into_iter().map(|kind| (kind, Scope::all())).collect(),
+            reflect: reflected.map(|kind| (kind, Scope::all())).collect(),
         };
         Scheduler {
             queue: SchedulingQueue::new(delays(&config), Time::ZERO),
@@ -93,6 +110,7 @@ impl Scheduler {
             cycle: None,
             assumed: Map::default(),
             evicting: Map::default(),
+            volumes: BTreeMap::new(),
             outputs: Vec::new(),
             booted: false,
             config,
@@ -173,7 +191,7 @@ impl Actor for Scheduler {
         if !self.booted {
             return Time::NEVER;
         }
-        self.session.deadline().min(self.elector.deadline()).min(self.queue.deadline())
+        self.session.deadline().min(self.elector.deadline()).min(self.queue.deadline()).min(self.volumes_deadline())
     }
 }
 
@@ -187,12 +205,14 @@ impl Scheduler {
         self.cycle = None;
         self.assumed.clear();
         self.evicting.clear();
+        self.volumes.clear();
         self.session.start(now, out);
     }
 
     fn wake(&mut self, now: Time, out: &mut Outbox) {
         self.session.wake(now, out, &mut self.outputs);
         self.queue.wake(now);
+        self.check_volumes(now, out);
         if let Some(leadership) = self.elector.wake(now) {
             self.lead(now, leadership, out);
         }
@@ -250,10 +270,15 @@ impl Scheduler {
         match decide(profile, &queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
             Decision::Node(slot) => {
                 let node = self.snapshot.nodes().info(slot).name.clone();
+                let volumes = self.snapshot.reserve(&queued.info, slot);
                 self.snapshot.place(queued.info.clone(), &node);
                 let key = queued.info.key.clone();
-                let bind = Verb::Bind { pod: key.clone(), uid: queued.info.pod().meta.uid.clone(), node };
-                self.session.send(now, CLIENT, bind, Token::Bind(key.clone()), out);
+                let uid = queued.info.pod().meta.uid.clone();
+                if volumes.is_empty() {
+                    self.session.send(now, CLIENT, Verb::Bind { pod: key.clone(), uid, node }, Token::Bind(key.clone()), out);
+                } else {
+                    self.bind_volumes(now, &key, (node, volumes), queued.cause, out);
+                }
                 let before = self.assumed.insert(key, queued);
                 assert!(before.is_none(), "{} was assumed twice", before.expect("just checked").info.key);
             }
@@ -357,10 +382,11 @@ impl Scheduler {
             }
             Token::Bind(key) => {
                 if let Err(error) = result {
-                    self.binding_failed(now, &key, &error, cause, out);
+                    self.binding_failed(now, &key, &format!("binding rejected: {error}"), cause, out);
                 }
             }
             Token::Victim(eviction) => self.victim_answered(now, eviction, &result, out),
+            Token::Volumes(key) => self.volumes_answered(now, &key, result, cause, out),
             // A pod that is gone or has changed comes again by itself; a lost patch is made again by the next failure.
             Token::Condition => {}
         }
@@ -368,13 +394,14 @@ impl Scheduler {
 
     /// Forgets the assumed pod and tries again later, unless the pod is gone. If the binding took effect all the same, the reflector will
     /// say so and the pod leaves the queue.
-    fn binding_failed(&mut self, now: Time, key: &Key, error: &ApiError, cause: Cause, out: &mut Outbox) {
+    fn binding_failed(&mut self, now: Time, key: &Key, why: &str, cause: Cause, out: &mut Outbox) {
+        self.leave_volumes(key);
         let Some(mut queued) = self.assumed.remove(key) else { return };
         self.snapshot.remove_pod(key);
         self.queue.on_event(now, ClusterEvent::PodRemoved(&queued.info), &self.snapshot, &self.profiles, cause);
         let stored = self.session.cache().get(key).map(|stored| stored.object.clone());
         let Some(object) = stored.filter(|object| object.as_pod().is_some_and(is_pending)) else { return };
-        let message = Name::from(format!("binding rejected: {error}"));
+        let message = Name::new(why);
         let what = What::Decided { text: message.clone() };
         queued.cause = out.record(Fact { subject: Subject::Object(key.clone()), what });
         queued.info = self.snapshot.pod_info(&object);
@@ -401,10 +428,20 @@ impl Scheduler {
                 };
                 self.queue.on_event(now, event, &self.snapshot, &self.profiles, change.cause);
             }
-            _ => match &change.new {
-                Some(stored) => self.snapshot.set(&stored.object),
-                None => self.snapshot.remove(change.object()),
-            },
+            kind => {
+                match &change.new {
+                    Some(stored) => self.snapshot.set(&stored.object),
+                    None => self.snapshot.remove(change.object()),
+                }
+                if kind.is_of_volumes() {
+                    let event = match (&change.old, &change.new) {
+                        (None, Some(new)) => ClusterEvent::StorageAdded(&new.object),
+                        (Some(old), Some(new)) => ClusterEvent::StorageChanged { old: &old.object, new: &new.object },
+                        (_, None) => ClusterEvent::StorageRemoved(change.object()),
+                    };
+                    self.queue.on_event(now, event, &self.snapshot, &self.profiles, change.cause);
+                }
+            }
         }
     }
 
@@ -423,6 +460,7 @@ impl Scheduler {
         } else if counts(pod) {
             // Bound: what was assumed is confirmed, what waited need not (someone else, or an answer that was lost).
             self.assumed.remove(key);
+            self.volumes.remove(key);
             self.leave(key);
             self.snapshot.set(&stored.object);
             let new = self.snapshot.pod_info(&stored.object);
@@ -478,6 +516,7 @@ impl Scheduler {
     fn pod_gone(&mut self, now: Time, change: &Change, was_bound: bool) {
         let was_nominated = self.snapshot.withdraw(&change.key);
         self.leave(&change.key);
+        self.leave_volumes(&change.key);
         let was_assumed = self.assumed.remove(&change.key).is_some();
         if self.snapshot.remove_pod(&change.key) && (was_bound || was_assumed) || was_nominated {
             let last = change.old.as_ref().or(change.new.as_ref()).expect("a change has a version");
@@ -514,6 +553,7 @@ fn differs(old: &Node, new: &Node) -> bool {
         || old.status.allocatable != new.status.allocatable
 }
 
+mod binding;
 mod evicting;
 #[cfg(test)]
 mod tests;

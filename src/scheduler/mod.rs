@@ -6,7 +6,7 @@
 //! Beside it: [`policies`], other ways to choose a node and its GPUs, which a scenario may put in place of the default scores; and [`study`],
 //! the scheduler alone on a trace.
 //!
-//! What is not here: volumes and dynamic resources, extenders, in-place resize.
+//! What is not here: dynamic resources, extenders, in-place resize.
 //!
 //! Invariants: a pod is assumed on at most one node and is never in the queue meanwhile; what the snapshot counts on a node is what is
 //! bound there plus what is assumed (`tests.rs` compares with a snapshot made anew).
@@ -31,6 +31,7 @@ mod queue;
 mod snapshot;
 pub mod study;
 mod tables;
+mod volumes;
 
 pub use actor::Scheduler;
 pub use decide::{Decision, Failure, Nominated, Sampling, decide};
@@ -44,6 +45,7 @@ pub use preemption::{Candidate, CandidateLimits, Nomination, Preemption};
 pub use profile::{Arguments, DEFAULT_SCHEDULER, FILTERS, Profile, ProfileConfig, Profiles, SCORES};
 pub use queue::{ClusterEvent, Delays, QueuedPod, SchedulingQueue};
 pub use snapshot::Snapshot;
+pub use volumes::PodVolumes;
 
 use std::sync::Arc;
 
@@ -69,6 +71,8 @@ pub struct Config {
     /// Whose attempts are told with every reason and score: pods of a namespace whose names begin so. For whoever explains a run; its
     /// course is the same.
     pub explained: Option<Explained>,
+    /// Watch the kinds of volumes: see [`Kind::served`](crate::objects::Kind::served). No setting of kube-scheduler.
+    pub volumes: bool,
 }
 
 /// Pods by namespace and the beginning of their names.
@@ -90,6 +94,7 @@ impl Default for Config {
             pod_max_backoff: Duration::from_secs(10),
             policy: None,
             explained: None,
+            volumes: false,
         }
     }
 }

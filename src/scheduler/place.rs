@@ -1,7 +1,7 @@
 //! Placing a whole workload at once, for a cluster that starts with everything running.
 //!
 //! The rule: pods in the order given. One whose scheduler no profile is called after stays pending. A pod that constrains its place (node selector, affinity, spread constraints, host ports, extended
-//! resources), or whose profile is not the default one, is placed by [`decide`](super::decide()). Any other goes to the node with the smallest share of its
+//! resources, volumes), or whose profile is not the default one, is placed by [`decide`](super::decide()). Any other goes to the node with the smallest share of its
 //! requested resources - the mean of CPU and memory over allocatable, in millionths, with defaults for silent containers - among those
 //! whose taints it tolerates and where it fits; ties go to fewer pods, then to the order of nodes, which takes zones in turn. That is what
 //! LeastAllocated, balanced allocation and default spreading lead to for a whole workload, at the cost of a heap step a pod.
@@ -18,18 +18,20 @@ use super::plugins::{Cycle, Filter, PluginId, PreFilter};
 use super::pods::PodInfo;
 use super::profile::{Profile, ProfileConfig, Profiles};
 use super::snapshot::Snapshot;
+use super::volumes::PodVolumes;
 use crate::base::{Name, Stream};
 use crate::objects::Object;
 
 /// The node of each pod, by the rule above. `others` may hold the Namespaces, Services and ReplicaSets that the pods' constraints refer to.
 /// Pods that name their node already count there; those that are terminal or gated get none. With a policy of the scenario every pod is
-/// placed by [`decide`](super::decide()).
+/// placed by [`decide`](super::decide()). `reserved` gets what their claims take.
 pub fn place_all(
     nodes: &[Arc<Object>],
     pods: &[Arc<Object>],
     others: &[Arc<Object>],
     config: &Config,
     ties: &mut Stream,
+    reserved: &mut PodVolumes,
 ) -> Vec<Option<Name>> {
     let bound = |object: &&Arc<Object>| object.as_pod().is_some_and(|pod| pod.node.is_some());
     let mut snapshot = Snapshot::from_objects(nodes, pods.iter().filter(bound), others);
@@ -62,7 +64,10 @@ pub fn place_all(
             least_allocated(profile, &info, &snapshot, &mut heap)
         };
         let node = chosen.map(|slot| snapshot.nodes().info(slot).name.clone());
-        if let Some(name) = &node {
+        if let (Some(name), Some(slot)) = (&node, chosen) {
+            let volumes = snapshot.reserve(&info, slot);
+            reserved.bindings.extend(volumes.bindings);
+            reserved.provisions.extend(volumes.provisions);
             snapshot.place(info, name);
         }
         placements.push(node);
@@ -78,6 +83,8 @@ fn is_constrained(info: &PodInfo) -> bool {
         || !spec.topology_spread_constraints.is_empty()
         || !shape.ports.is_empty()
         || !requests.scalars.is_empty()
+        || shape.uses_claims
+        || !spec.volumes.is_empty()
 }
 
 /// A node in the heap. Its load may have grown since it was put in: it is put back with the present one then. The largest is the best.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::base::{Map, Name};
-use crate::objects::pod::ResourceList;
+use crate::objects::pod::{ResourceList, UsedClaim};
 use crate::objects::scheduling::NodeAffinity;
-use crate::objects::{Key, Labels, Object, Pod, PodSpec, Quantity, Shared, Toleration};
+use crate::objects::{Key, Labels, Object, PersistentVolumeClaim, Pod, PodSpec, Quantity, Shared, Toleration};
 
 /// Whole amounts of resources: CPU in milli-CPU, all else in units, both rounded up once, on the finished sum.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -96,6 +96,8 @@ pub struct Shape {
     pub priority: i64,
     /// There is a `podAffinity` or `podAntiAffinity` stanza.
     pub has_pod_affinity: bool,
+    /// Some volume uses a claim.
+    pub uses_claims: bool,
     /// The number of its [`Ask`].
     pub ask: u32,
 }
@@ -177,6 +179,7 @@ impl Shape {
             images: spec.init_containers.iter().chain(&spec.containers).map(|container| normalized_image(&container.image)).collect(),
             priority: spec.priority.unwrap_or(0),
             has_pod_affinity: affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some()),
+            uses_claims: spec.uses_claims(),
             ask: 0,
         }
     }
@@ -243,5 +246,13 @@ impl PodInfo {
     }
     pub fn namespace(&self) -> &Name {
         &self.pod().meta.namespace
+    }
+    /// The claims that its volumes use; nothing is looked at for a pod without any.
+    pub fn claims(&self) -> impl Iterator<Item = UsedClaim<'_>> {
+        self.shape.uses_claims.then(|| self.pod().claims()).into_iter().flatten()
+    }
+    /// Whether one of its volumes uses this claim.
+    pub fn uses_claim(&self, claim: &PersistentVolumeClaim) -> bool {
+        *self.namespace() == claim.meta.namespace && self.claims().any(|used| used.name == claim.meta.name)
     }
 }

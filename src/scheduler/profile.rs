@@ -60,13 +60,17 @@ impl Default for Arguments {
 }
 
 /// The default filters, in order. Every plugin that a configuration can name is one of these or of [`SCORES`].
-pub const FILTERS: [PluginId; 8] = [
+pub const FILTERS: [PluginId; 12] = [
     PluginId::NodeUnschedulable,
     PluginId::NodeName,
     PluginId::TaintToleration,
     PluginId::NodeAffinity,
     PluginId::NodePorts,
     PluginId::NodeResourcesFit,
+    PluginId::VolumeRestrictions,
+    PluginId::NodeVolumeLimits,
+    PluginId::VolumeBinding,
+    PluginId::VolumeZone,
     PluginId::PodTopologySpread,
     PluginId::InterPodAffinity,
 ];

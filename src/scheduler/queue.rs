@@ -15,7 +15,7 @@ use super::pods::PodInfo;
 use super::profile::Profiles;
 use super::snapshot::Snapshot;
 use crate::base::{Cause, Duration, Map, Set, Time};
-use crate::objects::{Key, Node};
+use crate::objects::{Key, Node, Object};
 
 /// What may make a pod schedulable.
 #[derive(Clone, Copy)]
@@ -35,6 +35,13 @@ pub enum ClusterEvent<'a> {
     },
     /// A bound pod is gone, or an assumed one is forgotten.
     PodRemoved(&'a PodInfo),
+    /// An object of a kind of volumes came.
+    StorageAdded(&'a Object),
+    StorageChanged {
+        old: &'a Object,
+        new: &'a Object,
+    },
+    StorageRemoved(&'a Object),
 }
 
 /// How long pods wait.

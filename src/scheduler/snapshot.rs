@@ -12,6 +12,7 @@ use super::classes::{ClassId, ClassKey, Classes, Terms};
 use super::nodes::{NodeTable, Slot};
 use super::pods::{PodInfo, Shapes};
 use super::tables::Tables;
+use super::volumes::{PodVolumes, Volumes};
 use crate::base::{Map, Name};
 use crate::objects::selector::Operator;
 use crate::objects::{Key, Kind, LabelSelector, Labels, Object, PodDisruptionBudget, Requirement, Shared};
@@ -39,13 +40,14 @@ pub struct Snapshot {
     nominations: Map<Key, Name>,
     /// How many pods of each priority count.
     priorities: BTreeMap<i64, u32>,
+    volumes: Volumes,
     /// What cycles have found out and later ones need not ask again.
     tables: RefCell<Tables>,
 }
 
 impl Snapshot {
     /// The state of a cluster with these objects: nodes in the order of their arrival, pods that are bound to them, and any of
-    /// Namespace, Service, ReplicaSet and PodDisruptionBudget. Others, and pods without a node, are ignored.
+    /// Namespace, Service, ReplicaSet, PodDisruptionBudget and the kinds of volumes. Others, and pods without a node, are ignored.
     pub fn from_objects<'a>(
         nodes: impl IntoIterator<Item = &'a Arc<Object>>,
         pods: impl IntoIterator<Item = &'a Arc<Object>>,
@@ -63,6 +65,9 @@ impl Snapshot {
     }
     pub(super) fn tables(&self) -> RefMut<'_, Tables> {
         self.tables.borrow_mut()
+    }
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
     }
     pub fn classes(&self) -> &Classes {
         &self.classes
@@ -118,6 +123,7 @@ impl Snapshot {
             Object::PodDisruptionBudget(_) => {
                 self.budgets.insert(object.key(), object.clone());
             }
+            _ if object.kind().is_of_volumes() => self.volumes.set(object),
             _ => {}
         }
     }
@@ -144,6 +150,7 @@ impl Snapshot {
             Object::PodDisruptionBudget(_) => {
                 self.budgets.remove(&object.key());
             }
+            _ if object.kind().is_of_volumes() => self.volumes.remove(object),
             _ => {}
         }
     }
@@ -207,7 +214,24 @@ impl Snapshot {
         *self.priorities.entry(info.shape.priority).or_insert(0) += 1;
         let slot = self.nodes.add_pod(node, &info);
         let class = self.classes.add(info.pod(), info.shape.has_pod_affinity, slot);
+        self.volumes.count(&info, true);
         self.pods.insert(info.key.clone(), Placed { slot, class, info });
+    }
+
+    /// Takes for a pod that goes to a node what its claims need there, as VolumeBinding found it (upstream Reserve): the writes that make it
+    /// so. Nothing for a pod whose claims are bound.
+    pub fn reserve(&mut self, info: &PodInfo, slot: Slot) -> PodVolumes {
+        if !info.shape.uses_claims {
+            return PodVolumes::default();
+        }
+        let Ok(claims) = self.volumes.claims_of(info) else { return PodVolumes::default() };
+        let (_, volumes) = self.volumes.find(&claims, self.nodes.info(slot).node());
+        self.volumes.assume(&volumes);
+        volumes
+    }
+    /// Gives it back (upstream Unreserve).
+    pub fn unreserve(&mut self, volumes: &PodVolumes) {
+        self.volumes.revert(volumes);
     }
 
     /// The pod counts nowhere any more. False if it did not.
@@ -220,6 +244,7 @@ impl Snapshot {
             self.priorities.remove(&priority);
         }
         self.classes.remove(placed.class, placed.slot);
+        self.volumes.count(&placed.info, false);
         self.nodes.remove_pod(placed.slot, &placed.info);
         true
     }

@@ -395,7 +395,7 @@ fn a_running_cluster_is_filled_evenly_and_constraints_hold() {
     pinned["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "n7"});
     pods.push(object("Pod", pinned));
     pods.push(object("Pod", pod("too-big", "5")));
-    let placed = place_all(&nodes, &pods, &[], &Config::default(), &mut Seed(1).stream("ties"));
+    let placed = place_all(&nodes, &pods, &[], &Config::default(), &mut Seed(1).stream("ties"), &mut PodVolumes::default());
     let on = |name: &str| placed[..300].iter().filter(|node| node.as_ref().is_some_and(|node| *node == *name)).count();
     assert!((0..30).all(|n| on(&format!("n{n}")) == 10));
     assert_eq!(placed[300].as_ref().map(Name::as_str), Some("n7"));
@@ -419,7 +419,7 @@ fn a_running_cluster_is_filled_by_the_profiles_of_its_scheduler() {
         ..ProfileConfig::default()
     };
     let config = Config { profiles: vec![ProfileConfig::default(), packing], ..Config::default() };
-    let place = || place_all(&nodes, &pods, &[], &config, &mut Seed(1).stream("ties"));
+    let place = || place_all(&nodes, &pods, &[], &config, &mut Seed(1).stream("ties"), &mut PodVolumes::default());
     let placed = place();
     let used = |some: &[Option<Name>]| some.iter().flatten().collect::<std::collections::BTreeSet<_>>().len();
     assert_eq!(used(&placed[..30]), 10, "spread");

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use crate::apiserver::Creator;
 use crate::base::random::Seed;
 use crate::base::{Cause, Map, Name, Revision, Term, Time};
-use crate::controllers::{deployment, endpoint_slice, replicaset};
+use crate::client::Cache;
+use crate::controllers::{deployment, endpoint_slice, replicaset, volumes};
 use crate::engine::plan::Plan;
 use crate::etcd::EtcdMember;
 use crate::host::sim::SimHost;
 use crate::kubelet;
 use crate::objects::{Condition, Conditions, Deployment, Key, Kind, List, Node, Object, Pod, ReplicaSet, Stored};
-use crate::scheduler::place_all;
+use crate::scheduler::{PodVolumes, place_all};
 use crate::wire::etcd::{KeyValue, LeaseId, StoreSnapshot, Value};
 use crate::wire::raft::Configuration;
 use crate::wire::{Address, MachineId};
@@ -30,6 +31,7 @@ pub fn preload(plan: &Plan, host: &mut SimHost) -> Vec<Stored> {
     start.nodes();
     start.services();
     start.workloads();
+    start.volumes();
     start.place(host);
     start.settle();
     start.endpoints();
@@ -51,6 +53,10 @@ struct Start<'a> {
     sets: Vec<(ReplicaSet, Option<usize>)>,
     /// And the place of its ReplicaSet.
     pods: Vec<(Pod, Option<usize>)>,
+    /// Nodes, and what the kinds of volumes have: as controllers know them.
+    volumes: Cache,
+    /// Of what stands there.
+    version: Revision,
 }
 
 impl Start<'_> {
@@ -68,6 +74,8 @@ impl Start<'_> {
             deployments: Vec::new(),
             sets: Vec::new(),
             pods: Vec::new(),
+            volumes: Cache::default(),
+            version: Revision::ZERO,
         }
     }
     fn create(&mut self, object: &Object) -> Object {
@@ -144,15 +152,72 @@ impl Start<'_> {
         self.pods.push((pod, set));
     }
 
+    /// Claims and volumes as controllers leave them before any pod is there: what waits for its first pod waits.
+    fn volumes(&mut self) {
+        if !self.plan.has_volumes() {
+            return;
+        }
+        for node in self.nodes.clone() {
+            self.put(node.into());
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_volumes()) {
+            for object in self.planned(kind) {
+                let created = self.create(&object);
+                self.put(created);
+            }
+        }
+        let of_pods: Vec<Object> = self.pods.iter().flat_map(|(pod, _)| volumes::ephemeral_claims(pod)).map(Object::from).collect();
+        for claim in of_pods {
+            let created = self.create(&claim);
+            self.put(created);
+        }
+        self.settle_volumes();
+    }
+    fn put(&mut self, object: Object) {
+        self.version = self.version.next();
+        self.volumes.put(Stored::new(self.version, Cause::NONE, Arc::new(object)));
+    }
+    fn settle_volumes(&mut self) {
+        // Each look may make room for the next: a volume is made, then bound.
+        loop {
+            let changes = volumes::settle(&self.volumes);
+            if changes.is_empty() {
+                return;
+            }
+            for object in changes {
+                let known = self.volumes.get(&object.key()).is_some();
+                let object = if known { object } else { self.create(&object) };
+                self.put(object);
+            }
+        }
+    }
+    /// What the pods that were placed have taken, and where their volumes are attached.
+    fn bind_volumes(&mut self, reserved: PodVolumes) {
+        for object in reserved.bindings.into_iter().map(|(volume, _)| volume).chain(reserved.provisions) {
+            self.put(Arc::unwrap_or_clone(object));
+        }
+        self.settle_volumes();
+        let attached: Vec<Object> = volumes::attachments(self.pods.iter().map(|(pod, _)| pod), &self.volumes).map(Object::from).collect();
+        for attachment in attached {
+            let mut created = self.create(&attachment);
+            if let Object::VolumeAttachment(attachment) = &mut created {
+                attachment.status.attached = true;
+            }
+            self.put(created);
+        }
+    }
+
     /// Binds the pods and puts them on their machines.
     fn place(&mut self, host: &mut SimHost) {
         let nodes: Vec<Arc<Object>> = self.nodes.iter().map(|node| Arc::new(node.clone().into())).collect();
         let pods: Vec<Arc<Object>> = self.pods.iter().map(|(pod, _)| Arc::new(pod.clone().into())).collect();
         let others = self.namespaces.iter().chain(&self.services).map(|object| Arc::new(object.clone()));
         let sets = self.sets.iter().map(|(set, _)| Arc::new(set.clone().into()));
-        let others: Vec<Arc<Object>> = others.chain(sets).collect();
+        let stored = Kind::ALL.into_iter().filter(|kind| kind.is_of_volumes()).flat_map(|kind| self.volumes.list(kind));
+        let others: Vec<Arc<Object>> = others.chain(sets).chain(stored.map(|(_, stored)| stored.object.clone())).collect();
+        let mut reserved = PodVolumes::default();
         let mut ties = Seed(self.plan.seed).stream("ties of the start");
-        let placements = place_all(&nodes, &pods, &others, &self.plan.timings.scheduler, &mut ties);
+        let placements = place_all(&nodes, &pods, &others, &self.plan.timings.scheduler, &mut ties, &mut reserved);
         drop((nodes, pods, others));
         let machines: Map<&Name, MachineId> = self.plan.nodes.iter().map(|node| (&node.shape.name, node.machine)).collect();
         // Pods that are alike at the start say so in one list.
@@ -166,6 +231,7 @@ impl Start<'_> {
                 said.clone_from(&pod.status.conditions);
             }
         }
+        self.bind_volumes(reserved);
         for (node, planned) in self.nodes.iter_mut().zip(&self.plan.nodes) {
             let (engine, _) = host.place(planned.machine);
             node.status.images = kubelet::listed_images(engine.images());
@@ -208,12 +274,15 @@ impl Start<'_> {
     }
 
     fn into_store(self, host: &mut SimHost) -> Vec<Stored> {
-        let Start { plan, namespaces, nodes, leases, services, slices, deployments, sets, pods, .. } = self;
+        let Start { plan, namespaces, nodes, leases, services, slices, deployments, sets, pods, volumes, .. } = self;
+        let of_volumes = Kind::ALL.into_iter().filter(|kind| kind.is_of_volumes()).flat_map(|kind| volumes.list(kind));
+        let of_volumes: Vec<Object> = of_volumes.map(|(_, stored)| (*stored.object).clone()).collect();
         let count = [&namespaces, &leases, &services, &slices].iter().map(|objects| objects.len()).sum::<usize>()
             + nodes.len()
             + deployments.len()
             + sets.len()
-            + pods.len();
+            + pods.len()
+            + of_volumes.len();
         let objects = namespaces
             .into_iter()
             .chain(nodes.into_iter().map(Object::from))
@@ -222,6 +291,7 @@ impl Start<'_> {
             .chain(slices)
             .chain(deployments.into_iter().map(Object::from))
             .chain(sets.into_iter().map(|(set, _)| set.into()))
+            .chain(of_volumes)
             .chain(pods.into_iter().map(|(pod, _)| pod.into()));
         let mut kvs = Vec::with_capacity(count);
         let mut all = Vec::with_capacity(count);

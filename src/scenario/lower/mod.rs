@@ -189,6 +189,7 @@ impl Lowering<'_> {
             study: None,
         };
         self.profile(scenario, &mut plan);
+        plan.timings.set_volumes(plan.has_volumes());
         plan
     }
     /// A fault that comes many times or never has no one beginning.

@@ -14,7 +14,7 @@ use crate::scenario::{located, validator};
 use crate::scheduler::plugins::{Ignored, PluginId, Strategy, WeightedResource};
 use crate::scheduler::{Arguments, CandidateLimits, Config, DEFAULT_SCHEDULER, FILTERS, ProfileConfig, SCORES};
 
-/// The default plugins in upstream's order. Those that are no [`PluginId`] are known by name only: volumes and claims are not modelled, and
+/// The default plugins in upstream's order. Those that are no [`PluginId`] are known by name only: resource claims are not modelled, and
 /// the queue and binding are what they are.
 const DEFAULTS: [&str; 19] = [
     "SchedulingGates",

@@ -115,7 +115,19 @@ fn read_cluster(input: &Value) -> Result<Snapshot, String> {
         read_list(input, field)?.iter().enumerate().map(read).collect()
     };
     let mut others = objects("namespaces", "Namespace")?;
-    for (field, kind) in [("services", "Service"), ("replicasets", "ReplicaSet"), ("pdbs", "PodDisruptionBudget")] {
+    let kinds = [
+        ("services", "Service"),
+        ("replicasets", "ReplicaSet"),
+        ("pdbs", "PodDisruptionBudget"),
+        ("storageclasses", "StorageClass"),
+        ("csinodes", "CSINode"),
+        ("csidrivers", "CSIDriver"),
+        ("csistoragecapacities", "CSIStorageCapacity"),
+        ("pvs", "PersistentVolume"),
+        ("pvcs", "PersistentVolumeClaim"),
+        ("volumeattachments", "VolumeAttachment"),
+    ];
+    for (field, kind) in kinds {
         others.extend(objects(field, kind)?);
     }
     let mut snapshot = Snapshot::from_objects(&objects("nodes", "Node")?, &objects("pods", "Pod")?, &others);

@@ -296,7 +296,10 @@ impl Plugin for InterPodAffinity {
                 let moved_out = |term: &Term| value(old, term).is_some() && value(old, term) != value(new, term);
                 terms.required.iter().any(moved_in) || terms.required_anti.iter().any(moved_out)
             }
-            ClusterEvent::NodeRemoved(_) => false,
+            ClusterEvent::NodeRemoved(_)
+            | ClusterEvent::StorageAdded(_)
+            | ClusterEvent::StorageChanged { .. }
+            | ClusterEvent::StorageRemoved(_) => false,
         }
     }
 }

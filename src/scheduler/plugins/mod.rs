@@ -5,8 +5,8 @@
 //! [`Score::score_all`]). A test holds both equal. `dyn` costs a call a pod, not a node.
 //!
 //! Status codes are those of v1.34 (upstream `pkg/scheduler/framework/plugins`); which plugins run, in what order and with what weights, a
-//! profile says ([`ProfileConfig`](super::ProfileConfig)). Volume plugins and DynamicResources skip themselves for pods without volumes and
-//! claims, which are all that is modelled.
+//! profile says ([`ProfileConfig`](super::ProfileConfig)). DynamicResources skips itself for pods without resource claims, which are all that
+//! is modelled; so does the score of VolumeBinding, whose gate (StorageCapacityScoring) is off by default.
 
 mod image_locality;
 mod inter_pod_affinity;
@@ -15,9 +15,13 @@ mod node_name;
 mod node_ports;
 mod node_resources;
 mod node_unschedulable;
+mod node_volume_limits;
 mod pod_topology_spread;
 pub mod policy;
 mod taint_toleration;
+mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +49,10 @@ pub enum PluginId {
     NodeAffinity,
     NodePorts,
     NodeResourcesFit,
+    VolumeRestrictions,
+    NodeVolumeLimits,
+    VolumeBinding,
+    VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
     NodeResourcesBalancedAllocation,
@@ -61,7 +69,7 @@ impl fmt::Display for PluginId {
 
 /// A set of plugins: who rejected a pod.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct PluginSet(u16);
+pub struct PluginSet(u32);
 
 impl PluginSet {
     pub fn insert(&mut self, plugin: PluginId) {
@@ -189,6 +197,10 @@ pub fn plugin(id: PluginId, arguments: &Arguments) -> Arc<dyn Plugin> {
             arguments.scored_resources.clone(),
             arguments.ignored_resources.clone(),
         )),
+        PluginId::VolumeRestrictions => Arc::new(volume_restrictions::VolumeRestrictions),
+        PluginId::NodeVolumeLimits => Arc::new(node_volume_limits::NodeVolumeLimits),
+        PluginId::VolumeBinding => Arc::new(volume_binding::VolumeBinding),
+        PluginId::VolumeZone => Arc::new(volume_zone::VolumeZone),
         PluginId::PodTopologySpread => Arc::new(pod_topology_spread::PodTopologySpread { defaults: arguments.default_constraints.clone() }),
         PluginId::InterPodAffinity => Arc::new(inter_pod_affinity::InterPodAffinity {
             hard_weight: arguments.hard_pod_affinity_weight,

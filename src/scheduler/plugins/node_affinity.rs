@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Cycle, Filter, Plugin, PluginId, PreFilter, Score, Verdict, normalize_to_largest};
 use crate::base::Name;
-use crate::objects::scheduling::{NodeAffinity as Affinity, NodeSelectorTerm, PreferredNodeTerm};
+use crate::objects::scheduling::{NodeAffinity as Affinity, PreferredNodeTerm};
 use crate::objects::selector::Operator;
 use crate::objects::{Labels, PodSpec};
 use crate::scheduler::nodes::{NodeInfo, Slot};
@@ -18,7 +18,7 @@ pub struct NodeAffinity {
 impl NodeAffinity {
     fn added_matches(&self, name: &Name, labels: &Labels) -> bool {
         let required = self.added.as_ref().and_then(|added| added.required.as_ref());
-        required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, name, labels)))
+        required.is_none_or(|required| required.matches(name, labels))
     }
 }
 
@@ -34,24 +34,7 @@ pub fn is_constrained(spec: &PodSpec) -> bool {
 /// Whether `nodeSelector` and the required node affinity hold on a node.
 pub fn required_matches(spec: &PodSpec, name: &Name, labels: &Labels) -> bool {
     spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && affinity(spec)
-            .and_then(|affinity| affinity.required.as_ref())
-            .is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, name, labels)))
-}
-
-/// A term without expressions and fields matches nothing.
-fn term_matches(term: &NodeSelectorTerm, name: &Name, labels: &Labels) -> bool {
-    let field_matches = |field: &crate::objects::Requirement| {
-        field.key == *"metadata.name"
-            && match field.operator {
-                Operator::In => field.values.contains(name),
-                Operator::NotIn => !field.values.contains(name),
-                _ => false,
-            }
-    };
-    !(term.match_expressions.is_empty() && term.match_fields.is_empty())
-        && term.match_expressions.iter().all(|expression| expression.matches(labels))
-        && term.match_fields.iter().all(field_matches)
+        && affinity(spec).and_then(|affinity| affinity.required.as_ref()).is_none_or(|required| required.matches(name, labels))
 }
 
 /// The only nodes that can match, if every term names some by `matchFields`.
@@ -133,7 +116,7 @@ impl Score for Preferred<'_> {
             .iter()
             .copied()
             .chain(&self.1)
-            .filter(|term| term_matches(&term.preference, &node.name, node.labels()))
+            .filter(|term| term.preference.matches(&node.name, node.labels()))
             .map(|term| term.weight)
             .sum()
     }

@@ -349,6 +349,7 @@ impl Plugin for PodTopologySpread {
                 let moved = own().any(|constraint| value(old, constraint) != value(new, constraint));
                 (has_all_keys(old) != has_all_keys(new)) || (has_all_keys(new) && (moved || old.spec.taints != new.spec.taints))
             }
+            ClusterEvent::StorageAdded(_) | ClusterEvent::StorageChanged { .. } | ClusterEvent::StorageRemoved(_) => false,
         }
     }
 }
