@@ -140,7 +140,8 @@ fn the_standby_manager_takes_over_when_a_real_one_does() {
 }
 
 /// Recorded: writes fail for 0.95 to 2.64 s after SIGKILL, median 1.22 s. By the source: 1 to 2 s after the last heartbeat, which is up
-/// to 0.1 s old; the same again where the votes were split, as they are twice in a row once in a hundred times.
+/// to 0.1 s old; the same again where the votes were split, as they are twice in a row once in a hundred times
+/// and thrice once in a thousand.
 #[test]
 fn etcd_elects_a_leader_when_a_real_one_does() {
     let spans = for_seeds(seeds(OTHERS), |seed| {
@@ -149,7 +150,7 @@ fn etcd_elects_a_leader_when_a_real_one_does() {
         let begun = fault(&record, 0).at;
         first_after(&record, begun, "new leader of etcd", |entry| matches!(entry.fact.what, What::BecameLeader { .. })).at - begun
     });
-    assert_within("election of a new leader", &spans, 900, 6_200);
+    assert_within("election of a new leader", &spans, 900, 8_200);
     assert_median_within("election of a new leader", &spans, 950, 1_700);
 }
 
