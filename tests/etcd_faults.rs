@@ -5,6 +5,8 @@ mod runs;
 use clustersim::base::{Duration, Time};
 use clustersim::engine::Options;
 use clustersim::engine::record::Record;
+use clustersim::host::sim;
+use clustersim::scenario;
 use clustersim::wire::fact::{Subject, What};
 use clustersim::wire::{Address, Member};
 
@@ -153,4 +155,31 @@ fn faults_of_all_kinds_at_random_on_the_control_plane() {
     for fault in &faults {
         play(5, fault, &["duration=2m"]);
     }
+}
+
+#[test]
+fn lease_reads_trust_the_leaders_clock_and_the_read_index_trusts_none() {
+    // The leader is cut off from its peers and not from its clients: it goes on to lead by its clock, which may run at half speed.
+    let cut = r#"{ "at": "12s", "for": "8s", "partition": { "from": { "components": ["etcd-leader"] },
+                   "to": { "components": ["etcd-1", "etcd-2", "etcd-3"] } } }"#;
+    let slow = r#"{ "at": "10s", "for": "30s", "clockDrift": { "on": { "components": ["etcd-leader"] }, "ppm": -500000 } }"#;
+    let violations = |seed: u64, faults: String, lease_reads: bool| {
+        let sets = [
+            format!("seed={seed}"),
+            format!("faults=[{faults}]"),
+            "expectations=[]".to_owned(),
+            format!("cluster.timings.etcd.leaseReads={lease_reads}"),
+        ];
+        let plan = scenario::load(&scenario::find("etcd-clock-drift").unwrap(), &sets).unwrap().plan;
+        let record = sim::run(plan, Options { check_full: true, ..Options::default() }, &mut |_| {});
+        record.violations.iter().map(ToString::to_string).collect::<Vec<String>>()
+    };
+    let mut stale = 0;
+    for seed in 1..=8 {
+        assert_eq!(violations(seed, cut.to_owned(), true), [""; 0], "clocks keep time: seed {seed}");
+        assert_eq!(violations(seed, format!("{slow}, {cut}"), false), [""; 0], "a quorum is asked: seed {seed}");
+        let found = violations(seed, format!("{slow}, {cut}"), true);
+        stale += usize::from(found.iter().any(|violation| violation.contains("had been applied when it was asked")));
+    }
+    assert!(stale > 0, "a lease by a slow clock outlives the next leader's election");
 }

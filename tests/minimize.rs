@@ -74,3 +74,25 @@ fn what_does_not_fail_is_refused_and_nothing_is_written() {
     assert_eq!(fs::read_to_string(folder.path().join("here.json")).unwrap(), "mine");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_mistake_in_the_store_is_shown_by_a_fault_or_two_and_a_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let bug = "cluster.timings.plantedBug=older-term-committed";
+    let output = sim(&["minimize", "etcd-chaos", "--seed", "6", "--check", "full", "--set", bug, "-o", "small.json"], folder.path());
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}{}", text(&output.stderr));
+    let small: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("small.json")).unwrap()).unwrap();
+    let count = |list: &str| small.get(list).and_then(Value::as_array).map_or(0, Vec::len);
+    assert!(count("faults") <= 4 && count("etcdClients") <= 1 && count("steps") == 0, "{small:#}");
+    let again = sim(&["run", "small.json", "--seed", "6", "--check", "full", "--no-output", "--quiet"], folder.path());
+    assert_eq!(again.status.code(), Some(3));
+    assert!(text(&again.stderr).contains("of an older one by counting"), "{}", text(&again.stderr));
+    // The mistake is all that is wrong with it.
+    let sound = sim(
+        &["run", "small.json", "--seed", "6", "--check", "full", "--set", "cluster.timings.plantedBug=null", "--no-output", "--quiet"],
+        folder.path(),
+    );
+    assert_eq!(sound.status.code(), Some(0), "{}", text(&sound.stderr));
+}

@@ -34,6 +34,9 @@ pub struct Minimize {
     /// How many runs at once. Default: as many as there are cores. The result is the same.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    /// Which invariants to check while each run goes on: `full` finds again what `sim sweep --check full` found.
+    #[arg(long, value_name = "LEVEL", value_parser = ["full", "cheap"], default_value = "cheap")]
+    check: String,
     /// No progress, and of the result the reproducing line only.
     #[arg(long, short)]
     quiet: bool,
@@ -56,8 +59,9 @@ impl Minimize {
             return Outcome::BadInput;
         }
         let jobs = self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+        let check_full = self.check == "full";
         let bar = (!self.quiet && std::io::stderr().is_terminal()).then(ProgressBar::new_spinner);
-        let found = minimize::minimize(&source, &sets, jobs, &|Progress { part, runs }| {
+        let found = minimize::minimize(&source, &sets, check_full, jobs, &|Progress { part, runs }| {
             if let Some(bar) = &bar {
                 bar.set_message(format!("{part}  ({runs} runs)"));
                 bar.tick();
@@ -70,7 +74,11 @@ impl Minimize {
             Ok(small) => small,
             Err(Refused::Input(errors)) => return complain(&errors),
             Err(Refused::Holds { seed }) => {
-                eprintln!("error: {}: nothing fails with seed {seed} (expected a seed with which an expectation fails)", self.scenario);
+                let more = if check_full { "" } else { ", or --check full for what only that finds" };
+                eprintln!(
+                    "error: {}: nothing fails with seed {seed} (expected a seed with which an expectation fails{more})",
+                    self.scenario
+                );
                 return Outcome::BadInput;
             }
         };
@@ -80,7 +88,8 @@ impl Minimize {
             eprintln!("error: {error}");
             return Outcome::Lacking;
         }
-        let line = format!("sim run {} --seed {}\n", self.output.display(), small.seed);
+        let check = if check_full { " --check full" } else { "" };
+        let line = format!("sim run {} --seed {}{check}\n", self.output.display(), small.seed);
         if self.quiet {
             say(&line);
             return Outcome::Held;

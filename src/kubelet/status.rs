@@ -108,10 +108,14 @@ impl Worker {
     pub(super) fn status(&self, now: Time) -> PodStatus {
         let known = &self.pod().status;
         let mut status = known.clone();
-        status.phase = self.phase();
-        if let (Some(verdict), false) = (&self.verdict, known.phase.is_terminal())
-            && (!self.admitted || self.stage != Stage::Sync)
-        {
+        // What was admitted is not reported to have ended while it holds anything of the node: whoever reads it gives the room away (k/k
+        // `pkg/kubelet/status/status_manager.go`, mergePodStatus).
+        let holds = self.admitted && self.stage != Stage::Terminated;
+        let phase = self.phase();
+        if !(holds && phase.is_terminal()) {
+            status.phase = phase;
+        }
+        if let (Some(verdict), false, false) = (&self.verdict, known.phase.is_terminal(), holds) {
             status.reason = verdict.reason.clone().into();
             status.message = verdict.message.clone().into();
         }

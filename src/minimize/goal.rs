@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Progress, tree};
 use crate::base::digest::Digester;
+use crate::engine::Options;
 use crate::engine::plan::{Plan, When};
 use crate::engine::record::{Record, Verdict};
 use crate::manifest::Node;
@@ -24,6 +25,8 @@ use crate::sweep;
 pub struct Goal<'w> {
     source: Source,
     fails: Fails,
+    /// With the dear checks too: what they find must be found again.
+    check_full: bool,
     /// Expectations look at instants that the scenario names, none at the end: a shorter run may show the same.
     pub may_be_shorter: bool,
     tried: Mutex<BTreeMap<u128, bool>>,
@@ -51,10 +54,11 @@ enum Blamed {
 
 impl<'w> Goal<'w> {
     /// Plays the scenario. The goal, and the tree without expectations that hold; `None` if nothing fails.
-    pub fn new(source: Source, whole: Node, watch: &'w (dyn Fn(Progress) + Sync)) -> Option<(Goal<'w>, Node)> {
+    pub fn new(source: Source, whole: Node, check_full: bool, watch: &'w (dyn Fn(Progress) + Sync)) -> Option<(Goal<'w>, Node)> {
         let mut goal = Goal {
             source,
             fails: Fails::Invariant(String::new()),
+            check_full,
             may_be_shorter: true,
             tried: Mutex::default(),
             controls: Mutex::default(),
@@ -173,7 +177,7 @@ impl<'w> Goal<'w> {
     fn play(&self, plan: Plan) -> Result<Record, String> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.tell();
-        sweep::play(plan)
+        sweep::play_with(plan, Options { check_full: self.check_full, ..Options::default() })
     }
     fn tell(&self) {
         let part = self.part.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -58,8 +58,14 @@ pub struct Progress<'a> {
     pub runs: usize,
 }
 
-/// Makes a scenario smaller, with `sets` as for a run, on so many threads.
-pub fn minimize(source: &Source, sets: &[String], jobs: usize, watch: &(dyn Fn(Progress) + Sync)) -> Result<Minimal, Refused> {
+/// Makes a scenario smaller, with `sets` as for a run, on so many threads; with the dear checks too, if asked for.
+pub fn minimize(
+    source: &Source,
+    sets: &[String],
+    check_full: bool,
+    jobs: usize,
+    watch: &(dyn Fn(Progress) + Sync),
+) -> Result<Minimal, Refused> {
     let loaded = scenario::load(source, sets).map_err(Refused::Input)?;
     loaded.needs_cluster("make smaller").map_err(|error| Refused::Input(vec![error]))?;
     let (name, seed) = (loaded.plan.name.to_string(), loaded.plan.seed);
@@ -71,7 +77,7 @@ pub fn minimize(source: &Source, sets: &[String], jobs: usize, watch: &(dyn Fn(P
     let pool = pool.expect("the system gives as many threads as it has cores");
     pool.install(|| {
         let source = Source { file: source.file.clone(), text: Vec::new(), folder: source.folder.clone() };
-        let Some((goal, start)) = Goal::new(source, whole.clone(), watch) else { return Err(Refused::Holds { seed }) };
+        let Some((goal, start)) = Goal::new(source, whole.clone(), check_full, watch) else { return Err(Refused::Holds { seed }) };
         let mut run = Run { goal: &goal, tree: start, changed: false };
         for _ in 0..ROUNDS {
             run.changed = false;

@@ -181,6 +181,10 @@ pub struct PluginConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NodeResourcesFitArgs {
     pub scoring_strategy: Option<ScoringStrategy>,
+    /// Extended resources that no node needs to have.
+    pub ignored_resources: Vec<String>,
+    /// The same for all whose name begins so, before the slash.
+    pub ignored_resource_groups: Vec<String>,
 }
 
 /// How nodes are scored by their resources.

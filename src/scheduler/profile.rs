@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::placement::PlacementPolicy;
-use super::plugins::{self, Plugin, PluginId, Strategy, WeightedResource};
+use super::plugins::{self, Ignored, Plugin, PluginId, Strategy, WeightedResource};
 use super::preemption::CandidateLimits;
 use crate::base::Name;
 use crate::objects::PodSpec;
@@ -34,6 +34,7 @@ pub struct Arguments {
     pub scoring: Strategy,
     pub scored_resources: Vec<WeightedResource>,
     pub balanced_resources: Vec<Name>,
+    pub ignored_resources: Ignored,
     /// What every node must match beside what the pod asks.
     pub added_affinity: Option<NodeAffinity>,
     /// For pods without constraints of their own; `None`: the system's.
@@ -49,6 +50,7 @@ impl Default for Arguments {
             scoring: Strategy::LeastAllocated,
             scored_resources: names.iter().map(|name| WeightedResource { name: name.clone(), weight: 1 }).collect(),
             balanced_resources: names.to_vec(),
+            ignored_resources: Ignored::default(),
             added_affinity: None,
             default_constraints: None,
             hard_pod_affinity_weight: 1,

@@ -25,7 +25,7 @@ use std::path::Path;
 
 pub use outcome::Outcome;
 pub use plan::{Sweep, Variation};
-pub use runner::{Finished, STACK, SweepError, play, run};
+pub use runner::{Finished, STACK, SweepError, play, play_with, run};
 pub use summary::Summary;
 
 use crate::report::ReportError;

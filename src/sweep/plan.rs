@@ -187,6 +187,9 @@ impl Sweep {
             line.push_str(" --set ");
             line.push_str(&quoted(set));
         }
+        if self.check_full {
+            line.push_str(" --check full");
+        }
         line
     }
 }

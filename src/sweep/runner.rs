@@ -142,7 +142,8 @@ fn outcome(sweep: &Sweep, number: usize) -> Result<Outcome, Vec<InputError>> {
 pub fn play(plan: Plan) -> Result<Record, String> {
     play_with(plan, Options::default())
 }
-fn play_with(plan: Plan, options: Options) -> Result<Record, String> {
+/// The same with options.
+pub fn play_with(plan: Plan, options: Options) -> Result<Record, String> {
     catch_unwind(AssertUnwindSafe(|| sim::run(plan, options, &mut |_| {}))).map_err(|words| last_words(&*words).to_owned())
 }
 

@@ -11,7 +11,7 @@ use crate::objects::scheduling::{self, TopologySpreadConstraint};
 use crate::scenario::file_scheduler::*;
 use crate::scenario::units::format_duration;
 use crate::scenario::{located, validator};
-use crate::scheduler::plugins::{PluginId, Strategy, WeightedResource};
+use crate::scheduler::plugins::{Ignored, PluginId, Strategy, WeightedResource};
 use crate::scheduler::{Arguments, CandidateLimits, Config, DEFAULT_SCHEDULER, FILTERS, ProfileConfig, SCORES};
 
 /// The default plugins in upstream's order. Those that are no [`PluginId`] are known by name only: resource claims are not modelled, and
@@ -245,9 +245,14 @@ impl Written<'_> {
             let Some(node) = self.without_type(&one.name, args) else { continue };
             match one.name.as_str() {
                 "NodeResourcesFit" => {
-                    if let Some(NodeResourcesFitArgs { scoring_strategy: Some(strategy) }) = self.read(&node, args) {
+                    let Some(read) = self.read::<NodeResourcesFitArgs>(&node, args) else { continue };
+                    if let Some(strategy) = read.scoring_strategy {
                         self.scoring(&strategy, &at(args, "scoringStrategy"), &mut arguments);
                     }
+                    arguments.ignored_resources = Ignored {
+                        resources: self.ignored(&read.ignored_resources, &at(args, "ignoredResources"), true),
+                        groups: self.ignored(&read.ignored_resource_groups, &at(args, "ignoredResourceGroups"), false),
+                    };
                 }
                 "NodeResourcesBalancedAllocation" => {
                     let read: Option<NodeResourcesBalancedAllocationArgs> = self.read(&node, args);
@@ -305,6 +310,16 @@ impl Written<'_> {
             }
         }
         Some(node)
+    }
+    /// Names of resources, which have a slash, or of groups of them, which have none.
+    fn ignored(&mut self, written: &[String], path: &str, resources: bool) -> Vec<Name> {
+        for (index, name) in written.iter().enumerate().filter(|(_, name)| name.contains('/') != resources) {
+            let expected =
+                if resources { "an extended resource, as example.com/foo" } else { "what stands before the slash, as example.com" };
+            let message = format!("\"{}\" is not valid here", manifest::short(name));
+            self.error(&format!("{path}[{index}]"), message, |error| error.expecting(expected));
+        }
+        written.iter().map(|name| Name::new(name)).collect()
     }
     fn scoring(&mut self, strategy: &ScoringStrategy, path: &str, arguments: &mut Arguments) {
         if !strategy.resources.is_empty() {

@@ -289,7 +289,13 @@ impl Plugin for InterPodAffinity {
             ClusterEvent::PodChanged { old, new } => (wanted(new) && !wanted(old)) || (unwanted(old) && !unwanted(new)),
             ClusterEvent::PodRemoved(pod) => unwanted(pod) || repelled_by(pod),
             ClusterEvent::NodeAdded(node) => has_key(node) || terms.required.is_empty(),
-            ClusterEvent::NodeChanged { old, new } => old.meta.labels != new.meta.labels && (has_key(new) || has_key(old)),
+            ClusterEvent::NodeChanged { old, new } => {
+                let value = |node: &Node, term: &Term| node.meta.labels.get(&term.topology_key).cloned();
+                // Into a domain of the wanted company, or out of one of the unwanted.
+                let moved_in = |term: &Term| value(new, term).is_some() && value(old, term) != value(new, term);
+                let moved_out = |term: &Term| value(old, term).is_some() && value(old, term) != value(new, term);
+                terms.required.iter().any(moved_in) || terms.required_anti.iter().any(moved_out)
+            }
             ClusterEvent::NodeRemoved(_)
             | ClusterEvent::StorageAdded(_)
             | ClusterEvent::StorageChanged { .. }

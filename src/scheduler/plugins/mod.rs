@@ -34,7 +34,7 @@ use super::snapshot::Snapshot;
 use crate::objects::Text;
 
 pub use node_affinity::required_matches;
-pub use node_resources::{Strategy, WeightedResource};
+pub use node_resources::{Ignored, Strategy, WeightedResource};
 
 /// The largest normalised score of a plugin, before its weight (`framework.MaxNodeScore`).
 pub const MAX_SCORE: i64 = 100;
@@ -192,9 +192,11 @@ pub fn plugin(id: PluginId, arguments: &Arguments) -> Arc<dyn Plugin> {
         PluginId::TaintToleration => Arc::new(taint_toleration::TaintToleration),
         PluginId::NodeAffinity => Arc::new(node_affinity::NodeAffinity { added: arguments.added_affinity.clone() }),
         PluginId::NodePorts => Arc::new(node_ports::NodePorts),
-        PluginId::NodeResourcesFit => {
-            Arc::new(node_resources::NodeResourcesFit::new(arguments.scoring.clone(), arguments.scored_resources.clone()))
-        }
+        PluginId::NodeResourcesFit => Arc::new(node_resources::NodeResourcesFit::new(
+            arguments.scoring.clone(),
+            arguments.scored_resources.clone(),
+            arguments.ignored_resources.clone(),
+        )),
         PluginId::VolumeRestrictions => Arc::new(volume_restrictions::VolumeRestrictions),
         PluginId::NodeVolumeLimits => Arc::new(node_volume_limits::NodeVolumeLimits),
         PluginId::VolumeBinding => Arc::new(volume_binding::VolumeBinding),

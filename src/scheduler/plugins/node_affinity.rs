@@ -87,12 +87,12 @@ impl Plugin for NodeAffinity {
         (!own.is_empty() || !added.is_empty()).then(|| Box::new(Preferred(own, added)) as Box<dyn Score>)
     }
     fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
-        let matches = |node: &crate::objects::Node| {
-            self.added_matches(&node.meta.name, &node.meta.labels) && required_matches(cycle.pod.spec(), &node.meta.name, &node.meta.labels)
-        };
+        let required = |node: &crate::objects::Node| required_matches(cycle.pod.spec(), &node.meta.name, &node.meta.labels);
+        let added = |node: &crate::objects::Node| self.added_matches(&node.meta.name, &node.meta.labels);
         match event {
-            ClusterEvent::NodeAdded(node) => matches(node),
-            ClusterEvent::NodeChanged { old, new } => matches(new) && !matches(old),
+            ClusterEvent::NodeAdded(node) => added(node) && required(node),
+            // What the profile adds is not looked at in the old node: as upstream.
+            ClusterEvent::NodeChanged { old, new } => added(new) && required(new) && !required(old),
             _ => false,
         }
     }

@@ -1,5 +1,7 @@
 //! Resources: what fits, and the two scores over what would be left (upstream `plugins/noderesources`).
 
+use std::borrow::Cow;
+
 use super::{Code, Cycle, Filter, MAX_SCORE, Plugin, PluginId, PreFilter, Score, Verdict};
 use crate::base::{Name, maths};
 use crate::objects::{Node, Text};
@@ -24,8 +26,32 @@ pub struct WeightedResource {
     pub weight: i64,
 }
 
+/// Extended resources that the filter does not look at (`NodeResourcesFitArgs.ignoredResources`, `ignoredResourceGroups`).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ignored {
+    pub resources: Vec<Name>,
+    /// What stands before the slash in a resource's name.
+    pub groups: Vec<Name>,
+}
+
+impl Ignored {
+    fn has(&self, resource: &str) -> bool {
+        let Some((group, _)) = resource.split_once('/').filter(|(group, _)| !group.ends_with("kubernetes.io")) else { return false };
+        self.resources.iter().any(|ignored| ignored == resource) || self.groups.iter().any(|ignored| ignored == group)
+    }
+    /// What the filter looks at.
+    fn without<'a>(&self, requests: &'a Amounts) -> Cow<'a, Amounts> {
+        if !requests.scalars.iter().any(|(name, _)| self.has(name)) {
+            return Cow::Borrowed(requests);
+        }
+        let scalars = requests.scalars.iter().filter(|(name, _)| !self.has(name)).cloned().collect();
+        Cow::Owned(Amounts { scalars, ..requests.clone() })
+    }
+}
+
 /// Filter, and a score by the profile's strategy; by default LeastAllocated over CPU and memory with equal weight.
 pub struct NodeResourcesFit {
+    ignored: Ignored,
     strategy: Strategy,
     resources: Vec<WeightedResource>,
     /// The default, which has a form over columns.
@@ -33,15 +59,15 @@ pub struct NodeResourcesFit {
 }
 
 impl NodeResourcesFit {
-    pub fn new(strategy: Strategy, resources: Vec<WeightedResource>) -> NodeResourcesFit {
+    pub fn new(strategy: Strategy, resources: Vec<WeightedResource>, ignored: Ignored) -> NodeResourcesFit {
         let is_plain = |one: &[WeightedResource]| {
             one.len() == 2 && one[0].name == *"cpu" && one[1].name == *"memory" && one[0].weight == 1 && one[1].weight == 1
         };
-        NodeResourcesFit { plain: strategy == Strategy::LeastAllocated && is_plain(&resources), strategy, resources }
+        NodeResourcesFit { plain: strategy == Strategy::LeastAllocated && is_plain(&resources), strategy, resources, ignored }
     }
 }
 
-struct Fit<'a>(&'a Amounts);
+struct Fit<'a>(Cow<'a, Amounts>);
 
 struct LeastAllocated {
     cpu: i64,
@@ -56,7 +82,7 @@ impl Plugin for NodeResourcesFit {
         true
     }
     fn pre_filter<'a>(&self, cycle: Cycle<'a>) -> PreFilter<'a> {
-        PreFilter::Run(Box::new(Fit(&cycle.pod.shape.requests)))
+        PreFilter::Run(Box::new(Fit(self.ignored.without(&cycle.pod.shape.requests))))
     }
     fn pre_score<'a>(&self, cycle: Cycle<'a>, _feasible: &[Slot]) -> Option<Box<dyn Score + 'a>> {
         let (cpu, memory) = cycle.pod.shape.nonzero_for_score;
@@ -111,7 +137,7 @@ impl Filter for Fit<'_> {
             reasons.push("Too many pods".into());
         }
         if !self.0.is_nothing() {
-            for (name, request) in resources(self.0) {
+            for (name, request) in resources(&self.0) {
                 let allocatable = amount(&node.allocatable, name);
                 if request > 0 && request > allocatable - amount(&node.requested, name) {
                     reasons.push(format!("Insufficient {name}").into());
@@ -125,7 +151,7 @@ impl Filter for Fit<'_> {
     }
     fn fits(&self, node: &NodeInfo) -> bool {
         let lacks = |(name, request): (&str, i64)| request > 0 && request > amount(&node.allocatable, name) - amount(&node.requested, name);
-        node.pod_count < node.allowed_pods && !resources(self.0).any(lacks)
+        node.pod_count < node.allowed_pods && !resources(&self.0).any(lacks)
     }
     fn filter_all(&self, nodes: &[Slot], table: &NodeTable, fit: &mut [bool]) {
         let columns = table.columns();

@@ -329,24 +329,24 @@ impl Plugin for PodTopologySpread {
         let constraints = self.constraints(cycle, WhenUnsatisfiable::ScheduleAnyway);
         (!constraints.is_empty()).then(|| Box::new(Soft::of(cycle, constraints, strict, feasible)) as Box<dyn Score>)
     }
-    /// Pods of the namespace that a constraint selects, and nodes that have all keys.
+    /// Pods of the namespace that a hard constraint selects, and nodes that have all keys of those.
     fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
         let of_pod = &cycle.pod.spec().topology_spread_constraints;
-        let own = if of_pod.is_empty() { self.defaults.as_deref().unwrap_or(&[]) } else { of_pod };
+        let all = if of_pod.is_empty() { self.defaults.as_deref().unwrap_or(&[]) } else { of_pod };
+        let own = || all.iter().filter(|constraint| constraint.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule);
         let default = if of_pod.is_empty() { cycle.snapshot.default_selector(cycle.pod) } else { None };
         let selector = |constraint: &TopologySpreadConstraint| default.clone().or_else(|| selector_of(constraint, cycle.pod));
-        let counts = |pod: &PodInfo| {
-            pod.namespace() == cycle.pod.namespace()
-                && own.iter().any(|constraint| selector(constraint).is_some_and(|selector| selector.matches(pod.labels())))
+        let selects = |constraint: &TopologySpreadConstraint, pod: &PodInfo| {
+            pod.namespace() == cycle.pod.namespace() && selector(constraint).is_some_and(|selector| selector.matches(pod.labels()))
         };
-        let has_all_keys = |node: &Node| own.iter().all(|constraint| node.meta.labels.contains_key(&constraint.topology_key));
+        let has_all_keys = |node: &Node| own().all(|constraint| node.meta.labels.contains_key(&constraint.topology_key));
         match event {
-            ClusterEvent::PodAdded(pod) | ClusterEvent::PodRemoved(pod) => counts(pod),
-            ClusterEvent::PodChanged { old, new } => counts(old) != counts(new),
+            ClusterEvent::PodAdded(pod) | ClusterEvent::PodRemoved(pod) => own().any(|constraint| selects(constraint, pod)),
+            ClusterEvent::PodChanged { old, new } => own().any(|constraint| selects(constraint, old) != selects(constraint, new)),
             ClusterEvent::NodeAdded(node) | ClusterEvent::NodeRemoved(node) => has_all_keys(node),
             ClusterEvent::NodeChanged { old, new } => {
                 let value = |node: &Node, constraint: &TopologySpreadConstraint| node.meta.labels.get(&constraint.topology_key).cloned();
-                let moved = own.iter().any(|constraint| value(old, constraint) != value(new, constraint));
+                let moved = own().any(|constraint| value(old, constraint) != value(new, constraint));
                 (has_all_keys(old) != has_all_keys(new)) || (has_all_keys(new) && (moved || old.spec.taints != new.spec.taints))
             }
             ClusterEvent::StorageAdded(_) | ClusterEvent::StorageChanged { .. } | ClusterEvent::StorageRemoved(_) => false,
