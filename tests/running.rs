@@ -34,6 +34,7 @@ fn without_heartbeats(stored: &[Stored]) -> Vec<Object> {
 fn a_running_cluster_is_quiet() {
     for (name, sets) in [
         ("bench-cluster", vec!["cluster.nodes[0].count=6", "workload[0].copies=6", "faults=[]", "expectations=[]"]),
+        ("zonal-volumes", vec!["initial=running", "workloadAt=null", "faults=[]", "expectations=[]"]),
         ("node-failure", vec!["initial=running", "workloadAt=null", "faults=[]", "expectations=[]"]),
     ] {
         let mut run = start(name, &sets);

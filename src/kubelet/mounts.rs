@@ -102,11 +102,16 @@ impl Worker {
         let Some(mounts) = &mut self.mounts else { return };
         mounts.asking = false;
         let missing = result.as_ref().is_err_and(|error| error.reason == crate::wire::api::Reason::NotFound);
-        let object = result.ok().flatten().map(|stored| stored.object);
+        let stored = result.ok().flatten();
+        let object = stored.as_ref().map(|stored| stored.object.clone());
         // A driver without an object of its own attaches.
         let answered = object.is_some() || missing;
         if answered && mounts.learn(object.as_deref(), &env.shape.name) {
             mounts.backoff = BACKOFF;
+            // What came after the pod was bound is why it can start only now.
+            if let Some(stored) = stored.filter(|stored| stored.revision > self.stored.revision) {
+                self.cause = stored.because();
+            }
             if mounts.claims.is_empty() {
                 self.mounts = None;
             }

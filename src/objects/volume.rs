@@ -552,6 +552,14 @@ mod tests {
         assert_eq!(find_matching(&claim, &volumes, Seeker::Node(&zone("b")), &none), None);
     }
 
+    /// Every object is in a room of the largest kind's size.
+    #[test]
+    fn objects_of_volumes_take_no_more_room_than_pods() {
+        let most = size_of::<super::super::Pod>().max(size_of::<super::super::Node>());
+        let sizes = [size_of::<PersistentVolume>(), size_of::<PersistentVolumeClaim>(), size_of::<StorageClass>()];
+        assert!(sizes.iter().all(|size| *size <= most), "{sizes:?} {most}");
+    }
+
     #[test]
     fn a_class_allows_the_nodes_of_its_topologies() {
         let class: StorageClass = serde_json::from_value(json!({"provisioner": "p", "allowedTopologies": [

@@ -176,6 +176,14 @@ overrides! {
         workers: u64 => workers,
         /// Concurrent syncs of the garbage collector. Default 20.
         gc_workers: u64 => gc_workers,
+        /// How long a driver takes to make a volume. Default 3s.
+        volume_provision_time: Span => volume_provision_time,
+        /// How long a driver takes to delete a volume. Default 1s.
+        volume_delete_time: Span => volume_delete_time,
+        /// How long a driver takes to attach a volume to a node. Default 3s.
+        volume_attach_time: Span => volume_attach_time,
+        /// How long a driver takes to detach a volume. Default 3s.
+        volume_detach_time: Span => volume_detach_time,
     }
 }
 overrides! {

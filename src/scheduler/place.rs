@@ -1,7 +1,7 @@
 //! Placing a whole workload at once, for a cluster that starts with everything running.
 //!
 //! The rule: pods in the order given. One whose scheduler no profile is called after stays pending. A pod that constrains its place (node selector, affinity, spread constraints, host ports, extended
-//! resources, volumes), or whose profile is not the default one, is placed by [`decide`](super::decide()). Any other goes to the node with the smallest share of its
+//! resources, claims), or whose profile is not the default one, is placed by [`decide`](super::decide()). Any other goes to the node with the smallest share of its
 //! requested resources - the mean of CPU and memory over allocatable, in millionths, with defaults for silent containers - among those
 //! whose taints it tolerates and where it fits; ties go to fewer pods, then to the order of nodes, which takes zones in turn. That is what
 //! LeastAllocated, balanced allocation and default spreading lead to for a whole workload, at the cost of a heap step a pod.
@@ -84,7 +84,6 @@ fn is_constrained(info: &PodInfo) -> bool {
         || !shape.ports.is_empty()
         || !requests.scalars.is_empty()
         || shape.uses_claims
-        || !spec.volumes.is_empty()
 }
 
 /// A node in the heap. Its load may have grown since it was put in: it is put back with the present one then. The largest is the best.

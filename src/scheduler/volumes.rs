@@ -29,9 +29,12 @@ pub struct Volumes {
 /// A pod's claims by what is to become of them (`PodVolumeClaims`).
 #[derive(Default)]
 pub struct PodClaims<'a> {
-    pub bound: Vec<&'a PersistentVolumeClaim>,
-    /// To be bound, or made, for the node that is chosen.
-    pub delayed: Vec<&'a PersistentVolumeClaim>,
+    /// The volumes of those that are bound; `None`: it does not exist.
+    pub bound: Vec<Option<&'a PersistentVolume>>,
+    /// To be bound, or made, for the node that is chosen; with their classes.
+    pub delayed: Vec<(&'a PersistentVolumeClaim, &'a StorageClass)>,
+    /// The volumes of these classes, by name: upstream's order is that of a Go map.
+    pub candidates: Vec<&'a PersistentVolume>,
     /// Not the scheduler's to bind.
     pub immediate: Vec<&'a PersistentVolumeClaim>,
 }
@@ -119,13 +122,13 @@ impl Volumes {
     fn capacities(&self) -> impl Iterator<Item = &CsiStorageCapacity> {
         self.of_kind(Kind::CsiStorageCapacity).filter_map(|object| object.as_csi_storage_capacity())
     }
-    /// All volumes, by name: upstream's order is that of a Go map.
+    /// All volumes, by name.
     fn volumes(&self) -> impl Iterator<Item = &PersistentVolume> {
-        let newest = |object: &'_ Arc<Object>| -> Key { object.key() };
-        self.of_kind(Kind::PersistentVolume).filter_map(move |object| self.newest(&newest(object))?.as_persistent_volume())
+        self.of_kind(Kind::PersistentVolume).filter_map(|object| object.as_persistent_volume())
     }
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects.range(Key::new(kind, "", "")..).take_while(move |(key, _)| key.kind() == kind).map(|(_, object)| object)
+        let all = self.objects.range(Key::new(kind, "", "")..).take_while(move |(key, _)| key.kind() == kind);
+        all.map(|(key, object)| self.assumed.get(key).unwrap_or(object))
     }
     fn newest(&self, key: &Key) -> Option<&Arc<Object>> {
         let known = self.objects.get(key)?;
@@ -156,13 +159,16 @@ impl Volumes {
                 let namespace = &meta.namespace;
                 return Err(format!("PVC {namespace}/{name} was not created for pod {namespace}/{} (pod is not owner)", meta.name));
             }
-            if claim.is_fully_bound() {
-                claims.bound.push(claim);
-            } else if self.class(&claim.class()).is_some_and(StorageClass::waits_for_consumer) && claim.spec.volume_name.is_empty() {
-                claims.delayed.push(claim);
-            } else {
-                claims.immediate.push(claim);
+            let class = self.class(&claim.class()).filter(|class| class.waits_for_consumer() && claim.spec.volume_name.is_empty());
+            match class {
+                _ if claim.is_fully_bound() => claims.bound.push(self.volume(&claim.spec.volume_name)),
+                Some(class) => claims.delayed.push((claim, class)),
+                None => claims.immediate.push(claim),
             }
+        }
+        if !claims.delayed.is_empty() {
+            let of_class = |volume: &&PersistentVolume| claims.delayed.iter().any(|(_, class)| class.meta.name == *volume.class());
+            claims.candidates = self.volumes().filter(of_class).collect();
         }
         Ok(claims)
     }
@@ -171,19 +177,20 @@ impl Volumes {
     pub fn find(&self, claims: &PodClaims<'_>, node: &Node) -> (Conflicts, PodVolumes) {
         let mut conflicts = Conflicts::default();
         let mut volumes = PodVolumes::default();
-        self.check_bound(&claims.bound, &node.meta.labels, &mut conflicts);
-        let (selected, mut to_match): (Vec<_>, Vec<_>) = claims.delayed.iter().copied().partition(|claim| claim.selected_node().is_some());
-        if selected.iter().any(|claim| claim.selected_node() != Some(&node.meta.name)) {
+        check_bound(&claims.bound, &node.meta.labels, &mut conflicts);
+        let (selected, mut to_match): (Vec<_>, Vec<_>) =
+            claims.delayed.iter().copied().partition(|(claim, _)| claim.selected_node().is_some());
+        if selected.iter().any(|(claim, _)| claim.selected_node() != Some(&node.meta.name)) {
             conflicts.nothing_to_bind = true;
             return (conflicts, volumes);
         }
         let mut to_provision = selected;
         // The smallest first, so that it does not take what a larger one needs.
-        to_match.sort_by_key(|claim| claim.request());
+        to_match.sort_by_key(|(claim, _)| claim.request());
         let mut taken = BTreeSet::new();
-        for claim in to_match {
-            match find_matching(claim, self.volumes(), Seeker::Node(&node.meta.labels), &taken) {
-                None => to_provision.push(claim),
+        for (claim, class) in to_match {
+            match find_matching(claim, claims.candidates.iter().copied(), Seeker::Node(&node.meta.labels), &taken) {
+                None => to_provision.push((claim, class)),
                 Some(volume) => {
                     taken.insert(volume.meta.name.clone());
                     let key = Key::new(Kind::PersistentVolumeClaim, &claim.meta.namespace, &claim.meta.name);
@@ -191,33 +198,18 @@ impl Volumes {
                 }
             }
         }
-        for claim in to_provision {
-            let class = self.class(&claim.class()).filter(|class| class.provisions() && class.allows(&node.meta.labels));
-            match class {
-                None => {
-                    conflicts.nothing_to_bind = true;
-                    break;
-                }
-                Some(class) if !self.has_capacity(claim, class, &node.meta.labels) => {
-                    conflicts.too_little_space = true;
-                    break;
-                }
-                Some(_) => volumes.provisions.push(Arc::new(claim.selected_for(&node.meta.name).into())),
+        for (claim, class) in to_provision {
+            if !class.provisions() || !class.allows(&node.meta.labels) {
+                conflicts.nothing_to_bind = true;
+                break;
             }
+            if !self.has_capacity(claim, class, &node.meta.labels) {
+                conflicts.too_little_space = true;
+                break;
+            }
+            volumes.provisions.push(Arc::new(claim.selected_for(&node.meta.name).into()));
         }
         (conflicts, volumes)
-    }
-
-    /// The first claim whose volume is elsewhere, or not at all, decides.
-    fn check_bound(&self, claims: &[&PersistentVolumeClaim], node: &Labels, conflicts: &mut Conflicts) {
-        for claim in claims {
-            match self.volume(&claim.spec.volume_name) {
-                None => conflicts.no_such_volume = true,
-                Some(volume) if !volume.is_reachable_from(node) => conflicts.of_affinity = true,
-                Some(_) => continue,
-            }
-            return;
-        }
     }
 
     /// Whether there is room for the claim's volume where the node can reach it; drivers that do not say have it (`hasEnoughCapacity`).
@@ -243,6 +235,18 @@ impl Volumes {
         for key in volumes.keys() {
             self.assumed.remove(&key);
         }
+    }
+}
+
+/// The first volume that is elsewhere, or not at all, decides.
+fn check_bound(volumes: &[Option<&PersistentVolume>], node: &Labels, conflicts: &mut Conflicts) {
+    for volume in volumes {
+        match volume {
+            None => conflicts.no_such_volume = true,
+            Some(volume) if !volume.is_reachable_from(node) => conflicts.of_affinity = true,
+            Some(_) => continue,
+        }
+        return;
     }
 }
 

@@ -90,6 +90,9 @@ impl AttachDetach {
         if last.zip(new).is_some_and(|(last, new)| state(last) == state(new)) {
             return;
         }
+        if new.is_none() {
+            self.told.retain(|(waiting, _)| *waiting != change.key);
+        }
         for used in pod.claims() {
             let claim = pod.claim_key(&used.name);
             let users = self.users.entry(claim.clone()).or_default();

@@ -46,7 +46,7 @@ pub(super) fn volume(volume: &PersistentVolume, found: &mut Vec<Violation>) {
         let given = spec.capacity.keys().next().map_or("", Name::as_str);
         found.push(Violation::unsupported("spec.capacity", given, &["storage"]));
     } else {
-        positive(volume.capacity(), "spec.capacity[storage]", found);
+        positive(volume.capacity(), "spec.capacity.storage", found);
     }
     match other_sources(volume).count() + usize::from(spec.csi.is_some()) {
         0 => found.push(Violation::new("spec", "Required value: must specify a volume type")),
@@ -100,8 +100,8 @@ pub(super) fn claim(claim: &PersistentVolumeClaim, found: &mut Vec<Violation>) {
 
 fn requests(resources: &Resources, at: &str, found: &mut Vec<Violation>) {
     match resources.requests.get("storage") {
-        None => found.push(Violation::required(format!("{at}[storage]"))),
-        Some(size) => positive(*size, &format!("{at}.requests[storage]"), found),
+        None => found.push(Violation::required(format!("{at}.requests.storage"))),
+        Some(size) => positive(*size, &format!("{at}.requests.storage"), found),
     }
 }
 

@@ -133,6 +133,9 @@ resources! {
     "RoleBinding" RBAC "rolebindings" [] namespaced false cluster::BINDING, cluster::binding, describe::cluster::binding;
     "Role" RBAC "roles" [] namespaced false cluster::CREATED, cluster::created, describe::cluster::role;
     "StorageClass" STORAGE "storageclasses" ["sc"] cluster false storage::STORAGE_CLASS, storage::storage_class, describe::storage::class;
+    "CSINode" STORAGE "csinodes" [] cluster false storage::CSI_NODE, storage::csi_node, describe::generic::any;
+    "CSIDriver" STORAGE "csidrivers" [] cluster false storage::CSI_DRIVER, storage::csi_driver, describe::generic::any;
+    "VolumeAttachment" STORAGE "volumeattachments" [] cluster false storage::ATTACHMENT, storage::attachment, describe::generic::any;
     "CustomResourceDefinition" EXTENSIONS "customresourcedefinitions" ["crd", "crds"] cluster false
         cluster::CREATED, cluster::created, describe::generic::any;
     "PriorityClass" SCHEDULING "priorityclasses" ["pc"] cluster false

@@ -29,7 +29,7 @@ const LEASES: [(&str, Led); 2] = [("kube-controller-manager", Led::ControllerMan
 const SUGGESTIONS: usize = 3;
 
 /// The kinds by the names that kubectl knows them by.
-const KINDS: [(Kind, &[&str]); 10] = [
+const KINDS: [(Kind, &[&str]); 17] = [
     (Kind::Pod, &["pod", "pods", "po"]),
     (Kind::Node, &["node", "nodes", "no"]),
     (Kind::Deployment, &["deployment", "deployments", "deploy"]),
@@ -40,6 +40,13 @@ const KINDS: [(Kind, &[&str]); 10] = [
     (Kind::PriorityClass, &["priorityclass", "priorityclasses", "pc"]),
     (Kind::Lease, &["lease", "leases"]),
     (Kind::PodDisruptionBudget, &["poddisruptionbudget", "poddisruptionbudgets", "pdb"]),
+    (Kind::PersistentVolume, &["persistentvolume", "persistentvolumes", "pv"]),
+    (Kind::PersistentVolumeClaim, &["persistentvolumeclaim", "persistentvolumeclaims", "pvc"]),
+    (Kind::StorageClass, &["storageclass", "storageclasses", "sc"]),
+    (Kind::VolumeAttachment, &["volumeattachment", "volumeattachments"]),
+    (Kind::CsiNode, &["csinode", "csinodes"]),
+    (Kind::CsiDriver, &["csidriver", "csidrivers"]),
+    (Kind::CsiStorageCapacity, &["csistoragecapacity", "csistoragecapacities"]),
 ];
 
 /// The kind that kubectl knows by this name, in whatever case.

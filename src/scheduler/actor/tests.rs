@@ -30,9 +30,11 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::of(Config::default())
+    }
+    fn of(config: Config) -> World {
         let stream = |name| Seed(1).stream(name);
-        let scheduler =
-            Scheduler::new(Config::default(), Replica(1), Address::ApiBalancer, stream("session"), stream("election"), stream("ties"));
+        let scheduler = Scheduler::new(config, Replica(1), Address::ApiBalancer, stream("session"), stream("election"), stream("ties"));
         let mut queue = Queue::new();
         queue.push(Time::ZERO, (Cause::NONE, Input::Boot(Box::default())));
         World {
@@ -101,7 +103,12 @@ impl World {
                 Some(stored) => Body::Object(stored.clone()),
                 None => Body::Error(ApiError::not_found(&key)),
             },
-            Verb::Create { object } | Verb::Update { object, .. } => Body::Object(self.store(object)),
+            Verb::Create { object } | Verb::Update { object, .. } => {
+                if object.kind().is_of_volumes() {
+                    self.log.push((self.now, format!("write {}", object.key()), cause));
+                }
+                Body::Object(self.store(object))
+            }
             Verb::Bind { pod, node, .. } => {
                 if !self.refusals.is_empty() {
                     self.log.push((self.now, format!("refused {} on {node}", pod.name()), cause));
@@ -413,3 +420,5 @@ fn a_pod_of_lower_priority_loses_its_nomination() {
     world.run_until(Time::from_secs(60));
     assert!(world.texts().contains(&"bind high to node") && !world.texts().contains(&"bind middle to node"), "{:#?}", world.log);
 }
+
+mod volumes;

@@ -21,6 +21,8 @@ struct State<'a> {
     volumes: &'a Volumes,
     /// What the pod would bring.
     wanted: BTreeSet<Handle>,
+    /// What is attached to each node.
+    attached: BTreeMap<&'a Name, BTreeSet<Handle>>,
     /// A claim of the pod that does not exist.
     missing: Option<Name>,
 }
@@ -55,7 +57,14 @@ impl Plugin for NodeVolumeLimits {
         }
         let volumes = cycle.snapshot.volumes();
         let missing = cycle.pod.claims().find(|used| volumes.claim(cycle.pod.namespace(), &used.name).is_none()).map(|used| used.name);
-        PreFilter::Run(Box::new(State { volumes, wanted: handles_of(volumes, cycle.pod).collect(), missing }))
+        let mut attached: BTreeMap<&Name, BTreeSet<Handle>> = BTreeMap::new();
+        for attachment in volumes.attachments() {
+            let volume = attachment.volume().and_then(|name| volumes.volume(name));
+            if let Some(csi) = volume.and_then(|volume| volume.spec.csi.as_ref()) {
+                attached.entry(&attachment.spec.node_name).or_default().insert((csi.driver.clone(), csi.volume_handle.clone()));
+            }
+        }
+        PreFilter::Run(Box::new(State { volumes, wanted: handles_of(volumes, cycle.pod).collect(), attached, missing }))
     }
     fn hint(&self, event: &ClusterEvent, cycle: Cycle<'_>) -> bool {
         match event {
@@ -93,12 +102,7 @@ impl Filter for State<'_> {
             return Verdict::Fits;
         }
         let mut there: BTreeSet<Handle> = node.pods.iter().flat_map(|pod| handles_of(self.volumes, pod)).collect();
-        for attachment in self.volumes.attachments().filter(|attachment| attachment.spec.node_name == node.name) {
-            let volume = attachment.volume().and_then(|name| self.volumes.volume(name));
-            if let Some(csi) = volume.and_then(|volume| volume.spec.csi.as_ref()) {
-                there.insert((csi.driver.clone(), csi.volume_handle.clone()));
-            }
-        }
+        there.extend(self.attached.get(&node.name).into_iter().flatten().cloned());
         let mut new: BTreeMap<&Name, u32> = BTreeMap::new();
         for (driver, _) in self.wanted.difference(&there) {
             *new.entry(driver).or_insert(0) += 1;

@@ -1,4 +1,4 @@
-//! PersistentVolume, PersistentVolumeClaim, StorageClass.
+//! PersistentVolume, PersistentVolumeClaim, StorageClass, and what CSI has.
 
 use serde_json::Value;
 
@@ -21,6 +21,10 @@ pub const VOLUME: &[&str] = &[
 ];
 pub const CLAIM: &[&str] =
     &["Name", "Status", "Volume", "Capacity", "Access Modes", "StorageClass", "VolumeAttributesClass", "Age", "+VolumeMode"];
+pub const ATTACHMENT: &[&str] = &["Name", "Attacher", "PV", "Node", "Attached", "Age"];
+pub const CSI_NODE: &[&str] = &["Name", "Drivers", "Age"];
+pub const CSI_DRIVER: &[&str] =
+    &["Name", "AttachRequired", "PodInfoOnMount", "StorageCapacity", "TokenRequests", "RequiresRepublish", "Modes", "Age"];
 pub const STORAGE_CLASS: &[&str] = &["Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age"];
 
 /// The old annotation that named a class before there was a field.
@@ -87,5 +91,35 @@ pub fn storage_class(class: &Value, world: &World) -> Vec<String> {
         or("volumeBindingMode", "Immediate"),
         class.flag("allowVolumeExpansion").to_string(),
         age(class, world),
+    ]
+}
+
+pub fn attachment(attachment: &Value, world: &World) -> Vec<String> {
+    vec![
+        name(attachment),
+        attachment.plain("spec.attacher"),
+        attachment.plain("spec.source.persistentVolumeName"),
+        attachment.plain("spec.nodeName"),
+        attachment.flag("status.attached").to_string(),
+        age(attachment, world),
+    ]
+}
+
+pub fn csi_node(node: &Value, world: &World) -> Vec<String> {
+    vec![name(node), node.list("spec.drivers").len().to_string(), age(node, world)]
+}
+
+pub fn csi_driver(driver: &Value, world: &World) -> Vec<String> {
+    let requests: Vec<String> = driver.list("spec.tokenRequests").iter().map(|request| request.text("audience").to_owned()).collect();
+    let modes: Vec<&str> = driver.list("spec.volumeLifecycleModes").iter().filter_map(Value::as_str).collect();
+    vec![
+        name(driver),
+        (!driver.has("spec.attachRequired") || driver.flag("spec.attachRequired")).to_string(),
+        driver.flag("spec.podInfoOnMount").to_string(),
+        driver.flag("spec.storageCapacity").to_string(),
+        if requests.is_empty() { "<unset>".to_owned() } else { requests.join(",") },
+        driver.flag("spec.requiresRepublish").to_string(),
+        if modes.is_empty() { "Persistent".to_owned() } else { modes.join(",") },
+        age(driver, world),
     ]
 }
