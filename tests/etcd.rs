@@ -46,7 +46,7 @@ fn op(text: &str) -> Op {
                 "value" => SortTarget::Value,
                 other => panic!("no order: {other}"),
             };
-            Op::Range(Range {
+            Op::Range(Box::new(Range {
                 revision: Revision(number("rev")),
                 limit: number("limit") as u32,
                 count_only: has("count"),
@@ -58,7 +58,7 @@ fn op(text: &str) -> Op {
                 min_create_revision: Revision(number("min-create")),
                 max_create_revision: Revision(number("max-create")),
                 ..Range::of(keys(words[1]))
-            })
+            }))
         }
         "if" => Op::Txn(Box::new(txn(text))),
         other => panic!("no operation: {other}"),

@@ -22,7 +22,7 @@ fn vote(last_index: u64, last_term: u64) -> Body {
     Body::Vote { last_index: Index(last_index), last_term: Term(last_term), transfer: false }
 }
 fn append(previous: (u64, u64), entries: Vec<clustersim::wire::raft::Entry>, commit: u64) -> Body {
-    Body::Append { previous_index: Index(previous.0), previous_term: Term(previous.1), entries, commit: Index(commit) }
+    Body::Append { previous_index: Index(previous.0), previous_term: Term(previous.1), entries: entries.into(), commit: Index(commit) }
 }
 fn granted(messages: &[Message]) -> Option<bool> {
     messages.iter().find_map(|message| match message.body {
@@ -254,7 +254,7 @@ fn s5_3_followers_find_out_what_is_committed_and_apply_it_in_order() {
         follower.step(NOW, Cause::NONE, Message { from: Member(2), to: Member(1), term: Term(1), body });
         let mut ready = Ready::default();
         while follower.ready(&mut ready) {
-            applied.extend(ready.committed.iter().map(|entry| entry.index.0));
+            applied.extend(ready.committed.iter().flat_map(|run| run.iter()).map(|entry| entry.index.0));
             if ready.persist.is_some() {
                 follower.synced(NOW, Cause::NONE);
             }

@@ -26,7 +26,7 @@ impl Compaction {
         let compare = Compare::one(KEY.into(), CompareTarget::Version(self.turn), CompareResult::Equal);
         let value = Value::bytes(self.revision.to_string().as_bytes());
         let put = Op::put(KEY.into(), value, LeaseId::default());
-        Txn { compares: vec![compare], then: smallvec::smallvec![put], otherwise: vec![Op::Range(Range::one(KEY.into()))] }
+        Txn { compares: vec![compare], then: smallvec::smallvec![put], otherwise: vec![Op::Range(Range::one(KEY.into()).into())] }
     }
     /// The claim's answer at `revision`; returns what to compact to, if it is this server's turn and anything is old enough.
     fn claimed(&mut self, revision: Revision, succeeded: bool, answers: &[OpAnswer]) -> Option<Revision> {

@@ -260,7 +260,7 @@ impl ApiServer {
 
     fn fill(&mut self, now: Time, kind: Kind, out: &mut Outbox) {
         let range = Range::of(KeyRange::Prefix(kind.prefix().into()));
-        self.etcd.send(now, Operation::Range(range), now + self.config.request_timeout, Token::Fill(kind), out);
+        self.etcd.send(now, Operation::Range(range.into()), now + self.config.request_timeout, Token::Fill(kind), out);
     }
     fn filled(&mut self, now: Time, kind: Kind, result: Result<Response, EtcdError>, out: &mut Outbox) {
         let Ok(Response { revision, result: Ok(Answer::Range(range)), .. }) = result else {
@@ -414,7 +414,7 @@ impl ApiServer {
     fn read(&mut self, now: Time, client: Asker, range: Range, verb: Verb, out: &mut Outbox) {
         let number = self.number();
         self.reads.insert(number, Read { client, verb, since: now });
-        self.etcd.send(now, Operation::Range(range), now + self.config.request_timeout, Token::Read(number), out);
+        self.etcd.send(now, Operation::Range(range.into()), now + self.config.request_timeout, Token::Read(number), out);
     }
     fn read_answered(&mut self, now: Time, number: u64, result: Result<Response, EtcdError>, out: &mut Outbox) {
         let Some(read) = self.reads.remove(&number) else { return };

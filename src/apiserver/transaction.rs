@@ -85,7 +85,13 @@ impl ApiServer {
         }
         match self.cached(&namespace_of(&key)) {
             // The cache may lag behind a namespace that was made a moment ago.
-            None => self.send(now, number, Operation::Range(Range::one(namespace_of(&key).path().clone())), Token::Namespace(number), out),
+            None => self.send(
+                now,
+                number,
+                Operation::Range(Range::one(namespace_of(&key).path().clone()).into()),
+                Token::Namespace(number),
+                out,
+            ),
             Some(namespace) => match admission::namespace_allows(&key, Some(&namespace.object)) {
                 Ok(()) => self.create(now, number, out),
                 Err(error) => self.refuse(number, error, out),
@@ -186,7 +192,7 @@ impl ApiServer {
 
     fn read_live(&mut self, now: Time, number: u64, out: &mut Outbox) {
         let range = Range::one(self.writes[&number].key.path().clone());
-        self.send(now, number, Operation::Range(range), Token::Live(number), out);
+        self.send(now, number, Operation::Range(range.into()), Token::Live(number), out);
     }
     pub(super) fn live_answered(&mut self, now: Time, number: u64, result: Result<Response, EtcdError>, out: &mut Outbox) {
         let Some(write) = self.writes.get(&number) else { return };

@@ -4,6 +4,7 @@
 //! integer; the few floats (latency distributions, some scheduler scores) go through [`maths`], so that they have the same bits
 //! everywhere.
 
+pub mod agenda;
 pub mod digest;
 pub mod ids;
 pub mod maths;
@@ -13,6 +14,7 @@ pub mod queue;
 pub mod random;
 pub mod time;
 
+pub use agenda::Agenda;
 pub use digest::{Digest, StableHasher, stable_hash};
 pub use ids::{Cause, FactId, Incarnation, Index, Revision, Term};
 pub use name::Name;

@@ -16,9 +16,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use smallvec::SmallVec;
+
 use super::backoff::Backoff;
 use crate::base::planted::{Bug, Planted};
-use crate::base::{Cause, Duration, Map, Revision, Stream, Time};
+use crate::base::{Agenda, Cause, Duration, Map, Revision, Stream, Time};
 use crate::wire::etcd::{Answer, EtcdError, KeyRange, Operation, Request, Response, Watch, WatchEvent};
 use crate::wire::{Address, Conn, Input, KeepAlive, Member, Message, Outbox, ServerMessage};
 
@@ -42,19 +44,20 @@ pub enum EtcdOutput<T> {
     Compacted { watch: u64, compact_revision: Revision },
 }
 
-/// See the module.
+/// See the module. A load has clients by the thousand, each of which is looked at once in a long while: what each request needs lies
+/// together, the rest elsewhere.
 pub struct EtcdClient<T> {
-    endpoints: Vec<Endpoint>,
-    stream: Stream,
+    endpoints: Endpoints,
+    stream: Box<Stream>,
     started: bool,
     /// The endpoint whose turn it is.
     turn: usize,
     next_id: u64,
-    requests: Map<u64, Pending<T>>,
+    requests: Requests<T>,
     /// Wait for an open connection. May name requests that have timed out.
     unsent: VecDeque<u64>,
     /// Deadlines and retries of requests. What is over before its time is found to be so when it comes.
-    timers: BTreeSet<(Time, u64)>,
+    timers: Agenda,
     watches: BTreeMap<u64, Watching>,
     /// The watch of each stream that is open.
     streams: Map<u64, u64>,
@@ -65,10 +68,13 @@ pub struct EtcdClient<T> {
     watch_at: Time,
 }
 
+/// Three members are the rule.
+type Endpoints = SmallVec<[Endpoint; 3]>;
+
 struct Endpoint {
     member: Member,
     link: Link,
-    backoff: Backoff,
+    backoff: Box<Backoff>,
 }
 
 #[derive(Clone, Copy)]
@@ -90,6 +96,36 @@ struct Pending<T> {
     retry_at: Time,
 }
 
+/// Requests by their ids, which rise: few, and answered nearly in their order.
+struct Requests<T>(VecDeque<(u64, Pending<T>)>);
+
+impl<T> Requests<T> {
+    fn place(&self, id: u64) -> Option<usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+    /// Adds the newest.
+    fn push(&mut self, id: u64, request: Pending<T>) {
+        debug_assert!(self.0.back().is_none_or(|(last, _)| *last < id));
+        self.0.push_back((id, request));
+    }
+    fn get_mut(&mut self, id: u64) -> Option<&mut Pending<T>> {
+        let place = self.place(id)?;
+        Some(&mut self.0[place].1)
+    }
+    fn remove(&mut self, id: u64) -> Option<Pending<T>> {
+        let (_, request) = self.0.remove(self.place(id)?)?;
+        if self.0.is_empty() {
+            // The ring begins again where it began: who has one request at a time needs memory for one.
+            self.0.clear();
+        }
+        Some(request)
+    }
+    /// Those that a member has.
+    fn of(&self, member: Member) -> Vec<u64> {
+        self.0.iter().filter(|(_, request)| request.sent == Some(member)).map(|(id, _)| *id).collect()
+    }
+}
+
 struct Watching {
     /// `start` is the first revision that has not been delivered.
     watch: Watch,
@@ -104,13 +140,13 @@ impl<T> EtcdClient<T> {
     pub fn new(members: Vec<Member>, stream: Stream) -> EtcdClient<T> {
         EtcdClient {
             endpoints: members.into_iter().map(Endpoint::new).collect(),
-            stream,
+            stream: Box::new(stream),
             started: false,
             turn: 0,
             next_id: 1,
-            requests: Map::default(),
+            requests: Requests(VecDeque::new()),
             unsent: VecDeque::new(),
-            timers: BTreeSet::new(),
+            timers: Agenda::default(),
             watches: BTreeMap::new(),
             streams: Map::default(),
             watch_endpoint: None,
@@ -124,7 +160,8 @@ impl<T> EtcdClient<T> {
     }
     /// From now on these are the members. Connections to others are closed: what was sent on them fares as if they had broken.
     pub fn set_endpoints(&mut self, now: Time, members: &[Member], out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
-        let (kept, gone) = std::mem::take(&mut self.endpoints).into_iter().partition(|endpoint| members.contains(&endpoint.member));
+        let (kept, gone): (Endpoints, Endpoints) =
+            std::mem::take(&mut self.endpoints).into_iter().partition(|endpoint| members.contains(&endpoint.member));
         self.endpoints = kept;
         let known: BTreeSet<Member> = self.endpoints.iter().map(|endpoint| endpoint.member).collect();
         self.endpoints.extend(members.iter().filter(|member| !known.contains(member)).map(|&member| Endpoint::new(member)));
@@ -134,7 +171,6 @@ impl<T> EtcdClient<T> {
                 self.dial(index, out);
             }
         }
-        let gone: Vec<Endpoint> = gone;
         for endpoint in gone {
             if let Link::Dialing(conn) | Link::Open(conn) = endpoint.link {
                 out.close(conn);
@@ -247,9 +283,8 @@ impl<T> EtcdClient<T> {
                 self.dial(index, out);
             }
         }
-        while self.timers.first().is_some_and(|(at, _)| *at <= now) {
-            let (at, id) = self.timers.pop_first().expect("there is a first one");
-            let Some(request) = self.requests.get_mut(&id) else { continue };
+        while let Some((at, id)) = self.timers.pop_due(now) {
+            let Some(request) = self.requests.get_mut(id) else { continue };
             if request.deadline == at {
                 self.answer(id, Err(EtcdError::Timeout), outputs);
             } else if request.retry_at == at {
@@ -267,8 +302,7 @@ impl<T> EtcdClient<T> {
     pub fn deadline(&self) -> Time {
         let dial = |endpoint: &Endpoint| if let Link::Down { until, .. } = endpoint.link { until } else { Time::NEVER };
         let dials = self.endpoints.iter().map(dial).min().unwrap_or(Time::NEVER);
-        let timer = self.timers.first().map_or(Time::NEVER, |(at, _)| *at);
-        dials.min(timer).min(self.watch_at)
+        dials.min(self.timers.next()).min(self.watch_at)
     }
 
     // Connections.
@@ -306,9 +340,7 @@ impl<T> EtcdClient<T> {
     /// What a member had is sent to another, or its outcome is unknown.
     fn lost(&mut self, now: Time, member: Member, out: &mut Outbox, outputs: &mut Vec<EtcdOutput<T>>) {
         let fault = out.cause();
-        let mut lost: Vec<u64> = self.requests.iter().filter(|(_, request)| request.sent == Some(member)).map(|(id, _)| *id).collect();
-        lost.sort_unstable();
-        for id in lost {
+        for id in self.requests.of(member) {
             if !self.retries(now, id, false, out) {
                 self.answer(id, Err(EtcdError::Timeout), outputs);
             }
@@ -340,9 +372,9 @@ impl<T> EtcdClient<T> {
     /// Until it is answered, or its time is over.
     fn keep(&mut self, id: u64, request: Pending<T>) {
         if request.deadline != Time::NEVER {
-            self.timers.insert((request.deadline, id));
+            self.timers.insert(request.deadline, id);
         }
-        self.requests.insert(id, request);
+        self.requests.push(id, request);
     }
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
@@ -350,11 +382,9 @@ impl<T> EtcdClient<T> {
     }
     /// Writes a request to the member whose turn it is, or lets it wait for one.
     fn dispatch(&mut self, id: u64, out: &mut Outbox) {
-        if !self.requests.contains_key(&id) {
-            return;
-        }
+        let Some(place) = self.requests.place(id) else { return };
         let Some((member, conn)) = self.pick() else { return self.unsent.push_back(id) };
-        let request = self.requests.get_mut(&id).expect("looked up above");
+        let (_, request) = &mut self.requests.0[place];
         request.sent = Some(member);
         request.tries += 1;
         let before = out.cause();
@@ -378,7 +408,7 @@ impl<T> EtcdClient<T> {
     /// certainly not done.
     fn retries(&mut self, now: Time, id: u64, refused: bool, out: &mut Outbox) -> bool {
         let quorum = self.endpoints.len() as u32 / 2 + 1;
-        let Some(request) = self.requests.get_mut(&id) else { return false };
+        let Some(request) = self.requests.get_mut(id) else { return false };
         let may = refused || is_repeatable(&request.operation) || self.planted.has(Bug::WriteRetried);
         if !may || request.tries >= TRIES_MAX || request.deadline <= now {
             return false;
@@ -386,7 +416,7 @@ impl<T> EtcdClient<T> {
         request.sent = None;
         if request.tries.is_multiple_of(quorum) {
             request.retry_at = now + about(RETRY_PAUSE, &mut self.stream);
-            self.timers.insert((request.retry_at, id));
+            self.timers.insert(request.retry_at, id);
         } else {
             self.dispatch(id, out);
         }
@@ -394,9 +424,9 @@ impl<T> EtcdClient<T> {
     }
     /// Answers a request, if it has not been answered before.
     fn answer(&mut self, id: u64, result: Result<Response, EtcdError>, outputs: &mut Vec<EtcdOutput<T>>) {
-        let Some(request) = self.requests.remove(&id) else { return };
+        let Some(request) = self.requests.remove(id) else { return };
         if request.deadline != Time::NEVER {
-            self.timers.remove(&(request.deadline, id));
+            self.timers.remove(request.deadline, id);
         }
         outputs.push(EtcdOutput::Answer { token: request.token, cause: request.cause, result });
     }
@@ -494,7 +524,7 @@ impl<T> EtcdClient<T> {
 impl Endpoint {
     fn new(member: Member) -> Endpoint {
         let link = Link::Down { until: Time::NEVER, cause: Cause::NONE };
-        Endpoint { member, link, backoff: Backoff::grpc() }
+        Endpoint { member, link, backoff: Box::new(Backoff::grpc()) }
     }
 }
 

@@ -375,7 +375,7 @@ mod tests {
                     }
                     Effect::Compute(id, _) => Input::Done(id),
                     Effect::Record(_, fact) => {
-                        facts.push(fact);
+                        facts.push(*fact);
                         continue;
                     }
                     _ => continue,
@@ -414,6 +414,6 @@ mod tests {
         }
         let held = now - silent;
         assert!(held >= Duration::from_secs(10) && held < Duration::from_secs(13), "{held}");
-        assert!(out.drain().any(|(_, effect)| matches!(effect, Effect::Record(_, Fact { what: What::StoppedLeading, .. }))));
+        assert!(out.drain().any(|(_, effect)| matches!(effect, Effect::Record(_, fact) if fact.what == What::StoppedLeading)));
     }
 }

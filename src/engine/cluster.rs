@@ -40,7 +40,8 @@ struct ClientPlan {
 /// A client of etcd, and where it runs.
 struct EtcdClientPlan {
     machine: MachineId,
-    config: traffic::etcd::Config,
+    /// Shared by the clients of a group.
+    config: Arc<traffic::etcd::Config>,
 }
 
 /// See the module.
@@ -253,23 +254,24 @@ fn etcd_clients(plan: &Plan) -> Vec<EtcdClientPlan> {
     let mut clients = Vec::new();
     for load in &plan.etcd_load {
         let keys: Arc<[StoreKey]> = (0..load.keys).map(|key| history_wire::Key(key).store_key()).collect();
+        let config = |endpoints: Vec<Member>| traffic::etcd::Config {
+            endpoints,
+            pace: load.pace.clone(),
+            mix: load.mix,
+            keys: keys.clone(),
+            value_size: load.value_size,
+            timeout: load.timeout,
+            begin: load.start.max(plan.start),
+            until: load.until,
+            lease: load.lease,
+            watch: load.watch,
+            records: load.records,
+            planted: plan.timings.etcd.planted,
+        };
+        let lists = if load.one_endpoint { all.iter().map(|member| vec![*member]).collect() } else { vec![all.clone()] };
+        let configs: Vec<Arc<traffic::etcd::Config>> = lists.into_iter().map(|endpoints| Arc::new(config(endpoints))).collect();
         for nth in 0..load.count as usize {
-            let endpoints = if load.one_endpoint { vec![all[nth % all.len()]] } else { all.clone() };
-            let config = traffic::etcd::Config {
-                endpoints,
-                pace: load.pace.clone(),
-                mix: load.mix,
-                keys: keys.clone(),
-                value_size: load.value_size,
-                timeout: load.timeout,
-                begin: load.start.max(plan.start),
-                until: load.until,
-                lease: load.lease,
-                watch: load.watch,
-                records: load.records,
-                planted: plan.timings.etcd.planted,
-            };
-            clients.push(EtcdClientPlan { machine: load.from[nth % load.from.len()], config });
+            clients.push(EtcdClientPlan { machine: load.from[nth % load.from.len()], config: configs[nth % configs.len()].clone() });
         }
     }
     clients

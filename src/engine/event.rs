@@ -146,23 +146,6 @@ impl Event {
             tag => (tag.max(2), self.target(), 0),
         }
     }
-    pub fn is_wake(&self) -> bool {
-        self.shape().tag == 1
-    }
-    /// The connection that this input is about, if it is about one.
-    pub fn conn(&self) -> Option<Conn> {
-        let shape = self.shape();
-        (2..=8).contains(&shape.tag).then_some(Conn(shape.number))
-    }
-    pub fn opens(&self) -> bool {
-        self.shape().tag == 3
-    }
-    pub fn closes(&self) -> bool {
-        self.shape().tag == 6
-    }
-    pub fn is_data(&self) -> bool {
-        self.shape().tag == 5
-    }
 }
 
 /// See [`Event::shape`].
@@ -173,6 +156,22 @@ pub struct Shape {
 }
 
 impl Shape {
+    pub fn is_wake(self) -> bool {
+        self.tag == 1
+    }
+    /// The connection that the input is about, if it is about one.
+    pub fn conn(self) -> Option<Conn> {
+        (2..=8).contains(&self.tag).then_some(Conn(self.number))
+    }
+    pub fn opens(self) -> bool {
+        self.tag == 3
+    }
+    pub fn is_data(self) -> bool {
+        self.tag == 5
+    }
+    pub fn closes(self) -> bool {
+        self.tag == 6
+    }
     fn of<M>(input: &Input<M>) -> Shape {
         let (tag, number) = match input {
             Input::Boot(boot) => (0, u64::from(boot.incarnation.0)),

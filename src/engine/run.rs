@@ -8,7 +8,7 @@ use super::checks::history::History;
 #[cfg(test)]
 use super::checks::planted::{Bug, Planted};
 use super::checks::streams::Streams;
-use super::event::{Event, Life, Pending, Queue, push};
+use super::event::{Event, Life, Pending, Queue, Shape, push};
 use super::host::Host;
 use super::recorder::Recorder;
 use crate::base::digest::Digester;
@@ -397,7 +397,8 @@ impl<A: Actors, H: Host> Engine<A, H> {
             State::Up => {}
         }
         let now = process.clock.show(self.now);
-        if event.is_wake() {
+        let shape = event.shape();
+        if shape.is_wake() {
             // An earlier wake took the place of this one: were it to arm again, it would live for ever beside the others.
             if process.armed > self.now {
                 return;
@@ -408,23 +409,20 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 return;
             }
         }
-        if let Some(conn) = event.conn()
-            && (event.is_data() || event.closes() || event.opens())
-            && !self.host.delivers(address, conn, event.closes())
+        if let Some(conn) = shape.conn()
+            && (shape.is_data() || shape.closes() || shape.opens())
+            && !self.host.delivers(address, conn, shape.closes())
         {
             return;
         }
-        if event.closes()
-            && let Some(conn) = event.conn()
-        {
+        if let Some(conn) = shape.conn().filter(|_| shape.closes()) {
             self.streams.closed(conn);
         }
-        self.step(index, now, event, cause);
+        self.step(index, now, event, shape, cause);
     }
 
-    fn step(&mut self, index: usize, now: Time, event: Event, cause: Cause) {
+    fn step(&mut self, index: usize, now: Time, event: Event, shape: Shape, cause: Cause) {
         let address = self.processes[index].address;
-        let shape = event.shape();
         self.events += 1;
         self.trace.bytes(bytes_of(&[self.now.nanos(), index as u64 | u64::from(shape.tag) << 32, shape.number]).as_slice());
         self.out.begin(cause);
@@ -448,7 +446,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
                         What::Silent { of, .. } => self.recorder.silence(of, self.now, &self.host).or(cause),
                         _ => cause,
                     };
-                    self.recorder.record(self.now, id, cause, fact);
+                    self.recorder.record(self.now, id, cause, *fact);
                 }
                 Effect::History(event) => {
                     self.recorder.history(self.now, *event);
@@ -531,7 +529,8 @@ impl<A: Actors, H: Host> Engine<A, H> {
                 }
                 let event = Event::input(address, crate::wire::Input::Boot(Box::new(boot)));
                 let now = self.processes[index].clock.show(self.now);
-                self.step(index, now, event, cause);
+                let shape = event.shape();
+                self.step(index, now, event, shape, cause);
             }
             Life::Stop if process.state != State::Down => {
                 process.state = State::Down;

@@ -105,8 +105,8 @@ struct Life {
     next_progress: Time,
     /// The candidacy that was last recorded.
     candidate_for: Term,
-    /// Of each entry that this member appended as leader: when.
-    appended: VecDeque<(Index, Time)>,
+    /// Of entries that this member appended as leader, by the first and the last of those that came at one time: when.
+    appended: VecDeque<(Index, Index, Time)>,
     appended_to: Index,
     latencies: Vec<Duration>,
 }
@@ -356,7 +356,6 @@ impl Life {
     /// Does all that Raft has to be done, until there is nothing more before the next input.
     fn drive(&mut self, out: &mut Outbox) {
         let input_cause = out.cause();
-        let mut ready = std::mem::take(&mut self.ready);
         loop {
             // Both may give Raft something to do: proposals that waited for a leader, the next read index.
             self.note_appended();
@@ -366,39 +365,52 @@ impl Life {
                 self.propose_held();
             }
             self.serve_reads(out);
-            if !self.raft.ready(&mut ready) {
+            // Under load this is all that most inputs come to.
+            if self.raft.is_persisting() {
                 break;
             }
-            let fact = self.record_changes(&ready.changes, out);
-            for (cause, message) in ready.messages.drain(..) {
-                out.because(if matches!(message.body, raft_wire::Body::Propose { .. }) { cause } else { fact.or(cause) });
-                self.send(message, out);
+            let mut ready = std::mem::take(&mut self.ready);
+            let has_more = self.raft.ready(&mut ready);
+            if has_more {
+                self.perform(&mut ready, input_cause, out);
             }
-            out.because(fact.or(input_cause));
-            if let Some(persist) = ready.persist.take() {
-                write(persist, out);
+            self.ready = ready;
+            if !has_more {
+                break;
             }
-            if let Some(snapshot) = ready.restore.take() {
-                self.restore(&snapshot);
-            }
-            self.apply(&ready.committed, out);
-            out.because(fact.or(input_cause));
-            self.reads.confirmed(&ready.reads);
-            self.send_snapshots(&ready.snapshots_wanted);
-            self.release_log();
         }
-        self.ready = ready;
         self.flush_watches(out);
         out.because(input_cause);
         self.tell_membership(out);
     }
+    fn perform(&mut self, ready: &mut Ready, input_cause: Cause, out: &mut Outbox) {
+        let fact = self.record_changes(&ready.changes, out);
+        for (cause, message) in ready.messages.drain(..) {
+            out.because(if matches!(message.body, raft_wire::Body::Propose { .. }) { cause } else { fact.or(cause) });
+            self.send(message, out);
+        }
+        out.because(fact.or(input_cause));
+        if let Some(persist) = ready.persist.take() {
+            write(persist, out);
+        }
+        if let Some(snapshot) = ready.restore.take() {
+            self.restore(&snapshot);
+        }
+        for run in ready.committed.drain(..) {
+            self.apply(&run, out);
+        }
+        out.because(fact.or(input_cause));
+        self.reads.confirmed(&ready.reads);
+        self.send_snapshots(&ready.snapshots_wanted);
+        self.release_log();
+    }
     /// Notes when a leader's entries were appended.
     fn note_appended(&mut self) {
         let last = self.raft.last_index();
-        if self.raft.role() == Role::Leader {
-            self.appended.extend((self.appended_to.0 + 1..=last.0).map(|index| (Index(index), self.now)));
-        } else {
+        if self.raft.role() != Role::Leader {
             self.appended.clear();
+        } else if last > self.appended_to {
+            self.appended.push_back((self.appended_to.next(), last, self.now));
         }
         self.appended_to = last;
     }

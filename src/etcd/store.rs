@@ -16,12 +16,13 @@ mod txn;
 pub use txn::{Answered, put_bytes, validate};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::planted::{Bug, Planted};
 use crate::base::{Cause, Revision, stable_hash};
 use crate::wire::Member;
 use crate::wire::etcd::{Alarm, EtcdError, KeyRange, KeyValue, LeaseId, StoreKey, Value, WatchEvent};
-use keys::{Changes, KeyIndex, Slot, Version};
+use keys::{KeyIndex, Slot, Version, Versions};
 use leases::Leases;
 
 /// An empty store is at revision 1 (etcd `server/storage/mvcc/kvstore.go`).
@@ -33,13 +34,11 @@ const VERSION_OVERHEAD: u64 = 64;
 pub struct Store {
     revision: Revision,
     compacted: Revision,
-    /// The versions of each key; the two indexes say where a key's are.
-    slots: Vec<Slot>,
+    /// By slots; the two indexes say which is a key's.
+    versions: Versions,
     free: Vec<u32>,
     by_key: KeyIndex,
     ordered: BTreeMap<StoreKey, u32>,
-    /// What changed after `compacted`.
-    changes: Changes,
     leases: Leases,
     alarms: BTreeSet<(Member, Alarm)>,
     /// The sum of the hashes of all changes ever made. A sum, so that it can be taken back to an earlier revision.
@@ -51,9 +50,18 @@ pub struct Store {
     nothing: Value,
     /// The key of free slots.
     no_key: StoreKey,
+    /// Where the next puts will be, the next one last.
+    ahead: Vec<Ahead>,
     /// The branches that the transaction at hand takes, kept for its allocation.
     branches: Vec<bool>,
     planted: Planted,
+}
+
+/// Where a put will be, as far as could be seen before.
+struct Ahead {
+    hash: u64,
+    /// `None`: its key was not there.
+    slot: Option<u32>,
 }
 
 impl Default for Store {
@@ -67,11 +75,10 @@ impl Store {
         Store {
             revision: FIRST_REVISION,
             compacted: Revision::ZERO,
-            slots: Vec::new(),
+            versions: Versions::default(),
             free: Vec::new(),
             by_key: KeyIndex::default(),
             ordered: BTreeMap::new(),
-            changes: Changes::default(),
             leases: Leases::default(),
             alarms: BTreeSet::new(),
             hash: 0,
@@ -79,6 +86,7 @@ impl Store {
             bytes_allocated: 0,
             nothing: Value::bytes(&[]),
             no_key: "".into(),
+            ahead: Vec::new(),
             branches: Vec::new(),
             planted: Planted::default(),
         }
@@ -137,10 +145,7 @@ impl Store {
         }
         self.compacted = revision;
         // Only keys that changed since the last compaction can have superseded versions, or have been deleted.
-        while let Some(slot) = self.changes.pop_until(revision) {
-            self.prune(slot);
-        }
-        self.changes.shrink();
+        while self.forget_oldest() {}
         Ok(())
     }
     /// Changes of these keys in revisions `from..`, in order, with previous versions. `from` must be after the last compaction.
@@ -153,21 +158,16 @@ impl Store {
     }
     fn changes_since<'a>(&'a self, from: Revision, wanted: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = WatchEvent> + 'a {
         assert!(from > self.compacted, "history from {from} is gone, compacted at {}", self.compacted);
-        let touched = self.changes.since(from).map(|(revision, slot)| (revision, &self.slots[slot as usize]));
-        touched.filter(move |(_, slot)| wanted(&slot.key)).map(|(revision, slot)| {
-            let at = slot.made_by(revision).expect("a change after compaction has its version");
-            let version = &slot.versions()[at];
-            let before = at.checked_sub(1).map(|before| &slot.versions()[before]).filter(|before| before.number > 0);
-            WatchEvent {
-                kv: self.pair(slot, version),
-                deleted: version.number == 0,
-                previous: before.map(|before| self.pair(slot, before)),
-            }
+        let wanted = self.versions.since(from).filter(move |(slot, ..)| wanted(&slot.key));
+        wanted.map(|(slot, version, before)| WatchEvent {
+            kv: self.pair(slot, version),
+            deleted: version.number == 0,
+            previous: before.map(|before| self.pair(slot, before)),
         })
     }
     /// A planted mistake: revisions go on after the newest one that a living key bears.
     pub fn reuse_revisions(&mut self) {
-        let living = self.slots.iter().filter_map(|slot| slot.live()).map(|version| version.modified);
+        let living = self.versions.slots.iter().filter_map(|slot| slot.live()).map(|version| version.modified);
         self.revision = living.max().unwrap_or(FIRST_REVISION);
     }
 
@@ -184,59 +184,68 @@ impl Store {
         }
     }
     fn find(&self, key: &str) -> Option<u32> {
-        self.by_key.get(key, keys::hash_of(key), &self.slots)
+        self.by_key.get(key, keys::hash_of(key), &self.versions.slots)
+    }
+    /// The slot to put a key into, and the key's hash.
+    fn slot_for(&mut self, key: &StoreKey) -> (u32, u64) {
+        // What was seen ahead may have changed since, or be of another key: the slot tells.
+        if let Some(Ahead { hash, slot: Some(slot) }) = self.ahead.pop()
+            && Arc::ptr_eq(&self.versions.slot(slot).key, key)
+        {
+            return (slot, hash);
+        }
+        let hash = keys::hash_of(key);
+        (self.slot_of(key, hash), hash)
     }
     fn slot_of(&mut self, key: &StoreKey, hash: u64) -> u32 {
-        if let Some(slot) = self.by_key.get(key, hash, &self.slots) {
+        let slots = &mut self.versions.slots;
+        if let Some(slot) = self.by_key.get(key, hash, slots) {
             return slot;
         }
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.slots[slot as usize].key = key.clone();
+                slots[slot as usize].key = key.clone();
                 slot
             }
             None => {
-                self.slots.push(Slot::new(key.clone()));
-                self.slots.len() as u32 - 1
+                slots.push(Slot::new(key.clone()));
+                slots.len() as u32 - 1
             }
         };
-        self.by_key.insert(hash, slot, &self.slots);
+        self.by_key.insert(hash, slot, slots);
         self.ordered.insert(key.clone(), slot);
         slot
     }
-    fn push_version(&mut self, slot: u32, version: Version) {
-        let slot = &mut self.slots[slot as usize];
-        self.bytes_in_use += version_bytes(&slot.key, &version);
+    fn count_bytes(&mut self, slot: u32, version: &Version) {
+        self.bytes_in_use += version_bytes(&self.versions.slot(slot).key, version);
         self.bytes_allocated = self.bytes_allocated.max(self.bytes_in_use);
-        slot.push(version);
     }
     /// Adds a version that a change makes.
     fn change(&mut self, slot: u32, key_hash: u64, version: Version) {
         self.revision = version.modified;
         self.hash = self.hash.wrapping_add(self.hash_of_change(key_hash, &version));
-        self.changes.push(version.modified, slot);
-        self.push_version(slot, version);
+        self.count_bytes(slot, &version);
+        self.versions.change(slot, version);
     }
     fn hash_of_change(&self, key_hash: u64, version: &Version) -> u64 {
         stable_hash(&(
             key_hash,
-            version.value.hash,
+            version.value.hash(),
             version.modified.0 << 1 | u64::from(version.number == 0),
             self.leases.id(version.lease),
         ))
     }
     /// `None`: the key keeps its value, or its lease; it exists then.
     fn put_key(&mut self, key: &StoreKey, value: Option<&Value>, lease: Option<LeaseId>, revision: Revision, cause: Cause) {
-        let hash = keys::hash_of(key);
-        let slot = self.slot_of(key, hash);
-        let live = self.slots[slot as usize].live();
+        let (slot, hash) = self.slot_for(key);
+        let live = self.versions.slot(slot).live();
         let (created, number) = live.map_or((revision, 1), |live| (live.created, live.number.saturating_add(1)));
         let old_lease = live.map_or(LeaseId::default(), |live| self.leases.id(live.lease));
         let kept = || live.expect("what is kept was looked for before").value.clone();
         let value = value.map_or_else(kept, Value::clone);
         let lease = lease.unwrap_or(old_lease);
         if old_lease != lease {
-            let key = &self.slots[slot as usize].key;
+            let key = &self.versions.slot(slot).key;
             self.leases.detach(old_lease, key);
             self.leases.attach(lease, key);
         }
@@ -245,36 +254,34 @@ impl Store {
     }
     /// Deletes the key of a slot, if it exists.
     fn delete_slot(&mut self, slot: u32, revision: Revision, cause: Cause) -> bool {
-        let Slot { key, .. } = &self.slots[slot as usize];
-        let Some(live) = self.slots[slot as usize].live() else { return false };
-        self.leases.detach(self.leases.id(live.lease), key);
-        let hash = keys::hash_of(key);
+        let at = self.versions.slot(slot);
+        let Some(live) = at.live() else { return false };
+        self.leases.detach(self.leases.id(live.lease), &at.key);
+        let hash = keys::hash_of(&at.key);
         self.change(slot, hash, snapshot::deletion(self.nothing.clone(), revision, cause));
         true
     }
-    /// Drops the versions of a slot that the compaction made unreachable, and the slot itself if nothing is left.
-    fn prune(&mut self, at: u32) {
-        let Store { slots, leases, bytes_in_use, .. } = self;
-        let slot = &mut slots[at as usize];
-        let versions = slot.versions();
-        let up_to = versions.partition_point(|version| version.modified <= self.compacted);
-        let Some(newest) = up_to.checked_sub(1) else { return };
-        let too_far = self.planted.has(Bug::CompactionTooFar) && versions[newest].modified == self.compacted;
-        let dropped = if versions[newest].number == 0 || too_far { up_to } else { newest };
-        let key = slot.key.clone();
-        slot.drop_oldest(dropped, |gone| {
+    /// Drops the versions that the oldest change made unreachable, and its slot if nothing is left there; `false`: no change is as old as
+    /// the compaction.
+    fn forget_oldest(&mut self) -> bool {
+        let Store { versions, leases, bytes_in_use, compacted, planted, .. } = self;
+        let too_far = |version: &Version| planted.has(Bug::CompactionTooFar) && version.modified == *compacted;
+        let forgotten = versions.forget(*compacted, too_far, |key, gone| {
             leases.unname(gone.lease);
-            *bytes_in_use -= version_bytes(&key, gone);
+            *bytes_in_use -= version_bytes(key, gone);
         });
-        if slot.versions().is_empty() {
-            self.by_key.remove(&key, keys::hash_of(&key), &self.slots);
+        let Some((at, is_empty)) = forgotten else { return false };
+        if is_empty {
+            let key = self.versions.slot(at).key.clone();
+            self.by_key.remove(&key, keys::hash_of(&key), &self.versions.slots);
             self.ordered.remove(&key);
-            self.slots[at as usize].key = self.no_key.clone();
+            self.versions.slots[at as usize].key = self.no_key.clone();
             self.free.push(at);
         }
+        true
     }
 }
 
 fn version_bytes(key: &str, version: &Version) -> u64 {
-    key.len() as u64 + u64::from(version.value.size) + VERSION_OVERHEAD
+    key.len() as u64 + u64::from(version.value.size()) + VERSION_OVERHEAD
 }

@@ -258,6 +258,6 @@ impl Watchers {
 }
 
 fn event_bytes(event: &WatchEvent) -> usize {
-    let pair = |kv: &KeyValue| kv.key.len() + kv.value.size as usize + EVENT_OVERHEAD;
+    let pair = |kv: &KeyValue| kv.key.len() + kv.value.size() as usize + EVENT_OVERHEAD;
     pair(&event.kv) + event.previous.as_ref().map_or(0, pair)
 }

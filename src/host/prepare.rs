@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::plan::{Action, Machine, Plan, Step};
 use crate::objects::pod::PodIp;
 use crate::objects::{Key, Object};
-use crate::wire::raft::HardState;
+use crate::wire::raft::{Entries, Entry, HardState};
 use crate::wire::{DiskRecord, MachineId};
 
 /// Adds what both hosts need; the machine of what is outside of the cluster, and the cluster IPs of the traffic sources' services.
@@ -87,7 +87,11 @@ pub fn compacted(log: Vec<DiskRecord>) -> Vec<DiskRecord> {
         match record {
             DiskRecord::HardState(newer) if at < place => state = Some(newer),
             DiskRecord::Entries(entries) if at < place => {
-                let beyond: Vec<_> = entries.into_iter().filter(|entry| entry.index > index).collect();
+                let is_beyond = |entry: &Entry| entry.index > index;
+                let beyond: Entries = match entries.first() {
+                    Some(first) if is_beyond(first) => entries,
+                    _ => entries.iter().filter(|entry| is_beyond(entry)).cloned().collect(),
+                };
                 if !beyond.is_empty() {
                     kept.push(DiskRecord::Entries(beyond));
                 }

@@ -127,7 +127,7 @@ impl Etcdctl {
             Action::Compact { .. } => match task.revision {
                 Some(revision) => Operation::Compact { revision },
                 // The header of any answer has the revision.
-                None => Operation::Range(Range { count_only: true, ..Range::of(KeyRange::One("".into())) }),
+                None => Operation::Range(Range { count_only: true, ..Range::of(KeyRange::One("".into())) }.into()),
             },
             Action::Defrag => match task.rest.as_ref().map(|rest| rest.last()) {
                 None => Operation::MemberList,

@@ -8,13 +8,12 @@
 //!
 //! Left out: ranges with limits, old revisions, nested transactions (the store's own tests have them).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::base::planted::Planted;
-use crate::base::{Cause, Duration, Incarnation, Map, Revision, Stream, Time};
+use crate::base::{Agenda, Cause, Duration, Incarnation, Map, Revision, Stream, Time};
 use crate::client::etcd::{EtcdClient, EtcdOutput};
 use crate::wire::etcd::{
     Answer, Compare, CompareResult, CompareTarget, EtcdError, KeyRange, LeaseId, Op, OpAnswer, Operation, Range, RangeAnswer, Response,
@@ -150,15 +149,15 @@ enum Lease {
 /// See the module.
 pub struct Client {
     id: u32,
-    config: Config,
+    config: Arc<Config>,
     stream: Stream,
     client: EtcdClient<Token>,
-    outputs: Vec<EtcdOutput<Token>>,
     /// When the next operations begin; several with a pipeline. The number tells those of one instant apart.
-    due: BTreeSet<(Time, u32)>,
+    due: Agenda,
     /// Of operations, values, leases and watches: never used again, in later lives neither.
     number: u32,
-    buckets: BTreeMap<Time, Bucket>,
+    /// By the second in which their operations began: this one, and those before it of which some are still under way.
+    buckets: SmallVec<[(Time, Bucket); 1]>,
     /// What it last knew of each key, and the revision at which that was written (zero: absent).
     known: Map<u32, (Option<Written>, Revision)>,
     lease: Option<Lease>,
@@ -169,17 +168,16 @@ pub struct Client {
 
 impl Client {
     /// `network` is for the connections, `stream` for what it does.
-    pub fn new(id: u32, config: Config, incarnation: Incarnation, network: Stream, stream: Stream) -> Client {
+    pub fn new(id: u32, config: Arc<Config>, incarnation: Incarnation, network: Stream, stream: Stream) -> Client {
         let mut client = EtcdClient::new(config.endpoints.clone(), network);
         client.plant(config.planted);
         Client {
             id,
             client,
             stream,
-            outputs: Vec::new(),
-            due: BTreeSet::new(),
+            due: Agenda::default(),
             number: incarnation.0.saturating_sub(1) << NUMBERS,
-            buckets: BTreeMap::new(),
+            buckets: SmallVec::new(),
             known: Map::default(),
             lease: config.lease.map(|_| Lease::Wanted { at: config.begin }),
             watch: None,
@@ -194,14 +192,14 @@ impl Client {
         match self.config.pace {
             Pace::Random { .. } => {
                 let gap = self.gap();
-                self.due.insert((begin + gap, 0));
+                self.due.insert(begin + gap, 0);
             }
             Pace::Every(interval) => {
                 // Clients of a group don't beat as one.
                 let phase = self.stream.duration_between(Duration::ZERO, interval);
-                self.due.insert((begin + phase, 0));
+                self.due.insert(begin + phase, 0);
             }
-            Pace::Pipeline { operations, .. } => self.due.extend((0..operations).map(|nth| (begin, nth))),
+            Pace::Pipeline { operations, .. } => (0..operations).for_each(|nth| self.due.insert(begin, u64::from(nth))),
         }
         if self.config.watch {
             self.watch_from(now, Revision::ZERO, out);
@@ -238,8 +236,7 @@ impl Client {
         if mean == Duration::ZERO { mean } else { Duration::from_secs_f64(mean.as_secs_f64() * self.stream.exponential()) }
     }
     fn send_due(&mut self, now: Time, out: &mut Outbox) {
-        while let Some(&(at, nth)) = self.due.first().filter(|(at, _)| *at <= now) {
-            self.due.pop_first();
+        while let Some((at, nth)) = self.due.pop_due(now) {
             if at >= self.config.until {
                 continue;
             }
@@ -247,7 +244,7 @@ impl Client {
             if !matches!(self.config.pace, Pace::Pipeline { .. }) {
                 // A client that stood still does not make up for what it missed.
                 let next = (at + self.gap()).max(now);
-                self.due.insert((next, nth));
+                self.due.insert(next, nth);
             }
         }
     }
@@ -277,7 +274,7 @@ impl Client {
         if get || (serializable && !range) {
             let range = Range { serializable: !get, ..Range::one(self.text(key)) };
             let operation = history::Operation { then: smallvec![Step::Read(key)], serializable: !get, ..history::Operation::default() };
-            (Operation::Range(range), operation)
+            (Operation::Range(range.into()), operation)
         } else if range {
             self.range(key)
         } else if put {
@@ -314,7 +311,7 @@ impl Client {
             None => KeyRange::Between(self.text(first), format!("{}\0", self.text(Key(last as u32 - 1))).into()),
         };
         let then = (first.0..last as u32).map(|key| Step::Read(Key(key))).collect();
-        (Operation::Range(Range::of(keys)), history::Operation { then, ..history::Operation::default() })
+        (Operation::Range(Range::of(keys).into()), history::Operation { then, ..history::Operation::default() })
     }
     /// One of: change a key if it is as it was last seen, else read it; write two keys; read two keys; change two keys if the first is as
     /// it was last seen, else read both.
@@ -324,7 +321,7 @@ impl Client {
         let pair = other != key;
         let mut meaning = history::Operation::default();
         let (mut compares, mut then, mut otherwise) = (Vec::new(), Vec::new(), Vec::new());
-        let read = |me: &Client, key: Key| (Op::Range(Range::one(me.text(key))), Step::Read(key));
+        let read = |me: &Client, key: Key| (Op::Range(Range::one(me.text(key)).into()), Step::Read(key));
         let keys = if kind > 0 && pair { vec![key, other] } else { vec![key] };
         if kind == 0 || kind == 3 {
             let (value, revision) = self.known.get(&key.0).copied().unwrap_or_default();
@@ -372,8 +369,7 @@ impl Client {
         }
         if matches!(self.config.pace, Pace::Pipeline { .. }) {
             let next = now + self.gap();
-            let number = id.number;
-            self.due.insert((next, number));
+            self.due.insert(next, u64::from(id.number));
         }
     }
     /// What an answer says, and what is then known of the keys.
@@ -516,7 +512,7 @@ impl Client {
     }
     fn relist(&mut self, now: Time, out: &mut Outbox) {
         let range = Range { count_only: true, ..Range::of(Key::all()) };
-        self.client.send(now, Operation::Range(range), now + self.config.timeout, Token::Relist, out);
+        self.client.send(now, Operation::Range(range.into()), now + self.config.timeout, Token::Relist, out);
     }
     fn ask_progress(&mut self, now: Time, out: &mut Outbox) {
         if self.next_progress <= now {
@@ -528,17 +524,21 @@ impl Client {
     }
     fn bucket(&mut self, began: Time) -> &mut Bucket {
         let start = Time::from_nanos(began.nanos() - began.nanos() % BUCKET.nanos());
-        self.buckets.entry(start).or_default()
+        let after = self.buckets.iter().rposition(|(of, _)| *of <= start).map_or(0, |before| before + 1);
+        if after == 0 || self.buckets[after - 1].0 < start {
+            self.buckets.insert(after, (start, Bucket::default()));
+            return &mut self.buckets[after].1;
+        }
+        &mut self.buckets[after - 1].1
     }
     /// Records the buckets whose operations have all ended and that no operation can join any more.
     fn flush(&mut self, now: Time, out: &mut Outbox) {
-        while let Some(entry) = self.buckets.first_entry() {
-            let bucket = entry.get();
-            if *entry.key() + BUCKET > now || bucket.ok + bucket.failed + bucket.unknown < bucket.sent {
+        while let Some((began, bucket)) = self.buckets.first() {
+            let until = *began + BUCKET;
+            if until > now || bucket.ok + bucket.failed + bucket.unknown < bucket.sent {
                 break;
             }
-            let until = *entry.key() + BUCKET;
-            let Bucket { sent, ok, failed, unknown, mut latencies, cause } = entry.remove();
+            let (_, Bucket { sent, ok, failed, unknown, mut latencies, cause }) = self.buckets.remove(0);
             latencies.sort_unstable();
             let last = latencies.len().saturating_sub(1);
             let quantile = |per_mille: usize| latencies.get(last * per_mille / 1000).copied().unwrap_or_default();
@@ -553,7 +553,7 @@ impl Actor for Client {
     type Message = ServerMessage;
 
     fn step(&mut self, now: Time, input: Input<ServerMessage>, out: &mut Outbox) {
-        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut outputs = Vec::new();
         match input {
             Input::Boot(_) => self.boot(now, out),
             Input::Wake => self.client.wake(now, out, &mut outputs),
@@ -561,10 +561,9 @@ impl Actor for Client {
                 self.client.handle(now, input, out, &mut outputs);
             }
         }
-        for output in outputs.drain(..) {
+        for output in outputs {
             self.handle(now, output, out);
         }
-        self.outputs = outputs;
         // What begins now has no cause but the clock.
         out.because(Cause::NONE);
         self.send_due(now, out);
@@ -574,9 +573,8 @@ impl Actor for Client {
     }
 
     fn deadline(&self) -> Time {
-        let due = self.due.first().map_or(Time::NEVER, |(at, _)| *at);
         let progress = if self.watch.is_some() { self.next_progress } else { Time::NEVER };
-        due.min(self.client.deadline()).min(self.lease_due()).min(progress)
+        self.due.next().min(self.client.deadline()).min(self.lease_due()).min(progress)
     }
 }
 

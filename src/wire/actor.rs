@@ -132,14 +132,15 @@ impl KeepAlive {
     }
 }
 
-/// All that an actor can ask of the world. What has an answer is answered by a later input; nothing is synchronous.
+/// All that an actor can ask of the world. What has an answer is answered by a later input; nothing is synchronous. Small, since most are
+/// messages: each is moved a few times.
 #[derive(Clone, Debug)]
 pub enum Effect {
     Net(NetOp),
     Disk(DiskOp),
     Container(Box<ContainerOp>),
     Compute(WorkId, Work),
-    Record(FactId, Fact),
+    Record(FactId, Box<Fact>),
     /// From a client of etcd: what it did and saw. For the record and the checks of consistency.
     History(Box<HistoryEvent>),
     /// From an operator's hands: this process is stopped if it runs, its disk holds these records instead of its own, and it is started.
@@ -176,7 +177,7 @@ pub enum DiskOp {
 pub enum DiskRecord {
     HardState(raft::HardState),
     /// Entries to append; an entry whose index is already there replaces it and all after it.
-    Entries(Vec<raft::Entry>),
+    Entries(raft::Entries),
     /// The whole state at an index: what stands before it may be dropped.
     Snapshot(Arc<raft::Snapshot>),
     /// The state machine's own file holds everything up to here: a host that keeps such files may drop entries up to it.
@@ -346,7 +347,7 @@ impl Outbox {
     pub fn record(&mut self, fact: Fact) -> Cause {
         let id = FactId(self.next_fact);
         self.next_fact += 1;
-        self.push(Effect::Record(id, fact));
+        self.push(Effect::Record(id, Box::new(fact)));
         self.cause = Cause::fact(id);
         self.cause
     }

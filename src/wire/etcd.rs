@@ -18,69 +18,80 @@ pub type StoreKey = Arc<str>;
 #[derive(Clone)]
 pub struct Value(Arc<Content>);
 
-/// What a [`Value`] points to.
-pub struct Content {
-    pub size: u32,
-    pub hash: u64,
-    body: Body,
-}
-
-enum Body {
+/// What a [`Value`] points to. With the counts of its holders it fills one cache line: revisions come by the million, and each is looked at
+/// by every member.
+enum Content {
     /// As many bytes of it as `size` says: a short value needs no memory of its own.
-    Short([u8; SHORT]),
-    Long(Box<[u8]>),
-    Object(Arc<Object>),
+    Short {
+        size: u8,
+        hash: u64,
+        bytes: [u8; SHORT],
+    },
+    Long {
+        hash: u64,
+        bytes: Box<[u8]>,
+    },
+    Object {
+        size: u32,
+        hash: u64,
+        object: Arc<Object>,
+    },
 }
 
-/// What stands beside the tag in the room that a long value's pointer and length take.
-const SHORT: usize = 23;
-const _: () = assert!(size_of::<Content>() == 40);
+const SHORT: usize = 38;
+const _: () = assert!(size_of::<Content>() == 48);
 
 impl Value {
     pub fn object(object: Arc<Object>) -> Value {
         let (size, hash) = (object.size() as u32, stable_hash(&*object));
-        Value(Arc::new(Content { size, hash, body: Body::Object(object) }))
+        Value(Arc::new(Content::Object { size, hash, object }))
     }
     pub fn bytes(bytes: &[u8]) -> Value {
-        let body = if bytes.len() <= SHORT {
-            let mut short = [0; SHORT];
-            short[..bytes.len()].copy_from_slice(bytes);
-            Body::Short(short)
-        } else {
-            Body::Long(bytes.into())
-        };
-        Value(Arc::new(Content { size: bytes.len() as u32, hash: stable_hash(bytes), body }))
+        let hash = stable_hash(bytes);
+        if bytes.len() > SHORT {
+            return Value(Arc::new(Content::Long { hash, bytes: bytes.into() }));
+        }
+        let mut short = [0; SHORT];
+        short[..bytes.len()].copy_from_slice(bytes);
+        Value(Arc::new(Content::Short { size: bytes.len() as u8, hash, bytes: short }))
+    }
+    /// In bytes.
+    pub fn size(&self) -> u32 {
+        match &*self.0 {
+            Content::Short { size, .. } => u32::from(*size),
+            Content::Long { bytes, .. } => bytes.len() as u32,
+            Content::Object { size, .. } => *size,
+        }
+    }
+    pub fn hash(&self) -> u64 {
+        match &*self.0 {
+            Content::Short { hash, .. } | Content::Long { hash, .. } | Content::Object { hash, .. } => *hash,
+        }
     }
     pub fn as_object(&self) -> Option<&Arc<Object>> {
-        match &self.body {
-            Body::Object(object) => Some(object),
-            Body::Short(_) | Body::Long(_) => None,
+        match &*self.0 {
+            Content::Object { object, .. } => Some(object),
+            Content::Short { .. } | Content::Long { .. } => None,
         }
     }
     pub fn as_bytes(&self) -> Option<&[u8]> {
-        match &self.body {
-            Body::Short(bytes) => Some(&bytes[..self.size as usize]),
-            Body::Long(bytes) => Some(bytes),
-            Body::Object(_) => None,
+        match &*self.0 {
+            Content::Short { size, bytes, .. } => Some(&bytes[..usize::from(*size)]),
+            Content::Long { bytes, .. } => Some(bytes),
+            Content::Object { .. } => None,
         }
     }
     /// Byte by byte, as etcd sorts and compares values. An order between objects, whose bytes nobody here knows, is only stable.
     pub fn order(&self, other: &Value) -> std::cmp::Ordering {
         match (self.as_bytes(), other.as_bytes()) {
             (Some(mine), Some(others)) => mine.cmp(others),
-            _ => (self.size, self.hash).cmp(&(other.size, other.hash)),
+            _ => (self.size(), self.hash()).cmp(&(other.size(), other.hash())),
         }
-    }
-}
-impl std::ops::Deref for Value {
-    type Target = Content;
-    fn deref(&self) -> &Content {
-        &self.0
     }
 }
 impl PartialEq for Value {
     fn eq(&self, other: &Value) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || (self.size == other.size && self.hash == other.hash)
+        Arc::ptr_eq(&self.0, &other.0) || (self.size() == other.size() && self.hash() == other.hash())
     }
 }
 impl Eq for Value {}
@@ -126,7 +137,8 @@ pub struct Request {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Operation {
-    Range(Range),
+    /// Boxed, as the largest by far: requests and transactions come by the million, and most of them write.
+    Range(Box<Range>),
     Txn(Arc<Txn>),
     /// The request's id names the stream: its responses all carry it.
     Watch(Watch),
@@ -297,7 +309,7 @@ pub enum CompareResult {
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Op {
-    Range(Range),
+    Range(Box<Range>),
     Put { key: StoreKey, value: Value, lease: LeaseId, options: PutOptions },
     Delete { keys: KeyRange, previous: bool },
     Txn(Box<Txn>),
@@ -339,7 +351,7 @@ impl Txn {
     /// Does `op` if the key was last written at `revision` (0: is absent), else reads the key.
     pub fn if_unchanged(key: StoreKey, revision: Revision, op: Op) -> Txn {
         let compare = Compare::one(key.clone(), CompareTarget::ModRevision(revision), CompareResult::Equal);
-        Txn { compares: vec![compare], then: smallvec![op], otherwise: vec![Op::Range(Range::one(key))] }
+        Txn { compares: vec![compare], then: smallvec![op], otherwise: vec![Op::Range(Range::one(key).into())] }
     }
     pub fn is_read_only(&self) -> bool {
         self.then.iter().chain(&self.otherwise).all(|op| match op {
@@ -353,7 +365,7 @@ impl Txn {
         64 * self.compares.len()
             + ops
                 .map(|op| match op {
-                    Op::Put { key, value, .. } => 24 + key.len() + value.size as usize,
+                    Op::Put { key, value, .. } => 24 + key.len() + value.size() as usize,
                     Op::Txn(txn) => txn.size(),
                     Op::Range(_) | Op::Delete { .. } => 64,
                 })
@@ -577,6 +589,8 @@ pub struct Command {
     pub cause: Cause,
     pub mutation: Mutation,
 }
+// With the counts of its holders a cache line.
+const _: () = assert!(size_of::<Command>() == 48);
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Mutation {
@@ -589,7 +603,7 @@ pub enum Mutation {
         id: LeaseId,
     },
     /// What is left of leases by their leader's clock; 0: the full time again.
-    LeaseCheckpoint(Vec<(LeaseId, Duration)>),
+    LeaseCheckpoint(Box<[(LeaseId, Duration)]>),
     /// A member raises an alarm.
     Alarm {
         member: Member,

@@ -5,7 +5,7 @@
 //! write it saw.
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::address::Member;
 use super::etcd::{KeyRange, LeaseId, StoreKey, Value, WatchEvent};
@@ -47,10 +47,9 @@ impl Written {
     /// As the store keeps it: the number, and zeros up to this size.
     pub fn value(self, size: u32) -> Value {
         let number = self.0.to_le_bytes();
-        if size as usize <= number.len() {
-            return Value::bytes(&number);
-        }
-        let mut bytes = vec![0; size as usize];
+        let size = (size as usize).max(number.len());
+        // Small ones, of which there are millions, need no list.
+        let mut bytes: SmallVec<[u8; 64]> = smallvec![0; size];
         bytes[..number.len()].copy_from_slice(&number);
         Value::bytes(&bytes)
     }

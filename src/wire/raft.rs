@@ -18,6 +18,10 @@ pub struct Entry {
     pub change: Option<Arc<ConfigurationChange>>,
 }
 
+/// Entries in a row, shared by all who have them: the message that brings them, the disk that keeps them, whoever applies them. A batch is
+/// made once by its leader, and is one thing on every member.
+pub type Entries = Arc<[Entry]>;
+
 /// Who belongs to a group, and how. While `outgoing` is not empty the configuration is *joint*: decisions need a quorum of `voters` and
 /// one of `outgoing` (thesis, section 4.3). All lists are sorted.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -143,7 +147,7 @@ pub enum Body {
     Append {
         previous_index: Index,
         previous_term: Term,
-        entries: Vec<Entry>,
+        entries: Entries,
         commit: Index,
     },
     /// `index`: the last one that matches; on a rejection the follower's hint where to go on.

@@ -271,7 +271,7 @@ impl World {
                     let covered = self.machines[&member].unsynced.len();
                     self.push(sync, Event::Synced(member, incarnation, id, covered));
                 }
-                Effect::Record(_, fact) => self.facts.push((self.now, member, fact)),
+                Effect::Record(_, fact) => self.facts.push((self.now, member, *fact)),
                 Effect::Exit => self.stop(member, false),
                 other => panic!("a member has no business with {other:?}"),
             }

@@ -37,7 +37,7 @@ pub fn raft(me: u16, terms: &[u64], term: u64, now: Time) -> Raft {
     started(me, terms, HardState { term: Term(term), vote: None, commit: Index(terms.len().min(1) as u64) }, now)
 }
 pub fn started(me: u16, terms: &[u64], state: HardState, now: Time) -> Raft {
-    let disk = [DiskRecord::HardState(state), DiskRecord::Entries(entries(terms))];
+    let disk = [DiskRecord::HardState(state), DiskRecord::Entries(entries(terms).into())];
     Raft::new(config(me), &disk, None, now, Seed(u64::from(me)).stream("paper"))
 }
 

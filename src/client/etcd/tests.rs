@@ -89,7 +89,7 @@ impl Bench {
 }
 
 fn range() -> Operation {
-    Operation::Range(Range::of(KeyRange::Prefix("/registry/".into())))
+    Operation::Range(Range::of(KeyRange::Prefix("/registry/".into())).into())
 }
 fn put() -> Operation {
     let (key, value) = ("/a".into(), Value::bytes(b"a"));

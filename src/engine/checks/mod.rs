@@ -36,7 +36,7 @@ pub mod members;
 pub mod planted;
 pub mod streams;
 
-use crate::base::{Index, Map, Revision, Term, Time};
+use crate::base::{Index, Revision, Term, Time};
 use crate::etcd::EtcdMember;
 use crate::etcd::raft::Role;
 use crate::wire::etcd::{Applied, KeyRange, Range, StoreSnapshot};
@@ -59,8 +59,8 @@ pub struct Checks {
     base: u64,
     /// The newest committed entry that anybody applied.
     newest: (Index, Term),
-    /// The last revision of each member in its present life.
-    last: Map<Address, Revision>,
+    /// The last revision of each member in its present life, by the members' numbers.
+    last: Vec<Revision>,
     pub members: members::Members,
     pub clients: clients::Clients,
 }
@@ -78,7 +78,11 @@ impl Checks {
         if applied.capped && applied.events.iter().any(|event| !event.deleted) {
             violations.push(format!("{from} wrote under a NOSPACE alarm: revision {revision}"));
         }
-        let last = self.last.insert(from, applied.revision).unwrap_or_default();
+        let Address::Etcd(Member(number)) = from else { panic!("{from} is no member") };
+        if self.last.len() <= usize::from(number) {
+            self.last.resize(usize::from(number) + 1, Revision::ZERO);
+        }
+        let last = std::mem::replace(&mut self.last[usize::from(number)], applied.revision);
         if last.0 >= revision {
             violations.push(format!("{from} applied revision {revision} after revision {last}"));
         }
@@ -109,8 +113,10 @@ impl Checks {
 
     /// A member begins a new life: it applies again what lies above the commit index that it had saved.
     pub fn began(&mut self, address: Address) {
-        self.last.remove(&address);
         if let Address::Etcd(member) = address {
+            if let Some(last) = self.last.get_mut(usize::from(member.0)) {
+                *last = Revision::ZERO;
+            }
             self.members.began(member);
         }
     }

@@ -25,7 +25,7 @@ impl Life {
         if let Some(snapshot) = ready.restore.take() {
             self.restore(&snapshot);
         }
-        for entry in &ready.committed {
+        for entry in ready.committed.iter().flat_map(|run| &**run) {
             drop(self.apply_entry(entry, false));
         }
         assert!(ready.messages.is_empty() && ready.persist.is_none(), "a member that has just started has nothing to say");
@@ -72,10 +72,9 @@ impl Life {
     }
     /// Looks where the next entries will write. One after another they would each wait for memory, of which a large store has far more than
     /// caches hold; looked for at once, they wait together.
-    fn look_ahead(&self, entries: &[Entry]) {
+    fn look_ahead(&mut self, entries: &[Entry]) {
         let mutations = entries.iter().filter_map(|entry| entry.command.as_ref()).map(|command| &command.mutation);
-        let seen: u64 = mutations.map(|mutation| if let Mutation::Txn(txn) = mutation { self.store.look_ahead(txn) } else { 0 }).sum();
-        std::hint::black_box(seen);
+        self.store.look_ahead(mutations.filter_map(|mutation| if let Mutation::Txn(txn) = mutation { Some(&**txn) } else { None }));
     }
     /// Tells watchers and the observer of the revision that an entry has made. Its changes are gathered only if somebody will look.
     fn tell(&mut self, entry: &Entry, command: &Command, out: &mut Outbox) {
@@ -122,7 +121,7 @@ impl Life {
                 })
             }
             Mutation::LeaseCheckpoint(remaining) => {
-                for &(id, remaining) in remaining {
+                for &(id, remaining) in &**remaining {
                     self.store.checkpoint(id, remaining);
                     if let Some(lease) = self.store.lease(id) {
                         self.leases.checkpointed(&lease, self.now);
@@ -227,14 +226,12 @@ impl Life {
     }
     /// How long an entry took from the leader's append to its commit.
     fn measure(&mut self, index: Index) {
-        while let Some(&(appended, at)) = self.appended.front() {
-            if appended > index {
-                break;
-            }
-            self.appended.pop_front();
-            if appended == index && self.latencies.len() < LATENCIES_MAX {
-                self.latencies.push(self.now - at);
-            }
+        while self.appended.pop_front_if(|(_, last, _)| *last < index).is_some() {}
+        if let Some(&(first, _, at)) = self.appended.front()
+            && first <= index
+            && self.latencies.len() < LATENCIES_MAX
+        {
+            self.latencies.push(self.now - at);
         }
     }
     /// When leases are next looked at. Who has stepped down does not ask its successor to end what that knows better (etcd issue 15247), though
@@ -259,7 +256,7 @@ impl Life {
             if due.is_empty() {
                 break;
             }
-            self.propose_unasked(Mutation::LeaseCheckpoint(due));
+            self.propose_unasked(Mutation::LeaseCheckpoint(due.into()));
         }
     }
     /// For which no client waits. Without a leader it comes to nothing, and is tried again by who wanted it.

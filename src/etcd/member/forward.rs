@@ -142,7 +142,7 @@ impl Life {
         let Some(lease) = self.store.lease(id).filter(|lease| self.leases.keep_alive(lease, self.now)) else { return Duration::ZERO };
         if lease.remaining > Duration::ZERO {
             // A checkpoint said that less is left: it is taken back, at most once an interval.
-            self.propose_unasked(Mutation::LeaseCheckpoint(vec![(id, Duration::ZERO)]));
+            self.propose_unasked(Mutation::LeaseCheckpoint([(id, Duration::ZERO)].into()));
         }
         lease.ttl
     }

@@ -50,7 +50,7 @@ impl Life {
         let change = Arc::new(ConfigurationChange { steps });
         let command = Arc::new(self.proposals.command(Mutation::Membership(change.clone()), out.cause()));
         let number = command.number;
-        self.proposals.wait(number, self.now, conn, id);
+        self.proposals.wait(self.now, conn, id);
         if self.raft.propose_change(self.now, out.cause(), change, command).is_err() {
             self.proposals.answered(number);
             self.respond(conn, id, Err(EtcdError::NoLeader), out);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Life;
 use crate::base::planted::Bug;
-use crate::base::{Cause, Duration, Incarnation, Index, Map, Time};
+use crate::base::{Cause, Duration, Incarnation, Index, Time};
 use crate::etcd::store;
 use crate::etcd::watch::Notice;
 use crate::wire::etcd::{
@@ -21,34 +21,55 @@ pub(super) struct Proposals {
     me: Member,
     timeout: Duration,
     next: u64,
-    waiting: Map<u64, (Conn, u64)>,
-    /// When each times out, in order; answered ones leave when they come to the front.
-    deadlines: VecDeque<(Time, u64)>,
+    /// By number, from `first` on: most are answered in their order. `None`: nobody waits for it, or no longer; none of these is in front.
+    waiting: VecDeque<Option<Waiter>>,
+    first: u64,
     /// Made while no leader was known: they wait for one.
     held: VecDeque<Arc<Command>>,
+}
+
+/// Who waits for a proposal's outcome, and until when.
+struct Waiter {
+    conn: Conn,
+    id: u64,
+    deadline: Time,
 }
 
 impl Proposals {
     pub fn new(me: Member, incarnation: Incarnation, timeout: Duration) -> Proposals {
         // No number of an earlier life comes again: 2^40 proposals a life.
         let next = u64::from(incarnation.get()) << 40;
-        Proposals { me, timeout, next, waiting: Map::default(), deadlines: VecDeque::new(), held: VecDeque::new() }
+        Proposals { me, timeout, next, waiting: VecDeque::new(), first: next + 1, held: VecDeque::new() }
     }
     pub fn command(&mut self, mutation: Mutation, cause: Cause) -> Command {
         self.next += 1;
         Command { origin: self.me, number: self.next, cause, mutation }
     }
-    pub fn wait(&mut self, number: u64, now: Time, conn: Conn, id: u64) {
-        self.waiting.insert(number, (conn, id));
-        self.deadlines.push_back((now + self.timeout, number));
+    /// A client waits for the newest command.
+    pub fn wait(&mut self, now: Time, conn: Conn, id: u64) {
+        if self.waiting.is_empty() {
+            self.first = self.next;
+        }
+        // Nobody waits for what this member proposed on its own behalf.
+        self.waiting.resize_with((self.next - self.first) as usize, || None);
+        self.waiting.push_back(Some(Waiter { conn, id, deadline: now + self.timeout }));
+    }
+    fn waits(&self, number: u64) -> bool {
+        let place = number.checked_sub(self.first);
+        place.and_then(|place| self.waiting.get(place as usize)).is_some_and(Option::is_some)
     }
     /// Who waits for this proposal, which has been applied.
     pub fn answered(&mut self, number: u64) -> Option<(Conn, u64)> {
-        let client = self.waiting.remove(&number);
-        while self.deadlines.front().is_some_and(|(_, number)| !self.waiting.contains_key(number)) {
-            self.deadlines.pop_front();
+        let place = number.checked_sub(self.first)?;
+        let Waiter { conn, id, .. } = self.waiting.get_mut(place as usize)?.take()?;
+        while self.waiting.pop_front_if(|first| first.is_none()).is_some() {
+            self.first += 1;
         }
-        client
+        Some((conn, id))
+    }
+    /// The first that has waited too long.
+    fn late(&mut self, now: Time) -> Option<(Conn, u64)> {
+        if self.deadline() > now { None } else { self.answered(self.first) }
     }
     pub fn has_held(&self) -> bool {
         !self.held.is_empty()
@@ -57,7 +78,7 @@ impl Proposals {
         self.timeout
     }
     pub fn deadline(&self) -> Time {
-        self.deadlines.front().map_or(Time::NEVER, |&(at, _)| at)
+        self.waiting.front().and_then(Option::as_ref).map_or(Time::NEVER, |first| first.deadline)
     }
 }
 
@@ -78,7 +99,7 @@ pub(super) enum Asker {
 }
 
 pub(super) enum Question {
-    Range(Range),
+    Range(Box<Range>),
     Txn(Arc<Txn>),
     Members,
     /// Not a read, but of the leader alone, which must know that it still is one (`v3_server.go`, LeaseRenew and ensureLeadership).
@@ -219,7 +240,7 @@ impl Life {
             return self.respond(conn, id, Err(EtcdError::NoSpace), out);
         }
         let command = Arc::new(self.proposals.command(mutation, out.cause()));
-        self.proposals.wait(command.number, self.now, conn, id);
+        self.proposals.wait(self.now, conn, id);
         if self.raft.propose(self.now, out.cause(), command.clone()).is_err() {
             self.proposals.held.push_back(command);
         }
@@ -228,8 +249,7 @@ impl Life {
     pub(super) fn propose_held(&mut self) {
         for command in std::mem::take(&mut self.proposals.held) {
             // Those that have timed out meanwhile were never proposed.
-            if self.proposals.waiting.contains_key(&command.number) && self.raft.propose(self.now, command.cause, command.clone()).is_err()
-            {
+            if self.proposals.waits(command.number) && self.raft.propose(self.now, command.cause, command.clone()).is_err() {
                 self.proposals.held.push_back(command);
             }
         }
@@ -311,11 +331,8 @@ impl Life {
         }
     }
     pub(super) fn time_out_requests(&mut self, out: &mut Outbox) {
-        while self.proposals.deadline() <= self.now {
-            let Some((_, number)) = self.proposals.deadlines.pop_front() else { break };
-            if let Some((conn, id)) = self.proposals.answered(number) {
-                self.respond(conn, id, Err(EtcdError::Timeout), out);
-            }
+        while let Some((conn, id)) = self.proposals.late(self.now) {
+            self.respond(conn, id, Err(EtcdError::Timeout), out);
         }
         let late = |reads: &mut Vec<Read>, now| {
             let late = reads.partition_point(|read| read.deadline <= now);

@@ -5,7 +5,26 @@ use std::collections::VecDeque;
 
 use crate::base::planted::{Bug, Planted};
 use crate::base::{Index, Term};
-use crate::wire::raft::Entry;
+use crate::wire::raft::{Entries, Entry};
+
+/// How many runs are remembered: one is written while the last few become committed.
+const RECENT: usize = 8;
+
+/// Entries in a row, not empty.
+struct Run {
+    entries: Entries,
+    /// What they take in a message, where that was asked for.
+    bytes: Option<usize>,
+}
+
+impl Run {
+    fn first(&self) -> Index {
+        self.entries[0].index
+    }
+    fn last(&self) -> Index {
+        self.entries[self.entries.len() - 1].index
+    }
+}
 
 /// See the module. Invariant: `offset <= stable <= written <= last`, `offset <= committed <= last`.
 #[derive(Default)]
@@ -14,6 +33,9 @@ pub struct Log {
     offset: Index,
     offset_term: Term,
     entries: VecDeque<Entry>,
+    /// Entries that were shared lately, as they stand in the log: what is sent to one is mostly what is sent to another, what is written to
+    /// disk, and what is committed next.
+    recent: VecDeque<Run>,
     written: Index,
     stable: Index,
     committed: Index,
@@ -22,7 +44,7 @@ pub struct Log {
 impl Log {
     /// Starts after a snapshot.
     pub fn after(index: Index, term: Term) -> Log {
-        Log { offset: index, offset_term: term, entries: VecDeque::new(), written: index, stable: index, committed: index }
+        Log { offset: index, offset_term: term, written: index, stable: index, committed: index, ..Log::default() }
     }
     pub fn offset(&self) -> Index {
         self.offset
@@ -65,7 +87,7 @@ impl Log {
     }
     /// A follower's append (paper, figure 2): `Err` if the previous entry is not here; else the conflicting suffix is replaced, and the
     /// last index that now matches the leader's log is returned.
-    pub fn try_append(&mut self, previous_index: Index, previous_term: Term, entries: &[Entry], planted: Planted) -> Result<Index, ()> {
+    pub fn try_append(&mut self, previous_index: Index, previous_term: Term, entries: &Entries, planted: Planted) -> Result<Index, ()> {
         if self.term(previous_index) != Some(previous_term) {
             return Err(());
         }
@@ -78,6 +100,9 @@ impl Log {
                 self.truncate(entries[first].index);
             }
             entries[first..].iter().for_each(|entry| self.append(entry.clone()));
+            if first == 0 {
+                self.remember(Run { entries: entries.clone(), bytes: None });
+            }
         }
         Ok(matched)
     }
@@ -85,6 +110,7 @@ impl Log {
     fn truncate(&mut self, from: Index) {
         assert!(from > self.committed, "entry {from} conflicts with the committed {}", self.committed);
         self.entries.truncate((from.0 - self.offset.0 - 1) as usize);
+        self.recent.retain(|run| run.last() < from);
         self.written = self.written.min(from.previous());
         self.stable = self.stable.min(from.previous());
     }
@@ -109,10 +135,63 @@ impl Log {
         true
     }
     /// Entries that were not handed out to be written, which they are now.
-    pub fn take_unwritten(&mut self) -> Vec<Entry> {
+    pub fn take_unwritten(&mut self) -> Entries {
         let (from, to) = (self.written.next(), self.last_index());
         self.written = to;
-        self.range(from, to).cloned().collect()
+        if from > to {
+            return Entries::default();
+        }
+        if let Some(run) = self.find(from, to) {
+            return run.entries.clone();
+        }
+        let entries: Entries = self.range(from, to).cloned().collect();
+        self.remember(Run { entries: entries.clone(), bytes: None });
+        entries
+    }
+    /// What comes from an entry on, as far as a message may hold it: one entry at least, if there is one.
+    pub fn message(&mut self, from: Index, bytes_max: usize) -> Entries {
+        let last = self.last_index();
+        if from > last {
+            return Entries::default();
+        }
+        if let Some(run) = self.find(from, last).filter(|run| run.bytes.is_some_and(|bytes| bytes <= bytes_max)) {
+            return run.entries.clone();
+        }
+        let (mut bytes, mut count) = (0, 0);
+        for entry in self.range(from, last) {
+            let more = bytes + entry.size();
+            if count > 0 && more > bytes_max {
+                break;
+            }
+            (bytes, count) = (more, count + 1);
+        }
+        let entries: Entries = self.range(from, Index(from.0 + count - 1)).cloned().collect();
+        self.remember(Run { entries: entries.clone(), bytes: Some(bytes) });
+        entries
+    }
+    /// Entries `from..=to` as runs, those that are known where there are some.
+    pub fn runs(&self, mut from: Index, to: Index, runs: &mut Vec<Entries>) {
+        while from <= to {
+            let known = self.recent.iter().rev().find(|run| run.first() == from && run.last() <= to);
+            let run = known.map_or_else(
+                || {
+                    let next = self.recent.iter().map(Run::first).filter(|first| *first > from).min();
+                    self.range(from, next.map_or(to, |next| next.previous().min(to))).cloned().collect()
+                },
+                |run| run.entries.clone(),
+            );
+            from = Index(from.0 + run.len() as u64);
+            runs.push(run);
+        }
+    }
+    fn find(&self, first: Index, last: Index) -> Option<&Run> {
+        self.recent.iter().rev().find(|run| run.first() == first && run.last() == last)
+    }
+    fn remember(&mut self, run: Run) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(run);
     }
     pub fn has_unwritten(&self) -> bool {
         self.written < self.last_index()

@@ -31,7 +31,7 @@ use crate::base::{Cause, Duration, Index, Stream, Term, Time};
 use crate::wire::Member;
 use crate::wire::actor::DiskRecord;
 use crate::wire::etcd::Command;
-use crate::wire::raft::{Body, Configuration, Entry, HardState, Message, Release, Snapshot};
+use crate::wire::raft::{Body, Configuration, Entries, Entry, HardState, Message, Release, Snapshot};
 use log::Log;
 use progress::Progress;
 use replication::Reads;
@@ -79,7 +79,7 @@ pub struct Ready {
     /// Write this, make it durable, then call [`Raft::synced`].
     pub persist: Option<Persist>,
     /// To be applied, in order.
-    pub committed: Vec<Entry>,
+    pub committed: Vec<Entries>,
     /// Reads that may be served once the index is applied: (context, index).
     pub reads: Vec<(u64, Index)>,
     /// These lack entries that the log no longer has: to be answered with [`Raft::send_snapshot`].
@@ -93,7 +93,7 @@ pub struct Persist {
     /// What is up to here need not be kept: the state machine's own file has it.
     pub release: Option<Release>,
     pub hard_state: Option<HardState>,
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
 }
 
 /// A member has changed its role.
@@ -291,6 +291,10 @@ impl Raft {
     pub fn log_offset(&self) -> Index {
         self.log.offset()
     }
+    /// Is a write outstanding? Until it is durable there is no further [`Ready`].
+    pub fn is_persisting(&self) -> bool {
+        self.persisting
+    }
     /// Up to here the log is durable.
     pub fn stable(&self) -> Index {
         self.log.stable()
@@ -405,7 +409,7 @@ impl Raft {
         ready.committed.clear();
         let to = self.log.committed().min(self.log.stable());
         if to > self.handed_out {
-            ready.committed.extend(self.log.range(self.handed_out.next(), to).cloned());
+            self.log.runs(self.handed_out.next(), to, &mut ready.committed);
             self.handed_out = to;
         }
         ready.persist = self.take_persist();

@@ -11,7 +11,7 @@ use crate::base::planted::Bug;
 use crate::base::{Cause, Index, Term};
 use crate::wire::Member;
 use crate::wire::etcd::Command;
-use crate::wire::raft::{Body, ConfigurationChange, Entry, Rejection, Snapshot};
+use crate::wire::raft::{Body, ConfigurationChange, Entries, Entry, Rejection, Snapshot};
 
 /// Reads that wait until a quorum has confirmed that this leader still leads (thesis, section 6.4). Each has a round; the heartbeat that
 /// bears a round, and every later one, asks for all up to it.
@@ -66,17 +66,7 @@ impl Raft {
             let previous_index = peer.next.previous();
             let Some(previous_term) = self.log.term(previous_index) else { return self.want_snapshot(at) };
             let commit = self.log.committed();
-            let mut bytes = 0;
-            let entries: Vec<Entry> = self
-                .log
-                .range(peer.next, self.log.last_index())
-                .take_while(|entry| {
-                    let first = bytes == 0;
-                    bytes += entry.size();
-                    first || bytes <= self.config.max_message_bytes
-                })
-                .cloned()
-                .collect();
+            let entries = self.log.message(peer.next, self.config.max_message_bytes);
             if entries.is_empty() && peer.told_commit >= commit && !even_empty {
                 return;
             }
@@ -102,7 +92,7 @@ impl Raft {
             self.send(to, Body::InstallSnapshot { snapshot });
         }
     }
-    pub(super) fn handle_append(&mut self, from: Member, previous_index: Index, previous_term: Term, entries: &[Entry], commit: Index) {
+    pub(super) fn handle_append(&mut self, from: Member, previous_index: Index, previous_term: Term, entries: &Entries, commit: Index) {
         if previous_index < self.log.committed() {
             let index = self.log.committed();
             return self.send(from, Body::AppendResponse { index, rejected: None });

@@ -1,14 +1,15 @@
 //! Where the versions of keys are kept, as compactly as they can be: a run has millions of them, on every member.
 //!
-//! A key's text stands once, in its slot; a version is 40 bytes beside its value, which all members share. A key with one version needs
-//! no memory beyond its slot of 64 bytes, a cache line. More versions stand in a vector that grows by a half, not to twice its size.
+//! The newest version of each key stands in its slot, which is a cache line: all that a put looks at. Every change also stands in the
+//! history, one after the other as they were made, with the way back to what the key was before; a put writes there at the end, and nothing
+//! is ever moved or grown. What a key was at the last compaction, and has changed since, is kept apart.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use super::leases::LeaseRef;
 use crate::base::digest::BuildStable;
-use crate::base::{Cause, Revision};
+use crate::base::{Cause, Map, Revision};
 use crate::wire::etcd::{StoreKey, Value};
 
 /// One version of a key.
@@ -23,84 +24,203 @@ pub(super) struct Version {
     pub number: u32,
     pub lease: LeaseRef,
 }
-const _: () = assert!(size_of::<Version>() == 40 && size_of::<Slot>() == 64);
+const _: () = assert!(size_of::<Version>() == 40 && size_of::<Slot>() == 64 && size_of::<Change>() == 48);
 
-/// A key's versions since the last compaction, oldest first.
+impl Version {
+    /// Itself, if it is not a deletion.
+    fn live(&self) -> Option<&Version> {
+        (self.number > 0).then_some(self)
+    }
+}
+
+/// A key, and what became of it last.
 #[repr(align(64))]
 pub(super) struct Slot {
     pub key: StoreKey,
-    versions: Versions,
-}
-
-enum Versions {
-    One(Version),
-    /// Or none, in a slot that is free.
-    More(Vec<Version>),
+    /// `None`: the slot is free.
+    newest: Option<Version>,
+    /// The newest version's place in the history, if that still has it; 0: it never had.
+    position: u64,
 }
 
 impl Slot {
     pub fn new(key: StoreKey) -> Slot {
-        Slot { key, versions: Versions::More(Vec::new()) }
-    }
-    pub fn versions(&self) -> &[Version] {
-        match &self.versions {
-            Versions::One(version) => std::slice::from_ref(version),
-            Versions::More(versions) => versions,
-        }
+        Slot { key, newest: None, position: 0 }
     }
     /// The newest version, if it is not a deletion.
     pub fn live(&self) -> Option<&Version> {
-        self.versions().last().filter(|version| version.number > 0)
+        self.newest.as_ref().and_then(Version::live)
+    }
+}
+
+/// A change of a key, as the history has it.
+struct Change {
+    version: Version,
+    slot: u32,
+    /// How far back the key's change before this one stands; 0: it is the first.
+    back: u32,
+}
+
+/// Changes of a chunk: enough that chunks are few, few enough that a small store stays small.
+const CHUNK: usize = 256;
+
+/// Every change after the last compaction, in order (main revision, then sub-revision). Places are counted from 1 and never used again.
+struct History {
+    chunks: VecDeque<Vec<Change>>,
+    /// Changes of the first chunk that are over.
+    over: usize,
+    /// The place of the first change that is left.
+    start: u64,
+    len: usize,
+}
+
+impl Default for History {
+    fn default() -> History {
+        History { chunks: VecDeque::new(), over: 0, start: 1, len: 0 }
+    }
+}
+
+impl History {
+    fn get(&self, nth: usize) -> &Change {
+        let at = self.over + nth;
+        &self.chunks[at / CHUNK][at % CHUNK]
+    }
+    /// The change at a place, if it is left.
+    fn at(&self, position: u64) -> Option<&Change> {
+        position.checked_sub(self.start).map(|nth| self.get(nth as usize))
+    }
+    fn push(&mut self, change: Change) -> u64 {
+        if self.chunks.back().is_none_or(|last| last.len() == CHUNK) {
+            self.chunks.push_back(Vec::with_capacity(CHUNK));
+        }
+        self.chunks.back_mut().expect("just looked at").push(change);
+        self.len += 1;
+        self.start + self.len as u64 - 1
+    }
+    /// The first change is over.
+    fn pop(&mut self) {
+        (self.over, self.start, self.len) = (self.over + 1, self.start + 1, self.len - 1);
+        if self.over == CHUNK {
+            self.chunks.pop_front();
+            self.over = 0;
+        }
+    }
+    /// The changes of revisions `from..`, with their places.
+    fn since(&self, from: Revision) -> impl Iterator<Item = (u64, &Change)> {
+        let (mut first, mut last) = (0, self.len);
+        // The newest revision is asked for each time that something is applied.
+        while last > first && self.len - last < 4 && self.get(last - 1).version.modified >= from {
+            last -= 1;
+        }
+        if self.len - last == 4 {
+            while first < last {
+                let middle = first.midpoint(last);
+                if self.get(middle).version.modified < from { first = middle + 1 } else { last = middle }
+            }
+        }
+        let at = self.over + last;
+        let changes = self.chunks.range((at / CHUNK).min(self.chunks.len())..).flatten().skip(at % CHUNK);
+        (self.start + last as u64..).zip(changes)
+    }
+}
+
+/// The versions of all keys since the last compaction.
+#[derive(Default)]
+pub(super) struct Versions {
+    pub slots: Vec<Slot>,
+    history: History,
+    /// What keys that have changed since were at the last compaction.
+    bases: Map<u32, Version>,
+}
+
+impl Versions {
+    pub fn slot(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
     }
     /// What the key was at `revision`; `None` if it did not exist.
-    pub fn at(&self, revision: Revision) -> Option<&Version> {
-        let versions = self.versions();
+    pub fn at(&self, slot: u32, revision: Revision) -> Option<&Version> {
         // Most questions are about the newest one.
-        let newest = match versions.last()? {
-            last if last.modified <= revision => last,
-            _ => &versions[versions.partition_point(|version| version.modified <= revision).checked_sub(1)?],
-        };
-        (newest.number > 0).then_some(newest)
+        self.back_from(slot).find(|version| version.modified <= revision).and_then(Version::live)
     }
-    /// Where the version that this revision made stands.
-    pub fn made_by(&self, revision: Revision) -> Option<usize> {
-        self.versions().binary_search_by_key(&revision, |version| version.modified).ok()
+    /// Versions of a key, the newest first.
+    pub fn back_from(&self, slot: u32) -> impl Iterator<Item = &Version> {
+        let Slot { newest, position, .. } = self.slot(slot);
+        let mut position = *position;
+        let older = std::iter::from_fn(move || {
+            let version = self.before(slot, position)?;
+            position = match self.history.at(position) {
+                Some(change) if change.back > 0 => position - u64::from(change.back),
+                _ => 0,
+            };
+            Some(version)
+        });
+        newest.iter().chain(older)
     }
-    pub fn push(&mut self, version: Version) {
-        match &mut self.versions {
-            Versions::More(versions) if versions.is_empty() => self.versions = Versions::One(version),
-            Versions::More(versions) => {
-                if versions.len() == versions.capacity() {
-                    versions.reserve_exact(versions.len() / 2);
-                }
-                versions.push(version);
-            }
-            Versions::One(_) => {
-                let more = Versions::More(Vec::with_capacity(2));
-                let Versions::One(first) = std::mem::replace(&mut self.versions, more) else { unreachable!("matched above") };
-                let Versions::More(versions) = &mut self.versions else { unreachable!("just made") };
-                versions.extend([first, version]);
-            }
+    /// What a key was before the change at a place.
+    fn before(&self, slot: u32, position: u64) -> Option<&Version> {
+        let change = self.history.at(position)?;
+        match self.history.at(position - u64::from(change.back)) {
+            Some(earlier) if change.back > 0 => Some(&earlier.version),
+            _ => self.bases.get(&slot),
         }
     }
-    /// Drops the oldest `count` versions.
-    pub fn drop_oldest(&mut self, count: usize, mut dropped: impl FnMut(&Version)) {
-        self.versions()[..count].iter().for_each(&mut dropped);
-        match &mut self.versions {
-            _ if count == 0 => {}
-            Versions::One(_) => self.versions = Versions::More(Vec::new()),
-            Versions::More(versions) => {
-                versions.drain(..count);
-                match versions.len() {
-                    0 => self.versions = Versions::More(Vec::new()),
-                    1 => {
-                        let last = versions.pop().expect("there is one");
-                        self.versions = Versions::One(last);
-                    }
-                    len => versions.shrink_to(len + len / 2),
-                }
-            }
+    /// Changes of revisions `from..`, in order: of which slot, the version, and what was there before.
+    pub fn since(&self, from: Revision) -> impl Iterator<Item = (&Slot, &Version, Option<&Version>)> {
+        self.history.since(from).map(|(position, change)| {
+            let before = self.before(change.slot, position).and_then(Version::live);
+            (self.slot(change.slot), &change.version, before)
+        })
+    }
+    /// A key is what it was at the last compaction.
+    pub fn begin(&mut self, slot: u32, version: Version) {
+        self.slots[slot as usize].newest = Some(version);
+    }
+    /// A key changes.
+    pub fn change(&mut self, at: u32, version: Version) {
+        let Versions { slots, history, bases } = self;
+        let slot = &mut slots[at as usize];
+        let next = history.start + history.len as u64;
+        let back = if slot.position >= history.start { next - slot.position } else { 0 };
+        let back = u32::try_from(back).expect("fewer than four billion changes are kept");
+        let before = slot.newest.replace(version.clone());
+        if back == 0
+            && let Some(before) = before
+        {
+            bases.insert(at, before);
         }
+        slot.position = history.push(Change { version, slot: at, back });
+    }
+    /// Takes the oldest change out of the history, if it is not after `revision`, for a compaction there, and tells of each version that
+    /// this makes unreachable. Returns the slot, and whether nothing is left in it. `drops`: shall not even the newest version that is not
+    /// after the compaction be kept?
+    pub fn forget(
+        &mut self,
+        revision: Revision,
+        drops: impl Fn(&Version) -> bool,
+        mut gone: impl FnMut(&StoreKey, &Version),
+    ) -> Option<(u32, bool)> {
+        let Versions { slots, history, bases } = self;
+        let Change { version, slot: at, .. } = history.chunks.front().filter(|_| history.len > 0)?.get(history.over)?;
+        if version.modified > revision {
+            return None;
+        }
+        let (at, slot) = (*at, &mut slots[*at as usize]);
+        if let Some(before) = bases.remove(&at) {
+            gone(&slot.key, &before);
+        }
+        let is_newest = slot.position == history.start;
+        let is_kept = version.number > 0 && !drops(version);
+        if !is_kept {
+            gone(&slot.key, version);
+        } else if !is_newest {
+            bases.insert(at, version.clone());
+        }
+        let is_empty = is_newest && !is_kept;
+        if is_empty {
+            (slot.newest, slot.position) = (None, 0);
+        }
+        history.pop();
+        Some((at, is_empty))
     }
 }
 
@@ -142,6 +262,10 @@ impl KeyIndex {
             at = (at + 1) & (self.places.len() - 1);
         }
     }
+    /// Some of what a search would look at first.
+    pub fn glance(&self, hash: u64) -> u32 {
+        if self.places.is_empty() { 0 } else { self.places[self.home(hash)].1 }
+    }
     pub fn get(&self, key: &str, hash: u64, slots: &[Slot]) -> Option<u32> {
         self.place(key, hash, slots).map(|at| self.places[at].1 - 1)
     }
@@ -180,56 +304,5 @@ impl KeyIndex {
             }
             at = (at + 1) & mask;
         }
-    }
-}
-
-/// Which slot each change touched, in order (main revision, then sub-revision): 8 bytes a change.
-#[derive(Default)]
-pub(super) struct Changes {
-    /// Revisions are kept as distances from here.
-    base: u64,
-    entries: VecDeque<(u32, u32)>,
-}
-
-impl Changes {
-    pub fn push(&mut self, revision: Revision, slot: u32) {
-        if self.entries.is_empty() {
-            self.base = revision.0;
-        }
-        if revision.0 - self.base > u64::from(u32::MAX) {
-            self.rebase();
-        }
-        if self.entries.len() == self.entries.capacity() {
-            // By a quarter: there is one of these a member, and it is long.
-            self.entries.reserve_exact((self.entries.len() / 4).max(64));
-        }
-        self.entries.push_back(((revision.0 - self.base) as u32, slot));
-    }
-    /// Moves the base up to the oldest change.
-    fn rebase(&mut self) {
-        let oldest = self.entries.front().map_or(0, |(distance, _)| *distance);
-        self.base += u64::from(oldest);
-        self.entries.iter_mut().for_each(|(distance, _)| *distance -= oldest);
-    }
-    /// The oldest change, if it is not after `revision`.
-    pub fn pop_until(&mut self, revision: Revision) -> Option<u32> {
-        let &(distance, slot) = self.entries.front()?;
-        if self.base + u64::from(distance) > revision.0 {
-            return None;
-        }
-        self.entries.pop_front();
-        Some(slot)
-    }
-    /// Changes of revisions `from..`, in order.
-    pub fn since(&self, from: Revision) -> impl Iterator<Item = (Revision, u32)> {
-        let distance = from.0.saturating_sub(self.base);
-        // The newest revision is asked for each time that something is applied.
-        let recent = self.entries.iter().rev().take(4).take_while(|(at, _)| u64::from(*at) >= distance).count();
-        let first =
-            if recent < 4 { self.entries.len() - recent } else { self.entries.partition_point(|(at, _)| u64::from(*at) < distance) };
-        self.entries.range(first..).map(|&(distance, slot)| (Revision(self.base + u64::from(distance)), slot))
-    }
-    pub fn shrink(&mut self) {
-        self.entries.shrink_to(self.entries.len() + self.entries.len() / 4);
     }
 }

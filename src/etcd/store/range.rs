@@ -18,8 +18,8 @@ impl Store {
         // What is sorted must all be looked at before the limit is.
         let sorted = range.sort != Sort::default();
         self.for_each_slot(&range.keys, |slot| {
-            let slot = &self.slots[slot as usize];
-            let Some(version) = slot.at(at) else { return };
+            let Some(version) = self.versions.at(slot, at) else { return };
+            let slot = self.versions.slot(slot);
             answer.count += 1;
             if range.count_only || !is_within(range, version) {
                 return;
@@ -44,7 +44,7 @@ impl Store {
     }
     /// The newest version of a key.
     pub fn get(&self, key: &str) -> Option<KeyValue> {
-        let slot = &self.slots[self.find(key)? as usize];
+        let slot = self.versions.slot(self.find(key)?);
         slot.live().map(|version| self.pair(slot, version))
     }
     /// The hash of all keys and retained versions up to `revision` (0: now). Comparable between members that have compacted to the
@@ -55,12 +55,12 @@ impl Store {
         let mut hash = 0;
         for (key, &slot) in &self.ordered {
             let key = keys::hash_of(key);
-            let slot = &self.slots[slot as usize];
             // Of what was compacted only the state at that revision counts.
-            let versions = slot.versions().iter().take_while(|version| version.modified <= up_to);
+            let mut versions: Vec<&Version> = self.versions.back_from(slot).filter(|version| version.modified <= up_to).collect();
+            versions.reverse();
             for version in versions {
                 let Version { value, modified, created, number, lease, .. } = version;
-                hash = stable_hash(&(hash, key, value.hash, *modified, *created, *number, self.leases.id(*lease)));
+                hash = stable_hash(&(hash, key, value.hash(), *modified, *created, *number, self.leases.id(*lease)));
             }
         }
         Ok(hash)

@@ -23,13 +23,14 @@ impl Store {
         snapshot.leases.iter().for_each(|lease| store.leases.restore(lease));
         for kv in &snapshot.kvs {
             assert!(kv.mod_revision <= store.revision, "{} of a snapshot at {} is of {}", kv.key, store.revision, kv.mod_revision);
-            store.restore(kv);
+            let (slot, version) = store.restore(kv);
+            store.versions.begin(slot, version);
         }
         for kv in &snapshot.history {
-            let slot = store.restore(kv);
-            store.changes.push(kv.mod_revision, slot);
+            let (slot, version) = store.restore(kv);
+            store.versions.change(slot, version);
         }
-        for slot in &store.slots {
+        for slot in &store.versions.slots {
             // Older versions name leases that may be gone.
             let lease = slot.live().map_or(LeaseId::default(), |version| store.leases.id(version.lease));
             store.leases.attach(lease, &slot.key);
@@ -38,11 +39,7 @@ impl Store {
     }
     /// The whole store.
     pub fn snapshot(&self) -> StoreSnapshot {
-        let history = self.changes.since(Revision::ZERO).map(|(revision, slot)| {
-            let slot = &self.slots[slot as usize];
-            let at = slot.made_by(revision).expect("a change after compaction has its version");
-            self.pair(slot, &slot.versions()[at])
-        });
+        let history = self.versions.since(Revision::ZERO).map(|(slot, version, _)| self.pair(slot, version));
         StoreSnapshot {
             revision: self.revision,
             history: history.collect(),
@@ -54,7 +51,7 @@ impl Store {
     /// The store as it is, without its history.
     pub fn newest(&self) -> StoreSnapshot {
         let state = self.ordered.values().filter_map(|&slot| {
-            let slot = &self.slots[slot as usize];
+            let slot = self.versions.slot(slot);
             slot.live().map(|version| self.pair(slot, version))
         });
         StoreSnapshot {
@@ -68,10 +65,10 @@ impl Store {
     /// The store as it was at the last compaction, but for leases and alarms, which have no revisions.
     pub fn snapshot_at_compaction(&self, leases: Vec<LeaseRecord>, alarms: Vec<(Member, Alarm)>) -> StoreSnapshot {
         let revision = self.compacted;
-        let state = self.ordered.values().filter_map(|&slot| {
-            let slot = &self.slots[slot as usize];
-            slot.at(revision).map(|version| self.pair(slot, version))
-        });
+        let state = self
+            .ordered
+            .values()
+            .filter_map(|&slot| self.versions.at(slot, revision).map(|version| self.pair(self.versions.slot(slot), version)));
         StoreSnapshot {
             revision,
             compacted: revision,
@@ -79,15 +76,14 @@ impl Store {
             history: Vec::new(),
             leases,
             alarms,
-            hash: self.changes.since(Revision::ZERO).fold(self.hash, |hash, (revision, slot)| {
-                let slot = &self.slots[slot as usize];
-                let at = slot.made_by(revision).expect("a change after compaction has its version");
-                hash.wrapping_sub(self.hash_of_change(super::keys::hash_of(&slot.key), &slot.versions()[at]))
+            hash: self.versions.since(Revision::ZERO).fold(self.hash, |hash, (slot, version, _)| {
+                hash.wrapping_sub(self.hash_of_change(super::keys::hash_of(&slot.key), version))
             }),
         }
     }
 
-    fn restore(&mut self, kv: &KeyValue) -> u32 {
+    /// A pair's slot, and the version that it stands for.
+    fn restore(&mut self, kv: &KeyValue) -> (u32, Version) {
         let slot = self.slot_of(&kv.key, super::keys::hash_of(&kv.key));
         let lease = self.leases.name(kv.lease);
         let version = Version {
@@ -98,8 +94,8 @@ impl Store {
             number: u32::try_from(kv.version).unwrap_or(u32::MAX),
             lease,
         };
-        self.push_version(slot, version);
-        slot
+        self.count_bytes(slot, &version);
+        (slot, version)
     }
 }
 

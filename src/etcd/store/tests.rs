@@ -199,7 +199,7 @@ impl Draw {
     fn op(&mut self, depth: u32) -> Op {
         match self.below(12) {
             0 | 1 => Op::Delete { keys: self.keys(), previous: self.below(2) == 0 },
-            2 => Op::Range(Range::of(self.keys())),
+            2 => Op::Range(Range::of(self.keys()).into()),
             3 if depth < 2 => Op::Txn(Box::new(self.txn(depth + 1))),
             kind => {
                 let (ignore_value, ignore_lease) = (kind == 4, kind == 5);

@@ -1,6 +1,8 @@
 //! Transactions: comparisons choose a branch, a branch's operations make at most one revision together.
 
-use super::{Slot, Store, Version};
+use smallvec::SmallVec;
+
+use super::{Ahead, Store, Version, keys};
 use crate::base::{Cause, Revision};
 use crate::wire::etcd::{
     Answers, Compare, CompareResult, CompareTarget, EtcdError, KeyRange, LeaseId, Op, OpAnswer, PutOptions, StoreKey, Txn, Value,
@@ -47,11 +49,16 @@ impl Store {
         self.branches = branches;
         result
     }
-    /// Looks at what a transaction that is one put will touch. A number that depends on all of it, so that it is really fetched.
-    pub fn look_ahead(&self, txn: &Txn) -> u64 {
-        match &*txn.then {
-            [Op::Put { key, .. }] => self.live(key).map_or(0, |version| u64::from(version.number)),
-            _ => 0,
+    /// Looks where transactions that are about to be applied will put, those of them that are one put.
+    pub fn look_ahead<'a>(&mut self, txns: impl Iterator<Item = &'a Txn>) {
+        let puts = txns.filter_map(|txn| if let [Op::Put { key, .. }] = &*txn.then { Some(key) } else { None });
+        let keys: SmallVec<[&StoreKey; 16]> = puts.collect();
+        self.ahead.clear();
+        self.ahead.extend(keys.iter().rev().map(|key| Ahead { hash: keys::hash_of(key), slot: None }));
+        // First the places of all in the index, then the slots: what waits for memory waits together.
+        std::hint::black_box(self.ahead.iter().map(|ahead| self.by_key.glance(ahead.hash)).fold(0, u32::wrapping_add));
+        for (ahead, key) in self.ahead.iter_mut().rev().zip(keys) {
+            ahead.slot = self.by_key.get(key, ahead.hash, &self.versions.slots);
         }
     }
     /// The operations that this transaction comes to now, without its comparisons.
@@ -86,7 +93,7 @@ impl Store {
     fn compare_holds(&self, compare: &Compare) -> bool {
         let (mut found, mut all) = (false, true);
         self.for_each_slot(&compare.keys, |slot| {
-            if let Some(version) = self.slots[slot as usize].live() {
+            if let Some(version) = self.versions.slot(slot).live() {
                 found = true;
                 // The pair's lease is known by its name here.
                 all = all && holds(compare, Some((version, self.leases.id(version.lease))));
@@ -150,7 +157,7 @@ impl Store {
         self.for_each_slot(keys, |slot| slots.push(slot));
         let (mut deleted, mut previous) = (0, Vec::new());
         for at in slots {
-            let slot = &self.slots[at as usize];
+            let slot = self.versions.slot(at);
             if run.answers && with_previous {
                 previous.extend(slot.live().map(|version| self.pair(slot, version)));
             }
@@ -159,7 +166,7 @@ impl Store {
         run.answers.then_some(OpAnswer::Delete { deleted, previous })
     }
     fn live(&self, key: &StoreKey) -> Option<&Version> {
-        self.find(key).and_then(|slot| Slot::live(&self.slots[slot as usize]))
+        self.find(key).and_then(|slot| self.versions.slot(slot).live())
     }
 }
 
@@ -204,7 +211,7 @@ pub fn validate(txn: &Txn) -> Result<(), EtcdError> {
 }
 fn check_put(value: &Value, lease: LeaseId, options: PutOptions) -> Result<(), EtcdError> {
     match options {
-        PutOptions { ignore_value: true, .. } if value.size > 0 => Err(EtcdError::ValueProvided),
+        PutOptions { ignore_value: true, .. } if value.size() > 0 => Err(EtcdError::ValueProvided),
         PutOptions { ignore_lease: true, .. } if lease != LeaseId::default() => Err(EtcdError::LeaseProvided),
         _ => Ok(()),
     }
@@ -214,7 +221,7 @@ fn check_put(value: &Value, lease: LeaseId, options: PutOptions) -> Result<(), E
 pub fn put_bytes(txn: &Txn) -> u64 {
     let cost = |ops: &[Op]| -> u64 {
         let cost = |op: &Op| match op {
-            Op::Put { key, value, .. } => PUT_OVERHEAD + key.len() as u64 + u64::from(value.size),
+            Op::Put { key, value, .. } => PUT_OVERHEAD + key.len() as u64 + u64::from(value.size()),
             Op::Txn(inner) => put_bytes(inner),
             Op::Range(_) | Op::Delete { .. } => 0,
         };

@@ -6,6 +6,7 @@
 //! silence ends in time.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 use crate::base::{Cause, Duration, Time};
 use crate::wire::{Address, CloseReason, Conn, KeepAlive, MachineId, Message};
@@ -20,9 +21,8 @@ const HELD_MAX: usize = 4096;
 /// What an accepted connection does about a silent peer: Go's server default, TCP keep-alives each 15 s, nine unanswered ones are too many.
 pub const ACCEPTED_KEEP_ALIVE: KeepAlive = KeepAlive::of(15, 135);
 
-/// One end of a connection. Its fields stay in this order: each message looks at the first ones, which lie together.
+/// One end of a connection: what each message looks at.
 #[derive(Clone, Debug)]
-#[repr(C)]
 pub struct End {
     pub address: Address,
     pub machine: MachineId,
@@ -31,6 +31,12 @@ pub struct End {
     pub closing: bool,
     /// When the last thing that was sent to this end arrives: nothing overtakes it.
     pub last_arrival: Time,
+    more: Box<More>,
+}
+
+/// The rest of an end: what is looked at when nothing passes.
+#[derive(Clone, Debug)]
+pub struct More {
     pub keep_alive: KeepAlive,
     /// Written to this end while nothing passes.
     pub held: Vec<(Cause, Message)>,
@@ -46,6 +52,20 @@ pub struct End {
     pub heard: Time,
     /// How its peer ended while nothing passed: told when something does again.
     pub last_word: Option<(Cause, CloseReason)>,
+    /// The fault behind the silence, once there is one. Of the connection: it stands at the side that dialled.
+    silence: Cause,
+}
+
+impl Deref for End {
+    type Target = More;
+    fn deref(&self) -> &More {
+        &self.more
+    }
+}
+impl DerefMut for End {
+    fn deref_mut(&mut self) -> &mut More {
+        &mut self.more
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,37 +77,49 @@ pub enum EndState {
     Gone,
 }
 
+/// One cache line: there are thousands of connections, and each message looks at one when it leaves and when it arrives.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Connection {
     pub ends: [End; 2],
+}
+const _: () = assert!(size_of::<Option<Connection>>() == 64);
+
+impl Connection {
     /// The fault behind the silence, once there is one.
-    pub silence: Cause,
+    pub fn silence(&self) -> Cause {
+        self.ends[0].silence
+    }
+    pub fn fall_silent(&mut self, cause: Cause) {
+        self.ends[0].silence = cause;
+    }
 }
 
 /// All connections, and which processes have which.
 #[derive(Default)]
 pub struct Connections {
-    /// By number: the outbox counts them. `None`: it is over, or was never opened.
-    connections: Vec<Option<Box<Connection>>>,
+    /// Where each stands, plus one, by its number: the outbox counts them. 0: it is over, or was never opened.
+    places: Vec<u32>,
+    connections: Vec<Option<Connection>>,
+    free: Vec<u32>,
     by_process: BTreeMap<Address, BTreeMap<Conn, Side>>,
 }
 
 impl Connections {
     pub fn open(&mut self, conn: Conn, dialler: (Address, MachineId, KeepAlive), accepter: (Address, MachineId)) {
-        let end = |address, machine, keep_alive| End {
-            address,
-            machine,
-            keep_alive,
-            state: EndState::Open,
-            last_arrival: Time::ZERO,
-            held: Vec::new(),
-            held_since: Time::ZERO,
-            unacknowledged: None,
-            blocked: false,
-            checking: false,
-            heard: Time::ZERO,
-            last_word: None,
-            closing: false,
+        let end = |address, machine, keep_alive| {
+            let more = More {
+                keep_alive,
+                held: Vec::new(),
+                held_since: Time::ZERO,
+                unacknowledged: None,
+                blocked: false,
+                checking: false,
+                heard: Time::ZERO,
+                last_word: None,
+                silence: Cause::NONE,
+            };
+            End { address, machine, state: EndState::Open, closing: false, last_arrival: Time::ZERO, more: Box::new(more) }
         };
         // A peer stream of etcd notices silence the same way at both ends.
         let accepted = if dialler.2 == KeepAlive::ETCD_PEER { KeepAlive::ETCD_PEER } else { ACCEPTED_KEEP_ALIVE };
@@ -96,17 +128,24 @@ impl Connections {
             self.by_process.entry(end.address).or_default().insert(conn, side);
         }
         let at = conn.0 as usize;
-        if self.connections.len() <= at {
-            self.connections.resize_with(at + 1, || None);
+        if self.places.len() <= at {
+            self.places.resize(at + 1, 0);
         }
-        self.connections[at] = Some(Box::new(Connection { ends, silence: Cause::NONE }));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() as u32 - 1
+        });
+        self.connections[place as usize] = Some(Connection { ends });
+        self.places[at] = place + 1;
     }
     pub fn get(&mut self, conn: Conn) -> Option<&mut Connection> {
-        self.connections.get_mut(conn.0 as usize)?.as_deref_mut()
+        let place = self.places.get(conn.0 as usize)?.checked_sub(1)?;
+        self.connections[place as usize].as_mut()
     }
     /// The side of `address`, if the connection is still open there.
     pub fn open_side(&self, conn: Conn, address: Address) -> Option<Side> {
-        let connection = self.connections.get(conn.0 as usize)?.as_deref()?;
+        let place = self.places.get(conn.0 as usize)?.checked_sub(1)?;
+        let connection = self.connections[place as usize].as_ref()?;
         connection.ends.iter().position(|end| end.address == address && end.state == EndState::Open)
     }
     /// The connections of a process, in order.
@@ -139,7 +178,9 @@ impl Connections {
             }
         }
         if over {
-            self.connections[conn.0 as usize] = None;
+            let place = std::mem::take(&mut self.places[conn.0 as usize]) - 1;
+            self.connections[place as usize] = None;
+            self.free.push(place);
         }
     }
 }
@@ -164,7 +205,8 @@ impl End {
     }
     /// It writes into silence: when TCP gives up, if this is the first thing and there is a limit.
     pub fn begin_to_wait(&mut self, now: Time) -> Option<Time> {
-        let first = self.unacknowledged.replace(self.unacknowledged.unwrap_or(now)).is_none();
+        let first = self.unacknowledged.is_none();
+        self.unacknowledged.get_or_insert(now);
         (first && self.keep_alive.unacknowledged != Duration::ZERO).then(|| now + self.keep_alive.unacknowledged)
     }
     /// Its checks are TCP's, which the kernel of a process that stands still answers.

@@ -11,9 +11,9 @@ pub fn flipped(record: &DiskRecord, stream: &mut Stream) -> DiskRecord {
         DiskRecord::Entries(entries) => {
             let with_commands: Vec<usize> = (0..entries.len()).filter(|&at| entries[at].command.is_some()).collect();
             let hit = if with_commands.is_empty() { entries.len() - 1 } else { with_commands[stream.index(with_commands.len())] };
-            let mut entries = entries.clone();
+            let mut entries = entries.to_vec();
             entries[hit] = emptied(&entries[hit]);
-            DiskRecord::Entries(entries)
+            DiskRecord::Entries(entries.into())
         }
         DiskRecord::HardState(state) => DiskRecord::HardState(HardState { vote: None, ..*state }),
         other => other.clone(),
@@ -29,7 +29,7 @@ pub fn torn(record: &DiskRecord, stream: &mut Stream) -> Option<DiskRecord> {
             let mut entries = entries[..begun].to_vec();
             let last = entries.last_mut()?;
             *last = emptied(last);
-            Some(DiskRecord::Entries(entries))
+            Some(DiskRecord::Entries(entries.into()))
         }
         DiskRecord::HardState(state) => Some(DiskRecord::HardState(HardState { vote: None, ..*state })),
         // A snapshot is a file of its own, with its name only when it is whole.

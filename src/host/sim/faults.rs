@@ -337,7 +337,7 @@ impl SimHost {
     fn fell_silent(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
         for (conn, _) in self.connections.of(address) {
             if let Some(connection) = self.connections.get(conn) {
-                connection.silence = cause;
+                connection.fall_silent(cause);
             }
             self.watch_silence(now, conn, queue);
         }

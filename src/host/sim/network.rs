@@ -178,7 +178,7 @@ impl SimHost {
             let back = now + self.links.delay(here, there) + self.links.delay(there, here);
             let comes_through = self.links.cut(there, here).is_none();
             let connection = self.connections.get(conn).expect("it is there");
-            let reason = connection.silence;
+            let reason = connection.silence();
             let end = &mut connection.ends[side];
             if end.closing {
                 return;
@@ -270,7 +270,7 @@ impl SimHost {
     /// Keeps what is written to the end at `peer` until something passes again. True when the writer must now be told that it is blocked.
     fn hold(&mut self, now: Time, conn: Conn, peer: Side, silence: Cause, cause: Cause, message: Message) -> bool {
         let connection = self.connections.get(conn).expect("what is written has a connection");
-        connection.silence = silence;
+        connection.fall_silent(silence);
         let end = &mut connection.ends[peer];
         if end.held.is_empty() {
             end.held_since = now;
@@ -315,7 +315,7 @@ impl SimHost {
             // learn it when it says something, or by its keep-alive.
             let kernel_hears = self.runs(there) && self.links.cut(here, there).is_none();
             let connection = self.connections.get(conn).expect("it is there");
-            connection.silence = silence;
+            connection.fall_silent(silence);
             let end = &mut connection.ends[peer];
             if reason == CloseReason::Fin || kernel_hears {
                 if end.held.is_empty() {
@@ -347,7 +347,7 @@ impl SimHost {
                 self.connections.end(conn, side, EndState::Gone);
             } else {
                 if let Some(connection) = self.connections.get(conn) {
-                    connection.silence = cause;
+                    connection.fall_silent(cause);
                 }
                 self.watch_silence(now, conn, queue);
                 self.connections.end(conn, side, EndState::Gone);
@@ -383,7 +383,7 @@ impl SimHost {
                 checks.push((side, end.begin_silence(now).max(now)));
             }
         }
-        let cause = connection.silence;
+        let cause = connection.silence();
         for (side, at) in checks {
             self.push_host(queue, at, what::KEEP_ALIVE, conn.0 * 2 + side as u64, cause);
         }
@@ -395,7 +395,7 @@ impl SimHost {
         let (end, peer) = (&connection.ends[side], &connection.ends[1 - side]);
         let (to, here, there, with, state) = (end.address, end.machine, peer.machine, peer.address, peer.state);
         let (limit, asks_the_kernel) = (end.gives_up(now), end.asks_the_kernel());
-        let silence = connection.silence;
+        let silence = connection.silence();
         connection.ends[side].checking = false;
         if connection.ends[side].state != EndState::Open || connection.ends[side].closing {
             return;
@@ -434,7 +434,7 @@ impl SimHost {
     /// An end ends the connection because its peer is silent. Its kernel says so as soon as anything passes.
     fn give_up(&mut self, now: Time, conn: Conn, side: Side, reason: CloseReason, queue: &mut Queue) {
         let Some(connection) = self.connections.get(conn) else { return };
-        let (to, silence) = (connection.ends[side].address, connection.silence);
+        let (to, silence) = (connection.ends[side].address, connection.silence());
         connection.ends[side].closing = true;
         self.tell_peer(now, conn, side, CloseReason::Fin, silence, queue);
         self.push_input(queue, now, to, Input::Closed(conn, reason), silence);

@@ -41,7 +41,7 @@ impl SimHost {
             let Some(connection) = self.connections.get(conn) else { continue };
             let (a, b) = (connection.ends[0].machine, connection.ends[1].machine);
             if self.links.cut(a, b).or(self.links.cut(b, a)).is_some() {
-                self.connections.get(conn).expect("it is there").silence = cause;
+                self.connections.get(conn).expect("it is there").fall_silent(cause);
                 self.watch_silence(now, conn, queue);
             }
         }

@@ -149,7 +149,7 @@ impl Log {
                 let Some(at) = self.durable.iter().position(|record| is_what_is_left_of(record, &was)) else { continue };
                 let (DiskRecord::Entries(left), DiskRecord::Entries(reads)) = (&self.durable[at], reads) else { continue };
                 let first = left[0].index;
-                let reads = DiskRecord::Entries(reads.into_iter().filter(|entry| entry.index >= first).collect());
+                let reads = DiskRecord::Entries(reads.iter().filter(|entry| entry.index >= first).cloned().collect());
                 self.damaged.push((Damaged { at, torn }, reads));
             }
         }
