@@ -5,7 +5,7 @@ mod engine_world;
 
 use clustersim::base::{Duration, Time};
 use clustersim::engine::Options;
-use clustersim::engine::plan::{Fault, Targets};
+use clustersim::engine::plan::{Fault, Starts, Targets};
 use clustersim::models::distribution::Distribution;
 use clustersim::wire::MachineId;
 use clustersim::wire::fact::What;
@@ -306,6 +306,22 @@ fn what_is_down_starts_when_the_last_fault_on_it_ends_and_only_once() {
     boots(setting(&[]).fault(5_000, None, reboot()).fault(10_000, None, reboot()), "25.000s");
     // What has no power does not restart.
     boots(setting(&[]).fault(5_000, 15_000, dark()).fault(10_000, None, reboot()), "15.000s");
+}
+
+#[test]
+fn starting_again_takes_its_time_and_what_comes_between_undoes_it() {
+    let slow = |from: u64, until: u64, fault: Fault| {
+        let starts = Starts { again: Distribution::Constant(Duration::from_secs(2)), ..Starts::default() };
+        Setting { starts, ..setting(&[(11_000, Do::Dial)]) }.fault(5_000, 10_000, Fault::Kill(server())).fault(from, until, fault)
+    };
+    let idle = || Fault::Kill(Targets::Addresses(Vec::new()));
+    assert_eq!(slow(20_000, 21_000, idle()).play(), ["11.020s client refused", "12.000s server boot 2 with []"]);
+    let undone = ["11.020s client refused", "22.000s server boot 2 with []"];
+    assert_eq!(slow(11_500, 20_000, Fault::Kill(server())).play(), undone);
+    assert_eq!(slow(11_500, 20_000, Fault::PowerLoss(vec![SERVER_MACHINE])).play(), undone);
+    assert_eq!(slow(11_500, 20_000, Fault::Freeze(vec![SERVER_MACHINE])).play(), undone);
+    // The first of two starts counts.
+    assert_eq!(slow(10_500, 11_500, Fault::Kill(server())).play()[1], "12.000s server boot 2 with []");
 }
 
 #[test]

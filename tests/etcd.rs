@@ -285,6 +285,31 @@ fn a_running_cluster_boots_from_a_store() {
 }
 
 /// Three members with a million keys and five million revisions: `cargo test --release --test etcd -- --ignored --nocapture figures`.
+/// Who looks at the clock a little after a tick must not take the next one for the one that it waits for: such a watcher heard nothing, ever.
+#[test]
+fn a_watch_from_the_past_gets_its_history_from_a_member_that_is_woken_late() {
+    let mut world = World::new(3, 7);
+    world.late = Duration::from_micros(100);
+    world.start_all();
+    world.run_for(Duration::from_secs(3));
+    let leader = world.leader().expect("a leader was elected");
+    for value in ["x", "y"] {
+        let put = Op::put("a".into(), Value::bytes(value.as_bytes()), LeaseId(0));
+        world.request(leader, Operation::Txn(Txn::unconditional(put).into()));
+        world.run_for(Duration::from_millis(30));
+    }
+    let id = world.request(leader, Operation::Watch(Watch::of(keys("a"), Revision(2))));
+    world.run_for(Duration::from_secs(1));
+    let told = world.responses.iter().filter(|response| response.id == id);
+    let events: Vec<String> = told
+        .filter_map(|response| match &response.result {
+            Ok(Answer::WatchEvents(events)) => Some(show_events(events)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(events, ["a =x at 2; a =y at 3"]);
+}
+
 #[test]
 #[ignore = "takes 2 GiB and tells figures"]
 fn figures_of_a_large_store() {

@@ -7,9 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clustersim::base::random::Seed;
+use clustersim::engine::plan::Starts;
 use clustersim::host::real::docker::engine::Engine;
 use clustersim::host::real::journal::{Line, Reader};
 use clustersim::host::real::{cgroup, folder, frame};
+use clustersim::scenario::{self, Source};
 
 /// Real runs one after another: each wants the machine for itself.
 fn alone() -> MutexGuard<'static, ()> {
@@ -57,6 +59,13 @@ fn a_cluster_comes_up_for_real_and_each_journal_gives_the_same_effects_again() {
         let replayed = sim(&["replay", journal.to_str().expect("a path in UTF-8")]);
         assert!(replayed.status.success(), "{}: {}", journal.display(), text(&replayed.stderr));
         assert!(text(&replayed.stdout).contains("to its end"), "{}", text(&replayed.stdout));
+        let begin = Reader::open(&journal).expect("a journal").read().expect("a whole journal");
+        let Some(Line::Begin { setup, at, .. }) = begin else { panic!("{begin:?}") };
+        // When the simulator's would begin: none is early, and who is late says so.
+        let resolved = Source { file: "scenario.json".into(), text: setup.scenario.into_bytes(), folder: None };
+        let mut plan = scenario::load(&resolved, &[]).expect("it was loaded before").plan;
+        plan.starts.within = Starts::APART;
+        assert!(at >= plan.begins(setup.actor), "{} began at {at}", setup.actor);
         journals += 1;
     }
     assert_eq!(journals, 3 + 1 + 1 + 1 + 3 + 3, "etcd, API server, manager, scheduler, kubelets; proxy, operator, client");
@@ -214,8 +223,8 @@ fn kills() -> u64 {
     asked.unwrap_or(2)
 }
 
-/// Kills a run at an instant, and cleans; panics if anything of it is left.
-fn kill_at(millis: u64, runtime: &str, engine: Option<&Engine>) {
+/// Starts a run and kills it after so long; its block, if it had begun, and the processes that it had.
+fn killed(millis: u64, runtime: &str) -> (Option<u8>, BTreeSet<(u32, String)>) {
     let mut run = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["real", "validate-node-crash", "--runtime", runtime, "--set=duration=60s"])
         .args(["--set=workload[0].manifest.spec.template.spec.containers[0].resources.limits={\"memory\":\"256Mi\"}"])
@@ -229,6 +238,12 @@ fn kill_at(millis: u64, runtime: &str, engine: Option<&Engine>) {
     let block = block_of(&children);
     run.kill().expect("it runs");
     run.wait().expect("it was killed");
+    (block, children)
+}
+
+/// Kills a run at an instant, and cleans; panics if anything of it is left.
+fn kill_at(millis: u64, runtime: &str, engine: Option<&Engine>) {
+    let (block, children) = killed(millis, runtime);
     let clean = sim(&["validate", "--clean"]);
     assert!(clean.status.success(), "{}", text(&clean.stderr));
     let alive = || children.iter().filter(|(pid, began)| stat(*pid).is_some_and(|(_, now)| now == *began)).count();
@@ -274,6 +289,25 @@ fn the_same_with_containers_of_docker() {
     let mut stream = Seed(2).stream("instants");
     for _ in 0..kills() {
         kill_at(stream.index(18_000) as u64, "docker", Some(&engine));
+    }
+}
+
+#[test]
+fn what_a_run_of_one_runtime_left_goes_with_the_next_run_of_the_other() {
+    let _alone = alone();
+    let Some(engine) = docker() else { return };
+    for (runtime, other) in [("docker", "process"), ("process", "docker")] {
+        // Containers run by then, those of processes in groups with limits where that is permitted.
+        let (block, _) = killed(13_000, runtime);
+        let block = block.expect("it has begun");
+        let left = |engine: &Engine| {
+            let on_engine = engine.ours(None).expect("the engine answers").blocks().contains(&block);
+            on_engine || cgroup::left(cgroup::root()).contains(&block)
+        };
+        assert!(runtime == "process" || left(&engine), "nothing was left to be removed");
+        let run = sim(&["real", "validate-smoke", "--runtime", other, "--set=duration=1s"]);
+        assert!(run.status.code().is_some_and(|code| code <= 1), "{}", text(&run.stderr));
+        assert!(!left(&engine), "a run of {other} let lie what one of {runtime} had left");
     }
 }
 

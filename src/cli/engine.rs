@@ -1,4 +1,4 @@
-//! `--runtime`: which container runtime a real run uses.
+//! `--runtime`: which container runtime a real run uses, and what earlier runs have left in any of them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,23 @@ fn socket() -> Result<PathBuf, String> {
     }
 }
 
+/// The runtime for what starts now. What killed runs have left goes first, whichever runtime they used: on an engine, if one answers.
+pub fn fresh(asked: &str) -> Result<Kind, String> {
+    let chosen = choose(asked)?;
+    let engine = match &chosen {
+        Kind::Docker(socket) => Some(socket.clone()),
+        Kind::Process => socket().ok().filter(|socket| socket.exists()),
+    };
+    // Whom an engine does not answer has nothing on it now that could be in the way.
+    let engine = engine.and_then(|socket| Engine::connect(&socket).ok());
+    if let Err(error) = remove_left(engine.as_ref()) {
+        eprintln!("warning: what earlier runs left stays: {error}");
+    }
+    Ok(chosen)
+}
+
 /// The runtime that is meant; `auto` is Docker if its socket answers.
-pub fn choose(asked: &str) -> Result<Kind, String> {
+fn choose(asked: &str) -> Result<Kind, String> {
     if asked == "process" {
         return Ok(Kind::Process);
     }
@@ -57,7 +72,7 @@ pub fn options(plan: &Plan, runtime: &str, out: Option<&Path>) -> Result<Options
         unsupported.iter().for_each(|why| eprintln!("error: {why}"));
         return Err(Outcome::BadInput);
     }
-    match choose(runtime) {
+    match fresh(runtime) {
         Ok(runtime) => Ok(Options { journals: out.map(|out| out.join("processes")), runtime, ..Options::default() }),
         Err(error) => {
             eprintln!("error: {error}");
@@ -68,6 +83,18 @@ pub fn options(plan: &Plan, runtime: &str, out: Option<&Path>) -> Result<Options
 
 /// Removes what runs that are gone have left, here and on the engine; how many runs those were.
 pub fn clean() -> std::io::Result<usize> {
+    let engine = match socket() {
+        Ok(socket) if !socket.exists() => None,
+        Ok(socket) => Some(Engine::connect(&socket).map_err(|error| error.to_string())),
+        Err(error) => Some(Err(error)),
+    };
+    if let Some(Err(error)) = &engine {
+        eprintln!("warning: what may be left on the container engine stays: {error}");
+    }
+    remove_left(engine.and_then(Result::ok).as_ref())
+}
+
+fn remove_left(engine: Option<&Engine>) -> std::io::Result<usize> {
     // A run has a folder, perhaps containers and control groups, and is one all the same. Folders first: to look whether a run is dead
     // removes its.
     let mut blocks: BTreeSet<u8> = Folder::clean()?.into_iter().collect();
@@ -75,15 +102,8 @@ pub fn clean() -> std::io::Result<usize> {
         cgroup::remove(cgroup::root(), block);
         blocks.insert(block);
     }
-    let engine = match socket() {
-        Ok(socket) if !socket.exists() => None,
-        Ok(socket) => Some(Engine::connect(&socket).map_err(|error| error.to_string())),
-        Err(error) => Some(Err(error)),
-    };
-    match engine {
-        Some(Ok(engine)) => blocks.extend(engine.clean(Folder::is_dead)?),
-        Some(Err(error)) => eprintln!("warning: what may be left on the container engine stays: {error}"),
-        None => {}
+    if let Some(engine) = engine {
+        blocks.extend(engine.clean(Folder::is_dead)?);
     }
     Ok(blocks.len())
 }

@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, complain, engine, say};
 use crate::base::Duration;
-use crate::engine::plan::Plan;
 use crate::host::real::supervisor::Options;
 use crate::host::real::{calibrate, interrupt};
+use crate::scenario::Loaded;
 use crate::validate::{self, Failure, Profile, Progress, Wanted, table};
 use crate::{report, scenario};
 
@@ -167,12 +167,6 @@ fn read(path: &Path) -> Result<Profile, String> {
     Profile::parse(&text).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// The plan whose workload is measured.
-fn measured_plan() -> Plan {
-    let source = scenario::find("validate-smoke").expect("it is shipped");
-    scenario::load(&source, &[]).expect("what is shipped is valid").plan
-}
-
 /// Measures this machine, with a bar on a terminal.
 fn measure(options: &Options, quick: bool) -> Result<Profile, String> {
     let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1));
@@ -180,7 +174,10 @@ fn measure(options: &Options, quick: bool) -> Result<Profile, String> {
         let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {eta} left  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     }
-    let measured = calibrate::measure(&options.program, &options.runtime, &measured_plan(), quick, &mut |done, all, what| {
+    // Its workload and its components are what is measured.
+    let source = scenario::find("validate-smoke").expect("it is shipped");
+    let Loaded { plan, resolved, .. } = scenario::load(&source, &[]).expect("what is shipped is valid");
+    let measured = calibrate::measure(&options.program, &options.runtime, &resolved, &plan, quick, &mut |done, all, what| {
         if let Some(bar) = &bar {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
@@ -214,7 +211,7 @@ pub struct Calibrate {
 impl Calibrate {
     pub fn run(self) -> Outcome {
         interrupt::watch();
-        let measured = engine::choose(&self.runtime).and_then(|runtime| measure(&Options { runtime, ..Options::default() }, self.quick));
+        let measured = engine::fresh(&self.runtime).and_then(|runtime| measure(&Options { runtime, ..Options::default() }, self.quick));
         let profile = match measured {
             Ok(profile) => profile,
             Err(error) => {

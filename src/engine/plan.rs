@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::base::random::Seed;
 use crate::base::{Duration, Name, Time};
 use crate::models::disk::StallPattern;
 use crate::models::distribution::Distribution;
@@ -42,6 +43,7 @@ pub struct Plan {
     pub network: Network,
     pub images: Images,
     pub runtime: Runtime,
+    pub starts: Starts,
     pub timings: Timings,
     /// The manifests, in the order in which they are applied.
     pub workload: Vec<Arc<Object>>,
@@ -76,7 +78,37 @@ pub struct Machine {
     pub bandwidth: u64,
 }
 
+/// How processes come up: all in one instant, and again at once, unless a profile says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Starts {
+    /// The first lives of the cluster's processes begin within this long after the start, each at an instant of its own.
+    pub within: Duration,
+    /// From being started again until it begins.
+    pub again: Distribution,
+}
+
+impl Default for Starts {
+    fn default() -> Starts {
+        Starts { within: Duration::ZERO, again: Distribution::Constant(Duration::ZERO) }
+    }
+}
+
+impl Starts {
+    /// How far apart a real run's processes begin. Machines of a real cluster are not in step, and where a fault falls between their ticks
+    /// counts: a kill just before a heartbeat is noticed an interval of heartbeats (100 ms) earlier than one just after it. Within a second all
+    /// phases of the shorter loops are equally likely, and a run's seed gives the same ones simulated and for real.
+    pub const APART: Duration = Duration::from_secs(1);
+}
+
 impl Plan {
+    /// When the first life of a process begins. Who uses the cluster has been there before, and so have all in one that runs.
+    pub fn begins(&self, process: Address) -> Time {
+        let uses = matches!(process, Address::Operator | Address::Traffic(_) | Address::EtcdClient(_) | Address::Etcdctl);
+        if uses || self.initial == Initial::Running || self.starts.within == Duration::ZERO {
+            return self.start;
+        }
+        self.start + Seed(self.seed).stream(&format!("first start of {process}")).duration_between(Duration::ZERO, self.starts.within)
+    }
     /// All manifests: those of the workload, and those that steps apply.
     pub fn manifests(&self) -> impl Iterator<Item = &Object> {
         let applied = self.steps.iter().filter_map(|step| match &step.action {
@@ -116,6 +148,7 @@ impl Plan {
             network: Network::default(),
             images: Images::default(),
             runtime: Runtime::default(),
+            starts: Starts::default(),
             timings: Timings::default(),
             workload: Vec::new(),
             initial: Initial::Empty,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::plan::{Plan, Starts};
 use crate::base::Duration;
 use crate::models::crowd::{Sharing, Verb};
 use crate::models::distribution::Distribution;
@@ -74,7 +74,7 @@ pub struct Profile {
     pub fsync: Samples,
     /// One way of a small frame over loopback, between two threads.
     pub hop: Samples,
-    /// A process, until it speaks.
+    /// A component's process, until it is about to begin.
     pub process_start: Samples,
     /// How late a thread is woken that asked to be.
     pub jitter: Samples,
@@ -177,12 +177,15 @@ impl Profile {
             sharing.0[verb as usize] = levels.iter().map(|level| (level.at_once, middle(&level.nanos) * 1000 / first)).collect();
         }
         runtime.sharing = Some(Arc::new(sharing));
+        plan.starts = Starts { within: Starts::APART, again: of(&self.process_start) };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Time;
+    use crate::wire::{Address, Member};
 
     fn profile() -> Profile {
         let levels = || vec![Level { at_once: 1, nanos: vec![10, 20] }, Level { at_once: 2, nanos: vec![15, 40] }];
@@ -203,6 +206,24 @@ mod tests {
             jitter: samples(),
             ..Profile::default()
         }
+    }
+
+    #[test]
+    fn with_a_profile_processes_begin_apart_each_seed_in_its_own_way() {
+        let plan = |seed| Plan::nothing("plan".into(), "".into(), seed, Time::from_secs(5));
+        let members = || (1..=5).map(|member| Address::Etcd(Member(member)));
+        let begins = |plan: &Plan| members().map(|member| plan.begins(member).since(plan.start)).collect::<Vec<_>>();
+        assert_eq!(begins(&plan(1)), [Duration::ZERO; 5]);
+        let apart = |seed| {
+            let mut plan = plan(seed);
+            profile().apply(&mut plan);
+            assert_eq!(plan.begins(Address::Operator), plan.start, "whoever uses the cluster waits for it");
+            begins(&plan)
+        };
+        let first = apart(1);
+        assert_eq!(first, apart(1));
+        assert!(first.windows(2).all(|two| two[0] != two[1]) && first.iter().all(|after| *after < Starts::APART), "{first:?}");
+        assert_ne!(first, apart(2));
     }
 
     #[test]

@@ -210,16 +210,17 @@ pub struct Engine<A, H> {
 }
 
 impl<A: Actors, H: Host> Engine<A, H> {
-    /// A run that begins at `start`. `addresses`: the processes, in the order that [`Directory`] wants; all are started at `start`.
+    /// A run that begins at `start`. `processes`: when each is started, in the order that [`Directory`] wants.
     pub fn new(
         actors: A,
         host: H,
-        addresses: &[Address],
+        processes: &[(Address, Time)],
         start: Time,
         seed: u64,
         faults: Vec<FaultPlan>,
         options: Options,
     ) -> Engine<A, H> {
+        let addresses: Vec<Address> = processes.iter().map(|(address, _)| *address).collect();
         let process = |address: &Address| Process {
             address: *address,
             incarnation: Incarnation(0),
@@ -236,7 +237,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
             out: Outbox::new(),
             applied: Vec::new(),
             processes: addresses.iter().map(process).collect(),
-            directory: Directory::new(addresses),
+            directory: Directory::new(&addresses),
             played: vec![None; faults.len()],
             faults,
             options,
@@ -254,8 +255,8 @@ impl<A: Actors, H: Host> Engine<A, H> {
         if !options.check_full && !engine.actors.wants_changes() {
             engine.out.leave_changes_out();
         }
-        for address in addresses {
-            engine.queue.push(start, Pending::any(Event::Life(*address, Life::Start), Cause::NONE));
+        for (address, at) in processes {
+            engine.queue.push(*at, Pending::any(Event::Life(*address, Life::Start), Cause::NONE));
         }
         for (number, fault) in engine.faults.iter().enumerate() {
             let event = |begins| Pending::any(Event::Fault { fault: number as u32, begins }, Cause::NONE);

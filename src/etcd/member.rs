@@ -103,6 +103,8 @@ struct Life {
     /// Clients are served from the first leader on: until then etcd does not listen.
     serving: bool,
     next_progress: Time,
+    /// When lagging watchers are served next; never if there are none.
+    watch_pass: Time,
     /// The candidacy that was last recorded.
     candidate_for: Term,
     /// Of entries that this member appended as leader, by the first and the last of those that came at one time: when.
@@ -260,6 +262,7 @@ impl Life {
             candidacy: Cause::NONE,
             serving: false,
             next_progress: now + WATCH_PROGRESS,
+            watch_pass: Time::NEVER,
             candidate_for: Term::default(),
             appended: VecDeque::new(),
             appended_to: Index::ZERO,
@@ -330,7 +333,7 @@ impl Life {
             .min(self.lease_deadline())
             .min(self.forwards.deadline())
             .min(self.links.iter().map(Link::deadline).min().unwrap_or(Time::NEVER))
-            .min(self.watch_pass())
+            .min(self.watch_pass)
             .min(if self.watchers.is_empty() { Time::NEVER } else { self.next_progress.min(self.leaderless_limit()) })
     }
     fn wake(&mut self, out: &mut Outbox) {
@@ -342,7 +345,8 @@ impl Life {
         self.expire_leases();
         self.time_out_requests(out);
         self.forward_again(out);
-        if self.watch_pass() <= now {
+        if self.watch_pass <= now {
+            self.watch_pass = Time::NEVER;
             self.watchers.catch_up(&self.store, &mut self.notices);
         }
         if self.next_progress <= now {
@@ -380,6 +384,7 @@ impl Life {
             }
         }
         self.flush_watches(out);
+        self.plan_watch_pass();
         out.because(input_cause);
         self.tell_membership(out);
     }
@@ -477,11 +482,14 @@ impl Life {
         let interval = self.config.election_timeout;
         self.leaderless_since.map_or(Time::NEVER, |since| since.next_tick(self.booted, interval) + interval * (LEADERLESS_CHECKS - 1))
     }
-    fn watch_pass(&self) -> Time {
-        if self.watchers.has_lagging() { self.next_watch_pass() } else { Time::NEVER }
-    }
-    fn next_watch_pass(&self) -> Time {
-        self.now.next_tick(self.booted, WATCH_PASS)
+    /// Lagging watchers are served at the first tick from when there are any: who looks a little after a tick, as everybody does whose time
+    /// is real, must not find that the next one is due.
+    fn plan_watch_pass(&mut self) {
+        if !self.watchers.has_lagging() {
+            self.watch_pass = Time::NEVER;
+        } else if self.watch_pass == Time::NEVER {
+            self.watch_pass = self.now.next_tick(self.booted, WATCH_PASS);
+        }
     }
 }
 

@@ -113,20 +113,20 @@ pub fn profile(profile: &Profile) -> String {
     text
 }
 
-/// All files.
+/// All files. The number of a run is its seed: a predicted and a measured one of the same had the same chances.
 pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
     let mut csv = csv::Writer::from_path(folder.join("validation.csv"))?;
     csv.write_record(["milestone", "unit", "kind", "run", "value"])?;
     for row in &validation.rows {
         let unit = row.milestone.unit;
-        for (kind, values) in [("predicted", &row.predicted), ("measured", &row.measured)] {
-            for (run, value) in values.iter().enumerate() {
+        for (kind, values) in [("predicted", &row.runs.0), ("measured", &row.runs.1)] {
+            for (seed, value) in values {
                 let value = match unit {
                     Unit::Time => format!("{}.{:06}", value / 1_000_000, value % 1_000_000),
                     Unit::Count => value.to_string(),
                 };
                 let unit = if unit == Unit::Time { "s" } else { "count" };
-                csv.write_record([row.milestone.name.as_str(), unit, kind, &(run + 1).to_string(), &value])?;
+                csv.write_record([row.milestone.name.as_str(), unit, kind, &seed.to_string(), &value])?;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use clustersim::base::{Digest, Duration, Incarnation, Name, Term, Time};
-use clustersim::engine::plan::{Fault, FaultPlan, Initial, Machine, Plan, Timings};
+use clustersim::engine::plan::{Fault, FaultPlan, Initial, Machine, Plan, Starts, Timings};
 use clustersim::engine::recorder::Recorder;
 use clustersim::engine::{Actors, Engine, Event, Options};
 use clustersim::host::sim::SimHost;
@@ -220,6 +220,7 @@ pub struct Setting {
     pub faults: Vec<(u64, Option<u64>, Fault)>,
     pub options: Options,
     pub second_client: bool,
+    pub starts: Starts,
     pub latency: Distribution,
 }
 
@@ -231,6 +232,7 @@ pub fn setting(script: &[(u64, Do)]) -> Setting {
         faults: Vec::new(),
         options: Options::default(),
         second_client: false,
+        starts: Starts::default(),
         latency: Distribution::Constant(Duration::from_millis(10)),
     }
 }
@@ -297,6 +299,7 @@ impl Setting {
                 preloaded: Vec::new(),
             },
             runtime: Default::default(),
+            starts: self.starts.clone(),
             timings: Timings::default(),
             workload: Vec::new(),
             initial: Initial::Empty,
@@ -311,7 +314,7 @@ impl Setting {
         if self.second_client {
             places.push((SECOND_CLIENT, CLIENT_MACHINE));
         }
-        let addresses: Vec<Address> = places.iter().map(|(address, _)| *address).collect();
+        let starts: Vec<(Address, Time)> = places.iter().map(|(address, _)| (*address, Time::ZERO)).collect();
         let host = SimHost::new(Arc::new(plan), &places);
         let world = World {
             script: self.script.clone(),
@@ -321,7 +324,7 @@ impl Setting {
             log: Vec::new(),
             looks: Cell::new(0),
         };
-        Engine::new(world, host, &addresses, Time::ZERO, self.seed, faults, self.options)
+        Engine::new(world, host, &starts, Time::ZERO, self.seed, faults, self.options)
     }
     /// Plays ten minutes and returns what everybody saw, but for the first boots.
     pub fn play(&self) -> Vec<String> {

@@ -41,6 +41,8 @@ pub struct World {
     next_request: u64,
     /// Of every member that is started from now on.
     pub config: Config,
+    /// How late members are woken: on a real host always a little.
+    pub late: Duration,
     /// Every member is looked at after each of its steps.
     checks: Members,
     violations: Vec<String>,
@@ -82,6 +84,7 @@ impl World {
             client_conns: BTreeMap::new(),
             next_request: 0,
             config: Config::default(),
+            late: Duration::ZERO,
             checks: Members::default(),
             violations: Vec::new(),
         };
@@ -207,7 +210,8 @@ impl World {
         loop {
             let event_at = self.queue.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
             let wake = self.machines.iter().filter_map(|(&member, machine)| Some((machine.actor.as_ref()?.deadline(), member))).min();
-            let (wake_at, sleeper) = wake.unwrap_or((Time::NEVER, Member(0)));
+            let (wake_at, sleeper) =
+                wake.filter(|(at, _)| *at < Time::NEVER).map_or((Time::NEVER, Member(0)), |(at, sleeper)| (at + self.late, sleeper));
             if event_at.min(wake_at) > until {
                 self.now = until;
                 return;

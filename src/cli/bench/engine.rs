@@ -112,10 +112,10 @@ pub fn timers(name: &'static str, count: u32, quick: bool) -> Rate {
 }
 
 fn run<A: Actors>(name: &'static str, plan: Plan, places: &[(Address, MachineId)], actors: A, length: Time) -> Rate {
-    let addresses: Vec<Address> = places.iter().map(|(address, _)| *address).collect();
+    let starts: Vec<(Address, Time)> = places.iter().map(|(address, _)| (*address, Time::ZERO)).collect();
     let plan = Arc::new(plan);
     let host = SimHost::new(plan.clone(), places);
-    let mut engine = Engine::new(actors, host, &addresses, Time::ZERO, plan.seed, Vec::new(), Options::default());
+    let mut engine = Engine::new(actors, host, &starts, Time::ZERO, plan.seed, Vec::new(), Options::default());
     // The first boots and the first growth of everything are not what is measured.
     engine.run_until(Time::from_millis(1));
     let mut best = 0f64;

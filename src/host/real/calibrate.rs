@@ -2,11 +2,11 @@
 //!
 //! Containers are measured through the very runtime that a real run uses, in rounds: so many pods at once go through all verbs, each verb
 //! beginning for all of them at the same moment, since the model is a daemon that works on everything at once. Beside it: an fdatasync
-//! after an append, a frame's way over loopback, a process' start, how late a sleeping thread is woken, and the unpacking of the payload's
+//! after an append, a frame's way over loopback, a component's start, how late a sleeping thread is woken, and the unpacking of the payload's
 //! image.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,19 +16,20 @@ use std::time::Duration as Span;
 
 use super::addresses::Addresses;
 use super::clock::{Clock, monotonic, unix_seconds};
+use super::control::{FromChild, Setup};
 use super::docker::engine::{Engine, Labels};
 use super::docker::image;
 use super::folder::Folder;
-use super::payload::{Life, PAYLOAD, RUNNING};
+use super::payload::PAYLOAD;
 use super::runtime::{Kind, Notice, Runtime};
-use super::{interrupt, supervisor, threads};
+use super::{frame, interrupt, supervisor, threads};
 use crate::base::{Cause, Duration, Incarnation, Name};
 use crate::engine::plan::{Behaviour, Plan};
 use crate::engine::profile::{FORMAT, Level, Levels, Profile, Provenance, Samples};
 use crate::models::distribution::Distribution;
 use crate::objects::Uid;
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerOp, PodIdentity, ProbeKind};
-use crate::wire::{Address, MachineId, NodeId};
+use crate::wire::{Address, MachineId, Member, NodeId};
 
 /// How many at once, in how many rounds: some 20 samples of one alone put the median between its 7th and 14th (95 %); the more there are at
 /// once the longer a round takes, and the more samples it gives.
@@ -54,9 +55,9 @@ const STUBBORN: &str = "stubborn";
 /// How far it is: steps done, of how many, at what.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 
-/// Measures this machine. `program`: the `sim` that is the payload. `plan`: any with a workload `web` of payloads.
+/// Measures this machine. `program`: the `sim` that is the payload. `scenario`, `plan`: any with a workload `web` of payloads, as resolved.
 /// `quick`: few samples, of few at once.
-pub fn measure(program: &Path, kind: &Kind, plan: &Plan, quick: bool, progress: Progress) -> io::Result<Profile> {
+pub fn measure(program: &Path, kind: &Kind, scenario: &str, plan: &Plan, quick: bool, progress: Progress) -> io::Result<Profile> {
     let (rounds, kills): (&[_], &[_]) = if quick { (&QUICK, &QUICK) } else { (&ROUNDS, &KILLS) };
     let folder = Folder::claim()?;
     let load_before_milli = load_milli();
@@ -75,7 +76,7 @@ pub fn measure(program: &Path, kind: &Kind, plan: &Plan, quick: bool, progress: 
     step("late wakes")?;
     profile.jitter = sorted(wakes());
     step("process starts")?;
-    profile.process_start = sorted(starts(program, folder.block())?);
+    profile.process_start = sorted(starts(program, scenario, &folder)?);
     step("image")?;
     let mut engine_version = None;
     if let Kind::Docker(socket) = kind {
@@ -252,24 +253,31 @@ fn ok(event: &ContainerEvent) -> bool {
     }
 }
 
-/// Starts of a process, until it speaks.
-fn starts(program: &Path, block: u8) -> io::Result<Samples> {
-    let ip = Addresses::new(block, Vec::new()).pod(NodeId(0), 249);
-    let life =
-        Life { ip: ip.0, index: 0, ready_after: Duration::ZERO, exits_after: None, stops_after: Duration::ZERO, service_times: Vec::new() };
+/// Starts of a component's process, until it waits for the word to go.
+fn starts(program: &Path, scenario: &str, folder: &Folder) -> io::Result<Samples> {
+    let setup = Setup {
+        scenario: scenario.to_owned(),
+        actor: Address::Etcd(Member(1)),
+        incarnation: Incarnation(1),
+        machine_boot: Incarnation(1),
+        block: folder.block(),
+        token: u128::from(monotonic()),
+        folder: folder.path().to_string_lossy().into_owned(),
+        supervisor: std::process::id(),
+    };
     let mut samples = Vec::new();
     for _ in 0..SAMPLES {
         let began = monotonic();
-        let mut child = Command::new(program).arg("payload").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child = Command::new(program).arg("role").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut input = child.stdin.take().expect("it is piped");
-        writeln!(input, "{}", serde_json::to_string(&life)?)?;
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut said)?;
+        let said = frame::write(&mut input, &setup)
+            .and_then(|()| input.flush())
+            .and_then(|()| frame::next::<FromChild>(&mut child.stdout.take().expect("it is piped")));
         samples.push(monotonic() - began);
         child.kill()?;
         child.wait()?;
-        if said != RUNNING {
-            return Err(io::Error::other("a payload did not come up"));
+        if !matches!(said?, Some(FromChild::Ready)) {
+            return Err(io::Error::other("a component's process did not come up"));
         }
     }
     Ok(samples)

@@ -55,8 +55,8 @@ pub struct DiskTrouble {
 /// From the supervisor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToChild {
-    /// The plan's start is at this instant of CLOCK_MONOTONIC.
-    Go { anchor: u64 },
+    /// The plan's start is at this instant of CLOCK_MONOTONIC; the actor begins then, or at once if that is over.
+    Go { anchor: u64, begins: Time },
     /// What is cut now, and what is slow.
     Links(Links),
     /// How its machine's disk is doing.
@@ -72,8 +72,8 @@ pub enum ToChild {
 /// From a child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FromChild {
-    /// It listens.
-    Listening,
+    /// It knows the plan, and waits for the word to go.
+    Ready,
     Facts(Vec<Entry>),
     Container(Cause, ContainerOp),
     Endpoints(Cause, EndpointChange),

@@ -11,8 +11,8 @@ use nix::unistd::getppid;
 
 use super::addresses::Addresses;
 use super::arrival::{Arrival, Caused, Inbox, Told};
-use super::clock::{Clock, monotonic};
-use super::control::{FromChild, Lag, Setup, ToChild};
+use super::clock::Clock;
+use super::control::{DiskTrouble, FromChild, Lag, Setup, ToChild};
 use super::disk::Log;
 use super::journal::{self, Journal, Line};
 use super::live::{Backend, LiveHost};
@@ -51,7 +51,7 @@ pub fn engine<B: Backend>(mut plan: Plan, setup: &Setup, at: Time, boot: Boot, b
     let cluster = Cluster::new(Arc::new(plan), &service_ips);
     let process = cluster.places(outside).iter().position(|(address, _)| *address == setup.actor).expect("an actor of the plan");
     let host = LiveHost::new(setup.actor, boot, backend);
-    let mut engine = Engine::new(cluster, host, &[setup.actor], at, seed, Vec::new(), Options::default());
+    let mut engine = Engine::new(cluster, host, &[(setup.actor, at)], at, seed, Vec::new(), Options::default());
     engine.actors.introduce(&mut engine.recorder);
     engine.recorder.keep_unresolved();
     engine.in_its_own_process(Incarnation(setup.incarnation.0 - 1), first_fact(process, setup.incarnation));
@@ -77,13 +77,15 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     let life = format!("incarnation {}", setup.incarnation);
     let stream = |of: &str| Seed(plan.seed).stream(&format!("{} {of} {life}", setup.actor));
     let proxy = plan.timings.proxy.clone();
-    let transport = Transport::listen(setup.actor, setup.token, addresses, told.clone(), proxy, stream("proxy"), stream("slow links"))?;
-    frame::write(&mut output, &FromChild::Listening)?;
+    let transport = Transport::new(setup.actor, setup.token, addresses, told.clone(), proxy, stream("proxy"), stream("slow links"));
+    frame::write(&mut output, &FromChild::Ready)?;
     output.flush()?;
-    let anchor = loop {
+    let mut disk_now = DiskTrouble::default();
+    let (clock, begins) = loop {
         match frame::next(&mut input)? {
-            Some(ToChild::Go { anchor }) => break anchor,
+            Some(ToChild::Go { anchor, begins }) => break (Clock { anchor, start: plan.start }, begins),
             Some(ToChild::Links(links)) => transport.set_links(links),
+            Some(ToChild::Disk(now)) => disk_now = now,
             Some(_) => {}
             None => return Ok(()),
         }
@@ -91,6 +93,7 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     let folder = Path::new(&setup.folder);
     let (log, disk) = Log::open(&folder.join("wal"), stream("slow disk"))?;
     let (control, links, trouble) = (told.0.clone(), transport.clone(), log.trouble());
+    trouble.set(disk_now);
     threads::spawn(move || {
         while let Ok(Some(word)) = frame::next(&mut input) {
             // At once: what follows a cut must not be seen.
@@ -114,15 +117,16 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
         threads::pause(std::time::Duration::from_secs(1));
         std::process::exit(1);
     });
-    threads::pause(std::time::Duration::from_nanos(anchor.saturating_sub(monotonic())));
-    let clock = Clock { anchor, start: plan.start };
-    let at = clock.now();
+    let at = clock.now().max(begins);
     let begin = Line::Begin { setup: Box::new(setup.clone()), at, disk };
     let journal = Journal::create(&folder.join(journal_name(setup.incarnation)), &begin)?;
     let Line::Begin { disk, .. } = begin else { unreachable!("it was made above") };
     let boot = Boot { incarnation: setup.incarnation, machine_boot: setup.machine_boot, disk, damaged: Vec::new() };
+    let listening = transport.clone();
     let world = World { clock, inbox, told, transport, log, journal, parent: output, over: false, lag: Lag::default(), error: None };
     let mut engine = engine(plan, &setup, at, boot, world);
+    threads::pause(clock.until(at));
+    listening.listen()?;
     let mut sent = 0;
     loop {
         engine.turn();

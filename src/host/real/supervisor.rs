@@ -26,7 +26,7 @@ use super::process::ProcessRuntime;
 use super::runtime::{Answer, Kind, Notice, Notices, Runtime, Specs};
 use super::{capacity, frame, interrupt, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
-use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Whose};
+use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Starts, Whose};
 use crate::engine::record::{Entry, FaultInfo, Record, ScenarioInfo};
 use crate::host::sim::run::node_info;
 use crate::models::distribution::Distribution;
@@ -62,7 +62,7 @@ pub struct Outcome {
     pub troubles: Vec<String>,
 }
 
-/// How long children may take to begin to listen (ours: a thousand times what an idle machine needs).
+/// How long children may take to be ready (ours: a thousand times what an idle machine needs).
 const START_TIMEOUT: Span = Span::from_secs(20);
 /// From the word to go until the plan's start: all children are to have heard it.
 const HEAD_START_NANOS: u64 = 200_000_000;
@@ -113,11 +113,12 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
 }
 
 /// Runs a plan for real. `scenario`: the resolved text that `plan` was lowered from. Calls `progress` about each second.
-pub fn run(scenario: &str, plan: Plan, options: &Options, progress: &mut dyn FnMut(crate::base::Duration)) -> io::Result<Outcome> {
+pub fn run(scenario: &str, mut plan: Plan, options: &Options, progress: &mut dyn FnMut(crate::base::Duration)) -> io::Result<Outcome> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     if let Some(lack) = capacity::lacks(&plan, &options.runtime, &meminfo) {
         return Err(io::Error::other(lack));
     }
+    plan.starts.within = Starts::APART;
     let folder = Folder::claim()?;
     let mut run = Run::start(scenario, Arc::new(plan), options, &folder)?;
     run.play(progress);
@@ -165,7 +166,7 @@ struct Process {
     machine: MachineId,
     life: Incarnation,
     child: Option<(Child, ChildStdin)>,
-    listens: bool,
+    ready: bool,
     /// Why its last life began.
     started_by: Cause,
     /// The faults that keep it down, and those that keep it still.
@@ -191,7 +192,7 @@ impl Process {
         if let Some((mut child, _)) = self.child.take() {
             let _ = child.wait();
         }
-        self.listens = false;
+        self.ready = false;
     }
 }
 
@@ -238,7 +239,7 @@ impl Run {
             machine,
             life: Incarnation(0),
             child: None,
-            listens: false,
+            ready: false,
             started_by: Cause::NONE,
             down: Vec::new(),
             still: Vec::new(),
@@ -286,7 +287,7 @@ impl Run {
             run.spawn(number)?;
         }
         let deadline = monotonic() + START_TIMEOUT.as_nanos() as u64;
-        while run.processes.iter().any(|process| !process.listens) {
+        while run.processes.iter().any(|process| !process.ready) {
             if interrupt::asked() {
                 return Err(io::Error::other(INTERRUPTED));
             }
@@ -296,8 +297,8 @@ impl Run {
                 if !left.is_zero() {
                     continue;
                 }
-                let silent: Vec<_> = run.processes.iter().filter(|one| !one.listens).map(|one| one.address.to_string()).collect();
-                return Err(io::Error::other(format!("after {START_TIMEOUT:?} these do not listen: {}", silent.join(", "))));
+                let silent: Vec<_> = run.processes.iter().filter(|one| !one.ready).map(|one| one.address.to_string()).collect();
+                return Err(io::Error::other(format!("after {START_TIMEOUT:?} these are not ready: {}", silent.join(", "))));
             };
             run.hear(word);
             if let Some(trouble) = run.troubles.first() {
@@ -307,7 +308,7 @@ impl Run {
         run.clock.anchor = monotonic() + HEAD_START_NANOS;
         run.runtime.set_clock(run.clock);
         for process in &mut run.processes {
-            process.say(&ToChild::Go { anchor: run.clock.anchor });
+            process.say(&ToChild::Go { anchor: run.clock.anchor, begins: run.plan.begins(process.address) });
         }
         Ok(run)
     }
@@ -419,16 +420,16 @@ impl Run {
     fn listen(&mut self, number: usize, said: FromChild) {
         let process = &mut self.processes[number];
         match said {
-            FromChild::Listening => {
-                process.listens = true;
+            FromChild::Ready => {
+                process.ready = true;
                 let machine = process.machine;
                 let (links, disk) = (self.links(), self.disk(machine));
                 let process = &mut self.processes[number];
                 process.say(&ToChild::Links(links));
                 process.say(&ToChild::Disk(disk));
-                // A later life begins at once, the first when all listen.
+                // A later life begins at once; for the first all are waited for.
                 if process.life.0 > 1 {
-                    process.say(&ToChild::Go { anchor: self.clock.anchor });
+                    process.say(&ToChild::Go { anchor: self.clock.anchor, begins: self.plan.start });
                 }
             }
             FromChild::Container(cause, op) => {

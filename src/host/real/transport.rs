@@ -122,8 +122,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Transport {
-    /// Listens at the actor's address. `stream`: how the proxy of its machine chooses; `slow`: what slow links draw from.
-    pub fn listen(
+    /// `stream`: how the proxy of its machine chooses; `slow`: what slow links draw from.
+    pub fn new(
         me: Address,
         token: u128,
         addresses: Addresses,
@@ -131,8 +131,7 @@ impl Transport {
         config: proxy::Config,
         mut stream: Stream,
         slow: Stream,
-    ) -> io::Result<Transport> {
-        let listener = TcpListener::bind(addresses.of(me))?;
+    ) -> Transport {
         let phase = stream.duration_between(crate::base::Duration::ZERO, config.min_sync_period);
         let tables = Tables { log: EndpointLog::default(), table: NodeTable::default(), phase, config, stream };
         let shared = Arc::new(Shared {
@@ -152,14 +151,19 @@ impl Transport {
             accepted: AtomicU64::new(ACCEPTED),
             tables: Mutex::new(tables),
         });
-        let accepting = Arc::clone(&shared);
+        Transport { shared }
+    }
+    /// Listens at the actor's address: until then dials are refused, as by a machine on which it does not run.
+    pub fn listen(&self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.shared.addresses.of(self.shared.me))?;
+        let accepting = Arc::clone(&self.shared);
         threads::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&accepting);
                 threads::spawn(move || shared.accept(stream));
             }
         });
-        Ok(Transport { shared })
+        Ok(())
     }
     pub fn set_links(&self, links: Links) {
         lock(&self.shared.slow).0 = links.slow;

@@ -19,6 +19,7 @@
 
 use super::holds::Hold;
 use super::{SimHost, what};
+use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Time};
 use crate::engine::Queue;
 use crate::engine::event::Life;
@@ -249,11 +250,26 @@ impl SimHost {
         addresses
     }
 
-    /// Starts a process, unless it is held down or its machine does not run: then it starts when that ends.
+    /// Starts a process, unless it is held down or its machine does not run: then it starts when that ends. One that is up, or is being
+    /// stopped in this instant, is told so at once.
     pub(super) fn start(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
         let process = self.process(address);
-        let (held, machine) = (process.holds.any(Hold::Down), process.machine);
-        if !held && self.runs(machine) {
+        let (up, held, life, machine) = (process.up, process.holds.any(Hold::Down), process.incarnation.next(), process.machine);
+        if held || !self.runs(machine) {
+            return;
+        }
+        let mut stream = Seed(self.plan.seed).stream(&format!("start of {address} {life}"));
+        let takes = if up { Duration::ZERO } else { self.plan.starts.again.sample(&mut stream) };
+        if takes == Duration::ZERO {
+            SimHost::push_life(queue, now, address, Life::Start, cause);
+        } else if let Some(number) = self.processes.number(address) {
+            self.push_host(queue, now + takes, what::COMES_UP, number, cause);
+        }
+    }
+    /// A process that was started begins, unless it has been stopped once more.
+    pub(super) fn comes_up(&self, now: Time, number: u64, cause: Cause, queue: &mut Queue) {
+        let (address, process) = self.processes.at(number);
+        if !process.holds.any(Hold::Down) && self.runs(process.machine) {
             SimHost::push_life(queue, now, address, Life::Start, cause);
         }
     }

@@ -63,6 +63,8 @@ mod what {
     pub const FLAP: u32 = 10;
     /// The one daemon behind all machines.
     pub const CROWD: u32 = 11;
+    /// `which`: number of a process.
+    pub const COMES_UP: u32 = 12;
 }
 
 /// A process, as the machine sees it.
@@ -358,6 +360,7 @@ impl Host for SimHost {
                     push(queue, now, Event::input(address, Input::Synced(id)), incarnation, cause);
                 }
             }
+            what::COMES_UP => self.comes_up(now, event.which, cause, queue),
             what::FLAP => self.flap(now, event.which as u32, queue),
             what::BALANCER => self.balancer_checks(event.which),
             what::BOOTED => self.end_down(now, (event.which >> 32) as u32, MachineId(event.which as u32), cause, queue),

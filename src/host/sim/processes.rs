@@ -26,6 +26,14 @@ impl Processes {
         let (found, process) = self.all.get_mut(self.directory.find(*address)?)?;
         (found == address).then_some(process)
     }
+    /// By which [`Processes::at`] finds it again.
+    pub(super) fn number(&self, address: Address) -> Option<u64> {
+        self.directory.find(address).map(|number| number as u64)
+    }
+    pub(super) fn at(&self, number: u64) -> (Address, &Process) {
+        let (address, process) = &self.all[number as usize];
+        (*address, process)
+    }
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Address, &Process)> {
         self.all.iter().map(|(address, process)| (address, process))
     }

@@ -51,9 +51,9 @@ impl Run {
             Initial::Empty => Vec::new(),
             Initial::Running => super::initial::preload(&plan, &mut host),
         };
-        let addresses: Vec<_> = places.iter().map(|(address, _)| *address).collect();
+        let starts: Vec<_> = places.iter().map(|(address, _)| (*address, plan.begins(*address))).collect();
         let faults = plan.faults.clone();
-        let mut engine = Engine::new(cluster, host, &addresses, plan.start, plan.seed, faults, options);
+        let mut engine = Engine::new(cluster, host, &starts, plan.start, plan.seed, faults, options);
         engine.actors.introduce(&mut engine.recorder);
         engine.preload(&preloaded);
         Run { plan, engine }

@@ -176,6 +176,7 @@ impl Lowering<'_> {
             network: parts.network,
             images: parts.images,
             runtime: parts.runtime,
+            starts: plan::Starts::default(),
             timings,
             workload,
             initial,
