@@ -101,7 +101,10 @@ struct Requests<T>(VecDeque<(u64, Pending<T>)>);
 
 impl<T> Requests<T> {
     fn place(&self, id: u64) -> Option<usize> {
-        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+        match self.0.front() {
+            Some((first, _)) if *first == id => Some(0),
+            _ => self.0.binary_search_by_key(&id, |(id, _)| *id).ok(),
+        }
     }
     /// Adds the newest.
     fn push(&mut self, id: u64, request: Pending<T>) {

@@ -167,7 +167,7 @@ impl Store {
     }
     /// A planted mistake: revisions go on after the newest one that a living key bears.
     pub fn reuse_revisions(&mut self) {
-        let living = self.versions.slots.iter().filter_map(|slot| slot.live()).map(|version| version.modified);
+        let living = (0..self.versions.slots.len() as u32).filter_map(|slot| self.versions.live(slot)).map(|version| version.modified);
         self.revision = living.max().unwrap_or(FIRST_REVISION);
     }
 
@@ -238,10 +238,10 @@ impl Store {
     /// `None`: the key keeps its value, or its lease; it exists then.
     fn put_key(&mut self, key: &StoreKey, value: Option<&Value>, lease: Option<LeaseId>, revision: Revision, cause: Cause) {
         let (slot, hash) = self.slot_for(key);
-        let live = self.versions.slot(slot).live();
+        let live = Some(self.versions.slot(slot)).filter(|slot| slot.is_live());
         let (created, number) = live.map_or((revision, 1), |live| (live.created, live.number.saturating_add(1)));
         let old_lease = live.map_or(LeaseId::default(), |live| self.leases.id(live.lease));
-        let kept = || live.expect("what is kept was looked for before").value.clone();
+        let kept = || self.versions.live(slot).expect("what is kept was looked for before").value.clone();
         let value = value.map_or_else(kept, Value::clone);
         let lease = lease.unwrap_or(old_lease);
         if old_lease != lease {
@@ -255,8 +255,10 @@ impl Store {
     /// Deletes the key of a slot, if it exists.
     fn delete_slot(&mut self, slot: u32, revision: Revision, cause: Cause) -> bool {
         let at = self.versions.slot(slot);
-        let Some(live) = at.live() else { return false };
-        self.leases.detach(self.leases.id(live.lease), &at.key);
+        if !at.is_live() {
+            return false;
+        }
+        self.leases.detach(self.leases.id(at.lease), &at.key);
         let hash = keys::hash_of(&at.key);
         self.change(slot, hash, snapshot::deletion(self.nothing.clone(), revision, cause));
         true

@@ -1,8 +1,8 @@
 //! Where the versions of keys are kept, as compactly as they can be: a run has millions of them, on every member.
 //!
-//! The newest version of each key stands in its slot, which is a cache line: all that a put looks at. Every change also stands in the
-//! history, one after the other as they were made, with the way back to what the key was before; a put writes there at the end, and nothing
-//! is ever moved or grown. What a key was at the last compaction, and has changed since, is kept apart.
+//! Every change is appended to one history, in order, with the way back to what the key was before: nothing is ever moved or grown, and a
+//! version is owned once. A key's slot, which is a cache line and all that a put looks at, says what of its newest version the next one
+//! depends on, and where that stands. What keys were at the last compaction is kept apart, if they still are or have changed since.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -33,23 +33,27 @@ impl Version {
     }
 }
 
-/// A key, and what became of it last.
+/// A key, and what its next version depends on.
 #[repr(align(64))]
 pub(super) struct Slot {
     pub key: StoreKey,
-    /// `None`: the slot is free.
-    newest: Option<Version>,
-    /// The newest version's place in the history, if that still has it; 0: it never had.
+    /// Of the newest version; 0: the key does not exist.
+    pub number: u32,
+    pub created: Revision,
+    pub lease: LeaseRef,
+    /// The newest version's place in the history, if that still has it; else it is among the bases, if there is one.
     position: u64,
 }
 
 impl Slot {
     pub fn new(key: StoreKey) -> Slot {
-        Slot { key, newest: None, position: 0 }
+        Slot { key, number: 0, created: Revision::ZERO, lease: LeaseRef::NONE, position: 0 }
     }
-    /// The newest version, if it is not a deletion.
-    pub fn live(&self) -> Option<&Version> {
-        self.newest.as_ref().and_then(Version::live)
+    pub fn is_live(&self) -> bool {
+        self.number > 0
+    }
+    fn set(&mut self, newest: &Version, position: u64) {
+        (self.number, self.created, self.lease, self.position) = (newest.number, newest.created, newest.lease, position);
     }
 }
 
@@ -89,13 +93,12 @@ impl History {
     fn at(&self, position: u64) -> Option<&Change> {
         position.checked_sub(self.start).map(|nth| self.get(nth as usize))
     }
-    fn push(&mut self, change: Change) -> u64 {
+    fn push(&mut self, change: Change) {
         if self.chunks.back().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push_back(Vec::with_capacity(CHUNK));
         }
         self.chunks.back_mut().expect("just looked at").push(change);
         self.len += 1;
-        self.start + self.len as u64 - 1
     }
     /// The first change is over.
     fn pop(&mut self) {
@@ -129,7 +132,7 @@ impl History {
 pub(super) struct Versions {
     pub slots: Vec<Slot>,
     history: History,
-    /// What keys that have changed since were at the last compaction.
+    /// What keys were at the last compaction.
     bases: Map<u32, Version>,
 }
 
@@ -137,15 +140,21 @@ impl Versions {
     pub fn slot(&self, slot: u32) -> &Slot {
         &self.slots[slot as usize]
     }
+    /// What the key is now; `None` if it does not exist.
+    pub fn live(&self, slot: u32) -> Option<&Version> {
+        if self.slot(slot).is_live() { self.newest(slot) } else { None }
+    }
     /// What the key was at `revision`; `None` if it did not exist.
     pub fn at(&self, slot: u32, revision: Revision) -> Option<&Version> {
         // Most questions are about the newest one.
         self.back_from(slot).find(|version| version.modified <= revision).and_then(Version::live)
     }
+    fn newest(&self, slot: u32) -> Option<&Version> {
+        self.history.at(self.slot(slot).position).map(|change| &change.version).or_else(|| self.bases.get(&slot))
+    }
     /// Versions of a key, the newest first.
     pub fn back_from(&self, slot: u32) -> impl Iterator<Item = &Version> {
-        let Slot { newest, position, .. } = self.slot(slot);
-        let mut position = *position;
+        let mut position = self.slot(slot).position;
         let older = std::iter::from_fn(move || {
             let version = self.before(slot, position)?;
             position = match self.history.at(position) {
@@ -154,7 +163,7 @@ impl Versions {
             };
             Some(version)
         });
-        newest.iter().chain(older)
+        self.newest(slot).into_iter().chain(older)
     }
     /// What a key was before the change at a place.
     fn before(&self, slot: u32, position: u64) -> Option<&Version> {
@@ -173,22 +182,18 @@ impl Versions {
     }
     /// A key is what it was at the last compaction.
     pub fn begin(&mut self, slot: u32, version: Version) {
-        self.slots[slot as usize].newest = Some(version);
+        self.slots[slot as usize].set(&version, 0);
+        self.bases.insert(slot, version);
     }
     /// A key changes.
     pub fn change(&mut self, at: u32, version: Version) {
-        let Versions { slots, history, bases } = self;
+        let Versions { slots, history, .. } = self;
         let slot = &mut slots[at as usize];
         let next = history.start + history.len as u64;
         let back = if slot.position >= history.start { next - slot.position } else { 0 };
         let back = u32::try_from(back).expect("fewer than four billion changes are kept");
-        let before = slot.newest.replace(version.clone());
-        if back == 0
-            && let Some(before) = before
-        {
-            bases.insert(at, before);
-        }
-        slot.position = history.push(Change { version, slot: at, back });
+        slot.set(&version, next);
+        history.push(Change { version, slot: at, back });
     }
     /// Takes the oldest change out of the history, if it is not after `revision`, for a compaction there, and tells of each version that
     /// this makes unreachable. Returns the slot, and whether nothing is left in it. `drops`: shall not even the newest version that is not
@@ -208,16 +213,15 @@ impl Versions {
         if let Some(before) = bases.remove(&at) {
             gone(&slot.key, &before);
         }
-        let is_newest = slot.position == history.start;
         let is_kept = version.number > 0 && !drops(version);
-        if !is_kept {
-            gone(&slot.key, version);
-        } else if !is_newest {
+        if is_kept {
             bases.insert(at, version.clone());
+        } else {
+            gone(&slot.key, version);
         }
-        let is_empty = is_newest && !is_kept;
+        let is_empty = slot.position == history.start && !is_kept;
         if is_empty {
-            (slot.newest, slot.position) = (None, 0);
+            *slot = Slot::new(slot.key.clone());
         }
         history.pop();
         Some((at, is_empty))

@@ -44,8 +44,8 @@ impl Store {
     }
     /// The newest version of a key.
     pub fn get(&self, key: &str) -> Option<KeyValue> {
-        let slot = self.versions.slot(self.find(key)?);
-        slot.live().map(|version| self.pair(slot, version))
+        let slot = self.find(key)?;
+        self.versions.live(slot).map(|version| self.pair(self.versions.slot(slot), version))
     }
     /// The hash of all keys and retained versions up to `revision` (0: now). Comparable between members that have compacted to the
     /// same revision, as etcd's (`server/storage/mvcc/kvstore.go`, HashByRev).

@@ -32,7 +32,7 @@ impl Store {
         }
         for slot in &store.versions.slots {
             // Older versions name leases that may be gone.
-            let lease = slot.live().map_or(LeaseId::default(), |version| store.leases.id(version.lease));
+            let lease = if slot.is_live() { store.leases.id(slot.lease) } else { LeaseId::default() };
             store.leases.attach(lease, &slot.key);
         }
         store
@@ -50,10 +50,8 @@ impl Store {
     }
     /// The store as it is, without its history.
     pub fn newest(&self) -> StoreSnapshot {
-        let state = self.ordered.values().filter_map(|&slot| {
-            let slot = self.versions.slot(slot);
-            slot.live().map(|version| self.pair(slot, version))
-        });
+        let state =
+            self.ordered.values().filter_map(|&slot| self.versions.live(slot).map(|version| self.pair(self.versions.slot(slot), version)));
         StoreSnapshot {
             revision: self.revision,
             compacted: self.revision,

@@ -93,7 +93,7 @@ impl Store {
     fn compare_holds(&self, compare: &Compare) -> bool {
         let (mut found, mut all) = (false, true);
         self.for_each_slot(&compare.keys, |slot| {
-            if let Some(version) = self.versions.slot(slot).live() {
+            if let Some(version) = self.versions.live(slot) {
                 found = true;
                 // The pair's lease is known by its name here.
                 all = all && holds(compare, Some((version, self.leases.id(version.lease))));
@@ -157,16 +157,15 @@ impl Store {
         self.for_each_slot(keys, |slot| slots.push(slot));
         let (mut deleted, mut previous) = (0, Vec::new());
         for at in slots {
-            let slot = self.versions.slot(at);
             if run.answers && with_previous {
-                previous.extend(slot.live().map(|version| self.pair(slot, version)));
+                previous.extend(self.versions.live(at).map(|version| self.pair(self.versions.slot(at), version)));
             }
             deleted += u64::from(self.delete_slot(at, run.revision, run.cause));
         }
         run.answers.then_some(OpAnswer::Delete { deleted, previous })
     }
     fn live(&self, key: &StoreKey) -> Option<&Version> {
-        self.find(key).and_then(|slot| self.versions.slot(slot).live())
+        self.find(key).and_then(|slot| self.versions.live(slot))
     }
 }
 
