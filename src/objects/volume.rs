@@ -81,7 +81,7 @@ pub struct PersistentVolumeSpec {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capacity: BTreeMap<Name, Quantity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub claim_ref: Option<ClaimReference>,
+    pub claim_ref: Option<Box<ClaimReference>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub csi: Option<CsiSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +163,7 @@ pub struct PersistentVolumeClaimSpec {
     pub access_modes: Vec<AccessMode>,
     pub resources: Resources,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub selector: Option<LabelSelector>,
+    pub selector: Option<Box<LabelSelector>>,
     /// Absent: the default class's, if there is one; empty: no class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<Name>,
@@ -368,14 +368,14 @@ impl PersistentVolume {
             bound.meta.annotations.update(|annotations| drop(annotations.insert(annotations::BOUND_BY_CONTROLLER.into(), "yes".into())));
         }
         if self.spec.claim_ref.as_ref().is_none_or(|reference| reference.uid != claim.meta.uid) {
-            bound.spec.claim_ref = Some(ClaimReference {
+            bound.spec.claim_ref = Some(Box::new(ClaimReference {
                 api_version: "v1".into(),
                 kind: "PersistentVolumeClaim".into(),
                 namespace: claim.meta.namespace.clone(),
                 name: claim.meta.name.clone(),
                 uid: claim.meta.uid.clone(),
                 rest: Rest::default(),
-            });
+            }));
         }
         bound
     }

@@ -104,7 +104,7 @@ pub(super) fn new_volume(claim: &PersistentVolumeClaim, class: &StorageClass, pl
     let spec = PersistentVolumeSpec {
         access_modes: claim.spec.access_modes.clone(),
         capacity: [("storage".into(), claim.request())].into(),
-        claim_ref: Some(reference),
+        claim_ref: Some(Box::new(reference)),
         csi: Some(CsiSource { driver: class.provisioner.clone(), volume_handle: name, ..CsiSource::default() }),
         node_affinity: affinity,
         persistent_volume_reclaim_policy: class.reclaim_policy,

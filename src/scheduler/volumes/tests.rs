@@ -102,6 +102,9 @@ fn told(explained: &Explanation) -> Vec<String> {
     at_once.chain(by_node).map(|(node, rejection)| format!("{node}: {}: {}", rejection.plugin, rejection.reasons.join(" + "))).collect()
 }
 
+/// Title, objects beside the nodes, the pod, and what is told of it.
+type Case = (&'static str, Vec<Arc<Object>>, Value, Vec<String>);
+
 const LATER: &str = "WaitForFirstConsumer";
 
 #[test]
@@ -115,7 +118,7 @@ fn what_the_plugins_say() {
         "annotations": {"pv.kubernetes.io/bind-completed": "yes"}});
     let in_use = "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod";
     let data = || pod("web", &["data"]);
-    let cases: Vec<(&str, Vec<Arc<Object>>, Value, Vec<String>)> = vec![
+    let cases: Vec<Case> = vec![
         ("no claims", vec![], pod("web", &[]), vec![]),
         ("no such claim", vec![], data(), vec!["*: VolumeRestrictions: persistentvolumeclaim \"data\" not found".into()]),
         (
