@@ -325,6 +325,22 @@ fn starting_again_takes_its_time_and_what_comes_between_undoes_it() {
 }
 
 #[test]
+fn what_is_kept_from_beginning_begins_once_when_nothing_keeps_it() {
+    let boots = |until: u64, fault: Fault| -> Vec<String> {
+        let apart = Starts { within: Starts::APART, ..Starts::default() };
+        let mut engine = Setting { starts: apart, ..setting(&[]) }.fault(0, until, fault).engine();
+        engine.run_until(Time::from_secs(60));
+        engine.actors.log.iter().filter(|line| line.contains("server boot")).cloned().collect()
+    };
+    let own = boots(0, Fault::Kill(Targets::Addresses(Vec::new())));
+    assert!(own.len() == 1 && own[0] > "0.001s".to_owned() && own[0] < "1.000s".to_owned(), "in the first second: {own:?}");
+    for fault in [Fault::Kill(server()), Fault::PowerLoss(vec![SERVER_MACHINE]), Fault::Freeze(vec![SERVER_MACHINE])] {
+        assert_eq!(boots(5_000, fault.clone()), ["5.000s server boot 1 with []"]);
+        assert_eq!(boots(1, fault), own, "over before it would begin");
+    }
+}
+
+#[test]
 fn the_end_of_a_life_ends_what_held_it() {
     let script = [(1_000, Do::Dial), (12_000, Do::Dial)];
     let expected =

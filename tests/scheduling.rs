@@ -8,7 +8,7 @@ use clustersim::engine::record::Record;
 use clustersim::host::sim;
 use clustersim::scenario::{self, Source};
 use clustersim::scheduler::plugins::{PluginId, Strategy};
-use clustersim::scheduler::{CandidateLimits, Config, Explained, ProfileConfig};
+use clustersim::scheduler::{CandidateLimits, Config, Explained, FILTERS, ProfileConfig};
 use clustersim::wire::fact::{Subject, What};
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ fn plugins_are_merged_with_the_defaults_as_upstream_merges_them() {
     assert_eq!((mine.scheduler_name.as_str(), mine.percentage_of_nodes_to_score, mine.preemption), ("mine", Some(100), None));
     // What a point names again comes first; what is disabled at all points is gone from each.
     assert_eq!(mine.filters[..2], [PluginId::InterPodAffinity, PluginId::NodeUnschedulable]);
-    assert!(!mine.filters.contains(&PluginId::NodePorts) && mine.filters.len() == 7);
+    assert!(!mine.filters.contains(&PluginId::NodePorts) && mine.filters.len() == FILTERS.len() - 1);
     assert_eq!(mine.scores, [(PluginId::NodeResourcesFit, 5)]);
     assert_eq!((&mine.arguments.scoring, mine.arguments.hard_pod_affinity_weight), (&Strategy::MostAllocated, 10));
     assert_eq!(default.scheduler_name.as_str(), "default-scheduler");

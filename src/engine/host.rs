@@ -18,6 +18,10 @@ pub trait Host {
     fn heal(&mut self, now: Time, number: u32, fault: &Fault, cause: Cause, queue: &mut Queue);
     /// Something of the host's own is due.
     fn wake(&mut self, now: Time, event: HostEvent, cause: Cause, queue: &mut Queue);
+    /// Whether a process may begin a life now. One that may not is started again when what keeps it ends.
+    fn may_start(&self, _address: Address) -> bool {
+        true
+    }
     /// A process begins a life: what survived of the last one.
     fn boot(&mut self, now: Time, address: Address, incarnation: Incarnation) -> Boot;
     /// A process ended (killed, or with its machine).

@@ -518,7 +518,7 @@ impl<A: Actors, H: Host> Engine<A, H> {
         let index = self.directory.index(address);
         let process = &mut self.processes[index];
         match life {
-            Life::Start if process.state == State::Down => {
+            Life::Start if process.state == State::Down && self.host.may_start(address) => {
                 process.state = State::Up;
                 process.incarnation = process.incarnation.next();
                 process.armed = Time::NEVER;

@@ -144,6 +144,8 @@ impl Store {
             return Err(EtcdError::FutureRevision);
         }
         self.compacted = revision;
+        // A slot that becomes free may be another key's by the time that what was seen ahead is asked.
+        self.ahead.clear();
         // Only keys that changed since the last compaction can have superseded versions, or have been deleted.
         while self.forget_oldest() {}
         Ok(())

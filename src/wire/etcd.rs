@@ -81,11 +81,14 @@ impl Value {
             Content::Object { .. } => None,
         }
     }
-    /// Byte by byte, as etcd sorts and compares values. An order between objects, whose bytes nobody here knows, is only stable.
+    /// Byte by byte, as etcd sorts and compares values. The order of objects, whose bytes nobody here knows, is only stable; they come after
+    /// all bytes.
     pub fn order(&self, other: &Value) -> std::cmp::Ordering {
         match (self.as_bytes(), other.as_bytes()) {
             (Some(mine), Some(others)) => mine.cmp(others),
-            _ => (self.size(), self.hash()).cmp(&(other.size(), other.hash())),
+            (None, None) => (self.size(), self.hash()).cmp(&(other.size(), other.hash())),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
         }
     }
 }

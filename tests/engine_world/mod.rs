@@ -314,7 +314,7 @@ impl Setting {
         if self.second_client {
             places.push((SECOND_CLIENT, CLIENT_MACHINE));
         }
-        let starts: Vec<(Address, Time)> = places.iter().map(|(address, _)| (*address, Time::ZERO)).collect();
+        let starts: Vec<(Address, Time)> = places.iter().map(|(address, _)| (*address, plan.begins(*address))).collect();
         let host = SimHost::new(Arc::new(plan), &places);
         let world = World {
             script: self.script.clone(),

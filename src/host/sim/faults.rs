@@ -255,7 +255,8 @@ impl SimHost {
     pub(super) fn start(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
         let process = self.process(address);
         let (up, held, life, machine) = (process.up, process.holds.any(Hold::Down), process.incarnation.next(), process.machine);
-        if held || !self.runs(machine) {
+        // What is still to begin for the first time does so when its time has come.
+        if held || !self.runs(machine) || (life.0 == 1 && self.plan.begins(address) > now) {
             return;
         }
         let mut stream = Seed(self.plan.seed).stream(&format!("start of {address} {life}"));

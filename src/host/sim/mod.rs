@@ -368,6 +368,9 @@ impl Host for SimHost {
         }
     }
 
+    fn may_start(&self, address: Address) -> bool {
+        self.processes.get(&address).is_none_or(|process| !process.holds.any(Hold::Down) && self.runs(process.machine))
+    }
     fn boot(&mut self, _now: Time, address: Address, incarnation: Incarnation) -> Boot {
         let (disk, damaged) = self.storage.read(address);
         let process = self.processes.get_mut(&address).expect("every process has a place");
