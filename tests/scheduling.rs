@@ -80,7 +80,9 @@ fn plugins_are_merged_with_the_defaults_as_upstream_merges_them() {
                 },
                 "pluginConfig": [
                     {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 3}]}}},
-                    {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 10}}
+                    {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 10}},
+                    {"name": "VolumeBinding", "args": {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "VolumeBindingArgs",
+                        "bindTimeoutSeconds": 120}}
                 ]
             }, {
                 "plugins": {"score": {"enabled": [{"name": "ImageLocality", "weight": 9}]}},
@@ -97,6 +99,7 @@ fn plugins_are_merged_with_the_defaults_as_upstream_merges_them() {
     assert_eq!(mine.filters[..2], [PluginId::InterPodAffinity, PluginId::NodeUnschedulable]);
     assert!(!mine.filters.contains(&PluginId::NodePorts) && mine.filters.len() == FILTERS.len() - 1);
     assert_eq!(mine.scores, [(PluginId::NodeResourcesFit, 5)]);
+    assert_eq!((mine.arguments.volume_bind_timeout.as_secs(), default.arguments.volume_bind_timeout.as_secs()), (120, 600));
     assert_eq!((&mine.arguments.scoring, mine.arguments.hard_pod_affinity_weight), (&Strategy::MostAllocated, 10));
     assert_eq!(default.scheduler_name.as_str(), "default-scheduler");
     assert_eq!(default.preemption, Some(CandidateLimits { percentage: 10, absolute: 5 }));

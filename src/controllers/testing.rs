@@ -234,6 +234,10 @@ fn merge(present: &Object, new: &Object, part: Part) -> Object {
             Part::Status => merged.status = new.status.clone(),
             Part::Main => merged.status = present.status.clone(),
         },
+        (Object::VolumeAttachment(merged), Object::VolumeAttachment(present), Object::VolumeAttachment(new)) => match part {
+            Part::Status => merged.status = new.status.clone(),
+            Part::Main => merged.status = present.status.clone(),
+        },
         _ => {}
     }
     merged

@@ -399,7 +399,9 @@ fn updated(wanted: &Arc<Object>, live: &Stored) -> Option<Verb> {
             new.status = old.status.clone();
         }
         (Object::PersistentVolumeClaim(new), Object::PersistentVolumeClaim(old)) => {
-            new.spec.volume_name.clone_from(&old.spec.volume_name);
+            if new.spec.volume_name.is_empty() {
+                new.spec.volume_name.clone_from(&old.spec.volume_name);
+            }
             new.spec.storage_class_name = new.spec.storage_class_name.take().or_else(|| old.spec.storage_class_name.clone());
             new.status = old.status.clone();
         }

@@ -171,8 +171,8 @@ impl PluginReference {
 pub struct PluginConfig {
     /// The plugin.
     pub name: String,
-    /// Its arguments: upstream's NodeResourcesFitArgs, NodeResourcesBalancedAllocationArgs, NodeAffinityArgs, PodTopologySpreadArgs,
-    /// InterPodAffinityArgs or DefaultPreemptionArgs.
+    /// Its arguments: upstream's NodeResourcesFitArgs, NodeResourcesBalancedAllocationArgs, NodeAffinityArgs, VolumeBindingArgs,
+    /// PodTopologySpreadArgs, InterPodAffinityArgs or DefaultPreemptionArgs.
     pub args: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -243,6 +243,15 @@ pub struct NodeResourcesBalancedAllocationArgs {
 pub struct NodeAffinityArgs {
     /// Read as a part of a pod is.
     pub added_affinity: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The arguments of VolumeBinding. Upstream refuses `shape` too, as long as the feature StorageCapacityScoring is off.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct VolumeBindingArgs {
+    /// How long a pod's volumes may take to be bound. Default 600.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub bind_timeout_seconds: Option<u64>,
 }
 
 /// The arguments of PodTopologySpread.

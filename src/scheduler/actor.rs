@@ -19,7 +19,7 @@ use super::{Config, Explained};
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Map, Name, Stream, Time};
 use crate::client::{Change, Informers, LeaderConfig, LeaderElector, Leadership, Reply, Session, SessionConfig, SessionOutput};
-use crate::objects::{Condition, Conditions, Key, Kind, Node, Object, Pod, Stored};
+use crate::objects::{Condition, Conditions, Key, Kind, Node, Object, Pod, Stored, Uid};
 use crate::wire::api::{Part, Patch, Scope, Verb};
 use crate::wire::fact::{Fact, Subject, What};
 use crate::wire::{Actor, Address, ApiError, ClientMessage, Input, Outbox, Replica, Work, WorkId};
@@ -50,8 +50,8 @@ enum Token {
     Bind(Key),
     Condition,
     Victim(evicting::Eviction),
-    /// A write of a pod's volumes.
-    Volumes(Key),
+    /// A write of the volumes of a pod, which may have had a namesake.
+    Volumes(Key, Uid),
 }
 
 /// See the module.
@@ -270,14 +270,15 @@ impl Scheduler {
         match decide(profile, &queued.info, &self.snapshot, &mut self.sampling, &mut self.ties) {
             Decision::Node(slot) => {
                 let node = self.snapshot.nodes().info(slot).name.clone();
-                let volumes = self.snapshot.reserve(&queued.info, slot);
+                let volumes = self.snapshot.reserve(profile, &queued.info, slot);
+                let may_take = profile.volume_bind_timeout();
                 self.snapshot.place(queued.info.clone(), &node);
                 let key = queued.info.key.clone();
-                let uid = queued.info.pod().meta.uid.clone();
                 if volumes.is_empty() {
+                    let uid = queued.info.pod().meta.uid.clone();
                     self.session.send(now, CLIENT, Verb::Bind { pod: key.clone(), uid, node }, Token::Bind(key.clone()), out);
                 } else {
-                    self.bind_volumes(now, &key, (node, volumes), queued.cause, out);
+                    self.bind_volumes(now, &queued, (node, volumes), may_take, out);
                 }
                 let before = self.assumed.insert(key, queued);
                 assert!(before.is_none(), "{} was assumed twice", before.expect("just checked").info.key);
@@ -386,7 +387,7 @@ impl Scheduler {
                 }
             }
             Token::Victim(eviction) => self.victim_answered(now, eviction, &result, out),
-            Token::Volumes(key) => self.volumes_answered(now, &key, result, cause, out),
+            Token::Volumes(key, uid) => self.volumes_answered(now, (&key, &uid), result, cause, out),
             // A pod that is gone or has changed comes again by itself; a lost patch is made again by the next failure.
             Token::Condition => {}
         }
@@ -460,7 +461,8 @@ impl Scheduler {
         } else if counts(pod) {
             // Bound: what was assumed is confirmed, what waited need not (someone else, or an answer that was lost).
             self.assumed.remove(key);
-            self.volumes.remove(key);
+            // Volumes that are not bound by then are what the API says of them.
+            self.leave_volumes(key);
             self.leave(key);
             self.snapshot.set(&stored.object);
             let new = self.snapshot.pod_info(&stored.object);

@@ -65,7 +65,7 @@ pub fn place_all(
         };
         let node = chosen.map(|slot| snapshot.nodes().info(slot).name.clone());
         if let (Some(name), Some(slot)) = (&node, chosen) {
-            let volumes = snapshot.reserve(&info, slot);
+            let volumes = snapshot.reserve(profile, &info, slot);
             reserved.bindings.extend(volumes.bindings);
             reserved.provisions.extend(volumes.provisions);
             snapshot.place(info, name);

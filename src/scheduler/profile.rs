@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::placement::PlacementPolicy;
 use super::plugins::{self, Ignored, Plugin, PluginId, Strategy, WeightedResource};
 use super::preemption::CandidateLimits;
-use crate::base::Name;
+use crate::base::{Duration, Name};
 use crate::objects::PodSpec;
 use crate::objects::scheduling::{NodeAffinity, TopologySpreadConstraint};
 
@@ -41,6 +41,8 @@ pub struct Arguments {
     pub default_constraints: Option<Vec<TopologySpreadConstraint>>,
     pub hard_pod_affinity_weight: i64,
     pub ignore_preferred_terms_of_existing_pods: bool,
+    /// How long a pod's volumes may take to be bound once that is written.
+    pub volume_bind_timeout: Duration,
 }
 
 impl Default for Arguments {
@@ -55,6 +57,8 @@ impl Default for Arguments {
             default_constraints: None,
             hard_pod_affinity_weight: 1,
             ignore_preferred_terms_of_existing_pods: false,
+            // `defaultBindTimeoutSeconds` (v1.34, `apis/config/v1/defaults.go`)
+            volume_bind_timeout: Duration::from_secs(600),
         }
     }
 }
@@ -103,7 +107,10 @@ impl ProfileConfig {
     /// Whether it chooses the same nodes as the default profile, unless it looks at another share of them.
     pub fn chooses_as_default(&self) -> bool {
         let default = ProfileConfig::default();
-        (&self.filters, &self.scores, &self.arguments) == (&default.filters, &default.scores, &default.arguments)
+        // It comes after the choice.
+        let volume_bind_timeout = default.arguments.volume_bind_timeout;
+        let arguments = Arguments { volume_bind_timeout, ..self.arguments.clone() };
+        (&self.filters, &self.scores, &arguments) == (&default.filters, &default.scores, &default.arguments)
     }
 }
 
@@ -177,6 +184,13 @@ impl Profile {
     /// In the order of Filter.
     pub fn filters(&self) -> &[Arc<dyn Plugin>] {
         &self.filters
+    }
+    /// Whether the profile binds volumes.
+    pub fn binds_volumes(&self) -> bool {
+        self.filters.iter().any(|plugin| plugin.id() == PluginId::VolumeBinding)
+    }
+    pub fn volume_bind_timeout(&self) -> Duration {
+        self.arguments.volume_bind_timeout
     }
     /// In the order of Score, with weights.
     pub fn scores(&self) -> &[(Arc<dyn Plugin>, i64)] {

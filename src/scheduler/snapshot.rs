@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::classes::{ClassId, ClassKey, Classes, Terms};
 use super::nodes::{NodeTable, Slot};
 use super::pods::{PodInfo, Shapes};
+use super::profile::Profile;
 use super::tables::Tables;
 use super::volumes::{PodVolumes, Volumes};
 use crate::base::{Map, Name};
@@ -219,13 +220,14 @@ impl Snapshot {
     }
 
     /// Takes for a pod that goes to a node what its claims need there, as VolumeBinding found it (upstream Reserve): the writes that make it
-    /// so. Nothing for a pod whose claims are bound.
-    pub fn reserve(&mut self, info: &PodInfo, slot: Slot) -> PodVolumes {
-        if !info.shape.uses_claims {
+    /// so. Nothing for a pod whose claims are bound, or whose profile binds none.
+    pub fn reserve(&mut self, profile: &Profile, info: &PodInfo, slot: Slot) -> PodVolumes {
+        if !info.shape.uses_claims || !profile.binds_volumes() {
             return PodVolumes::default();
         }
         let Ok(claims) = self.volumes.claims_of(info) else { return PodVolumes::default() };
-        let (_, volumes) = self.volumes.find(&claims, self.nodes.info(slot).node());
+        let (conflicts, volumes) = self.volumes.find(&claims, self.nodes.info(slot).node());
+        debug_assert!(!conflicts.any(), "{} was decided for a node that VolumeBinding rejects: {conflicts:?}", info.key);
         self.volumes.assume(&volumes);
         volumes
     }

@@ -18,7 +18,7 @@ use crate::base::{Duration, Map, Name, Set, Time};
 use crate::client::{Cache, Change};
 use crate::objects::node::taints::OUT_OF_SERVICE;
 use crate::objects::volume::{AccessMode, CsiSource, VolumeAttachmentSource, VolumeAttachmentSpec};
-use crate::objects::{ContainerState, Key, Kind, Meta, Node, Object, PersistentVolume, Pod, Stored, VolumeAttachment};
+use crate::objects::{ContainerState, ContainerStatus, Key, Kind, Meta, Node, Object, PersistentVolume, Pod, Stored, VolumeAttachment};
 use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
 use crate::wire::fact::Subject;
 
@@ -48,7 +48,7 @@ pub struct AttachDetach {
     users: Map<Key, BTreeSet<Key>>,
     /// Where a volume is needed no more, and since when.
     unneeded: Map<Place, Time>,
-    /// Where the last pod ended in order.
+    /// Where the last pod ended in order, and nothing else may have the volume mounted.
     unmounted: Set<Place>,
     /// Pods that were told that they wait.
     told: Set<(Key, Name)>,
@@ -70,9 +70,14 @@ impl AttachDetach {
     /// The nodes that need a volume, with the pods there.
     fn needed(&self, volume: &PersistentVolume, cache: &Cache) -> BTreeMap<Name, Vec<Key>> {
         let mut needed: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
-        let claim = volume.spec.claim_ref.as_ref();
-        let claim = claim.map(|reference| Key::new(Kind::PersistentVolumeClaim, &reference.namespace, &reference.name));
-        for key in claim.and_then(|claim| self.users.get(&claim)).into_iter().flatten() {
+        let Some(reference) = &volume.spec.claim_ref else { return needed };
+        let key = Key::new(Kind::PersistentVolumeClaim, &reference.namespace, &reference.name);
+        // A released volume still names its claim; pods of a new claim of that name need the new claim's volume.
+        let claim = cache.get(&key).and_then(|stored| stored.object.as_persistent_volume_claim());
+        if claim.is_none_or(|claim| claim.meta.uid != reference.uid || claim.spec.volume_name != volume.meta.name) {
+            return needed;
+        }
+        for key in self.users.get(&key).into_iter().flatten() {
             if let Some((pod, node)) = cache.pod(key).and_then(|pod| Some((pod, pod.node.as_ref()?)))
                 && !has_ended(pod)
             {
@@ -86,7 +91,7 @@ impl AttachDetach {
         let last = change.old.as_ref().and_then(|old| old.object.as_pod());
         let new = change.new.as_ref().and_then(|new| new.object.as_pod());
         let Some(pod) = new.or(last).filter(|pod| pod.spec.uses_claims()) else { return };
-        let state = |pod: &Pod| (pod.node.clone(), has_ended(pod), says_it_runs(pod));
+        let state = |pod: &Pod| (pod.node.clone(), has_ended(pod), holds_nothing(pod));
         if last.zip(new).is_some_and(|(last, new)| state(last) == state(new)) {
             return;
         }
@@ -105,14 +110,20 @@ impl AttachDetach {
             let Some(volume) = volume.map(|claim| &claim.spec.volume_name).filter(|name| !name.is_empty()) else { continue };
             if let Some(node) = &pod.node {
                 let place = (volume.clone(), node.clone());
-                if !says_it_runs(pod) {
-                    self.unmounted.insert(place);
-                } else if new.is_some() {
+                if !holds_nothing(pod) {
                     self.unmounted.remove(&place);
+                } else if (new.is_none() || has_ended(pod)) && !self.is_held_by_others(&claim, node, &change.key, cache) {
+                    self.unmounted.insert(place);
                 }
             }
             items.add(Item::Volume(volume.clone()));
         }
+    }
+
+    /// Whether another pod on the node may have the claim's volume mounted.
+    fn is_held_by_others(&self, claim: &Key, node: &Name, but: &Key, cache: &Cache) -> bool {
+        let others = self.users.get(claim).into_iter().flatten().filter(|key| *key != but).filter_map(|key| cache.pod(key));
+        others.into_iter().any(|pod| pod.node.as_ref() == Some(node) && !(has_ended(pod) && holds_nothing(pod)))
     }
 
     /// When a volume that is needed no more may be detached.
@@ -157,7 +168,7 @@ impl AttachDetach {
         if !is_attached_by(csi, cache) {
             return;
         }
-        let is_shared = volume.spec.access_modes.iter().any(|mode| matches!(mode, AccessMode::ReadOnlyMany | AccessMode::ReadWriteMany));
+        let is_shared = is_shared(volume);
         let mut taken = !is_shared && !attachments.is_empty();
         for (node, pods) in needed {
             if attachments.iter().any(|(_, attachment)| attachment.spec.node_name == node) {
@@ -215,6 +226,11 @@ pub(super) fn is_attached_by(csi: &CsiSource, cache: &Cache) -> bool {
     driver.is_none_or(|driver| driver.spec.attach_required != Some(false))
 }
 
+/// Whether it may be attached to several nodes (k/k `pkg/volume/util`, IsMultiAttachAllowed).
+pub(super) fn is_shared(volume: &PersistentVolume) -> bool {
+    volume.spec.access_modes.iter().any(|mode| matches!(mode, AccessMode::ReadOnlyMany | AccessMode::ReadWriteMany))
+}
+
 fn attachments(cache: &Cache) -> impl Iterator<Item = (&Stored, &VolumeAttachment)> {
     cache.list(Kind::VolumeAttachment).filter_map(|(_, stored)| Some((stored, stored.object.as_volume_attachment()?)))
 }
@@ -226,6 +242,17 @@ fn is_out_of_service(node: &Node) -> bool {
 /// Its volumes are needed no more (k/k `pkg/volume/util`, IsPodTerminated): it is terminal, or is deleted and nothing of it runs.
 fn has_ended(pod: &Pod) -> bool {
     pod.status.phase.is_terminal() || (pod.meta.is_deleting() && !says_it_runs(pod))
+}
+
+/// Whether its volumes count as unmounted once it is needed no more: all of its containers have ended, or none ever began. A container
+/// that waits to be started again says neither.
+fn holds_nothing(pod: &Pod) -> bool {
+    let mut statuses = pod.status.container_statuses.iter().chain(pod.status.init_container_statuses.iter());
+    let has_ended = |status: &ContainerStatus| matches!(status.state, ContainerState::Terminated { .. });
+    let never_began = |status: &ContainerStatus| {
+        matches!(status.state, ContainerState::Waiting { .. }) && status.restart_count == 0 && status.last_state.is_none()
+    };
+    statuses.clone().all(has_ended) || statuses.all(never_began)
 }
 
 /// By its kubelet's last word, whatever others say of the pod since.

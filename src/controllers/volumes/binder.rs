@@ -168,7 +168,7 @@ impl Binder {
 }
 
 /// Whether a volume that was named will do (`checkVolumeSatisfyClaim`).
-fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+pub(super) fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     volume.capacity() >= claim.request()
         && *volume.class() == claim.class()
         && volume.spec.volume_mode.unwrap_or_default() == claim.spec.volume_mode.unwrap_or_default()

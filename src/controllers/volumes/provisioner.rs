@@ -35,12 +35,14 @@ impl Provisioner {
     }
 }
 
-/// The class of a claim that a volume is to be made for.
+/// The class of a claim that a volume is to be made for. Of one with a selector none is made (external-provisioner: "claim Selector is not
+/// supported").
 pub(super) fn wanted<'a>(claim: &PersistentVolumeClaim, cache: &'a Cache) -> Option<&'a StorageClass> {
     let class = cache.get(&Key::new(Kind::StorageClass, "", &claim.class()))?.object.as_storage_class()?;
     let asked = claim.meta.annotation(STORAGE_PROVISIONER) == Some(&class.provisioner) && class.provisions();
     let knows_where = !class.waits_for_consumer() || claim.selected_node().is_some();
-    (asked && knows_where && claim.spec.volume_name.is_empty() && !claim.meta.is_deleting()).then_some(class)
+    let may_have_one = claim.spec.volume_name.is_empty() && claim.spec.selector.is_none() && !claim.meta.is_deleting();
+    (asked && knows_where && may_have_one).then_some(class)
 }
 
 fn volume_name(claim: &PersistentVolumeClaim) -> Name {
@@ -53,6 +55,12 @@ fn is_to_go(volume: &PersistentVolume) -> bool {
         && deletes(volume)
         && volume.meta.annotation(PROVISIONED_BY).is_some()
         && !volume.meta.is_deleting()
+}
+
+/// Such a volume is deleted when it is detached (external-provisioner: "persistentvolume %s is still attached to node %s").
+fn is_attached(volume: &PersistentVolume, cache: &Cache) -> bool {
+    let attachments = cache.list(Kind::VolumeAttachment).filter_map(|(_, stored)| stored.object.as_volume_attachment());
+    attachments.into_iter().any(|attachment| attachment.volume() == Some(&volume.meta.name))
 }
 
 /// Where a new volume can be reached from: labels with their values. `None`: the selected node is gone.
@@ -127,9 +135,18 @@ impl Controller for Provisioner {
         100
     }
     fn watches(&self) -> &'static [Kind] {
-        &[Kind::PersistentVolume, Kind::PersistentVolumeClaim, Kind::StorageClass, Kind::CsiNode, Kind::Node]
+        &[Kind::PersistentVolume, Kind::PersistentVolumeClaim, Kind::StorageClass, Kind::CsiNode, Kind::Node, Kind::VolumeAttachment]
     }
     fn items_for(&mut self, _now: Time, change: &Change, cache: &Cache, items: &mut Items<Key>) {
+        if let (None, Object::VolumeAttachment(attachment)) = (&change.new, change.object())
+            && let Some(volume) = attachment.volume()
+        {
+            // Its volume may have waited for this.
+            let key = Key::new(Kind::PersistentVolume, "", volume);
+            if cache.get(&key).and_then(|stored| stored.object.as_persistent_volume()).is_some_and(is_to_go) {
+                items.add(key);
+            }
+        }
         let due = match change.new.as_ref().map(|stored| &*stored.object) {
             Some(Object::PersistentVolumeClaim(claim)) => wanted(claim, cache).is_some(),
             Some(Object::PersistentVolume(volume)) => is_to_go(volume),
@@ -164,7 +181,7 @@ impl Controller for Provisioner {
                 }
                 out.send(Verb::Create { object: Arc::new(new_volume(claim, class, place).into()) });
             }
-            Object::PersistentVolume(volume) if is_to_go(volume) => {
+            Object::PersistentVolume(volume) if is_to_go(volume) && !is_attached(volume, cache) => {
                 if !self.busy.is_done(now, key, self.deleting_takes, key.clone(), out) {
                     return Outcome::Done;
                 }

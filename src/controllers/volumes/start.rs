@@ -1,9 +1,9 @@
 //! What the controllers of volumes leave where they have been at work for long: for a cluster that runs before the run begins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::attach::{is_attached_by, new_attachment};
-use super::binder::{Binder, bound};
+use super::attach::{is_attached_by, is_shared, new_attachment};
+use super::binder::{Binder, bound, satisfies};
 use super::ephemeral;
 use super::provisioner::{new_volume, place, wanted};
 use crate::base::Name;
@@ -36,10 +36,14 @@ fn bind(claim: &PersistentVolumeClaim, cache: &Cache) -> Option<Vec<Object>> {
     let class = cache.get(&Key::new(Kind::StorageClass, "", &claim.class())).and_then(|stored| stored.object.as_storage_class());
     let delayed = claim.selected_node().is_none() && class.is_some_and(StorageClass::waits_for_consumer);
     let binder = Binder::default();
-    // A volume that was just written is free if nobody has it.
     let named = || cache.get(&Key::new(Kind::PersistentVolume, "", &claim.spec.volume_name))?.object.as_persistent_volume();
-    let volume =
-        if claim.spec.volume_name.is_empty() { binder.best_match(cache, claim, delayed).map(|(_, volume)| volume) } else { named() };
+    // One that was named may be another's, or not do (Binder::find_volume).
+    let will_do = |volume: &&PersistentVolume| volume.is_for(claim) || (volume.spec.claim_ref.is_none() && satisfies(volume, claim));
+    let volume = if claim.spec.volume_name.is_empty() {
+        binder.best_match(cache, claim, delayed).map(|(_, volume)| volume)
+    } else {
+        named().filter(will_do)
+    };
     if let Some(volume) = volume {
         let (volume, claim) = bound(volume, claim);
         return Some(vec![volume.into(), claim.into()]);
@@ -57,9 +61,10 @@ pub fn ephemeral_claims(pod: &Pod) -> impl Iterator<Item = PersistentVolumeClaim
     ephemeral::claims(pod)
 }
 
-/// The attachments of the volumes of pods that run.
+/// The attachments of the volumes of pods that run. A volume of one node at a time is attached where the first of them is.
 pub fn attachments<'a>(pods: impl Iterator<Item = &'a Pod>, cache: &'a Cache) -> impl Iterator<Item = VolumeAttachment> {
     let mut made: BTreeSet<Name> = BTreeSet::new();
+    let mut taken: BTreeMap<Name, Name> = BTreeMap::new();
     let of_pod = move |pod: &'a Pod| -> Vec<VolumeAttachment> {
         let Some(node) = &pod.node else { return Vec::new() };
         let volume = |claim: &Name| -> Option<&PersistentVolume> {
@@ -69,6 +74,9 @@ pub fn attachments<'a>(pods: impl Iterator<Item = &'a Pod>, cache: &'a Cache) ->
         let attached = pod.claims().filter_map(|used| {
             let volume = volume(&used.name)?;
             let csi = volume.spec.csi.as_ref().filter(|csi| is_attached_by(csi, cache))?;
+            if !is_shared(volume) && taken.entry(volume.meta.name.clone()).or_insert_with(|| node.clone()) != node {
+                return None;
+            }
             Some(new_attachment(&volume.meta.name, csi, node.clone()))
         });
         attached.filter(|attachment| made.insert(attachment.meta.name.clone())).collect()

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::{Duration, Name};
 use crate::controllers::garbage_collector::GarbageCollector;
 use crate::objects::volume::{ClaimPhase, VolumePhase};
-use crate::objects::{Key, Kind, Object, PersistentVolume, PersistentVolumeClaim};
+use crate::objects::{Condition, Conditions, Key, Kind, Object, PersistentVolume, PersistentVolumeClaim};
 use crate::wire::api::Verb;
 
 fn object(kind: &str, mut value: Value) -> Object {
@@ -173,4 +173,170 @@ fn the_claim_of_an_ephemeral_volume_comes_and_goes_with_its_pod() {
     world.store(&pod, None);
     world.settle();
     assert!(world.cache.get(&key).is_none());
+}
+
+/// A volume of a driver, bound to the claim `data`.
+fn disk(world: &mut World, name: &str) -> Key {
+    let volume = json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
+        "capacity": {"storage": "5Gi"}, "csi": {"driver": "disks.example.com", "volumeHandle": name}}});
+    world.create(object("PersistentVolume", volume)).unwrap();
+    Key::new(Kind::PersistentVolume, "", name)
+}
+
+fn node(world: &mut World, name: &str, ready: bool) -> Key {
+    let key = world.create(object("Node", json!({"metadata": {"name": name}}))).unwrap().key;
+    set_node_ready(world, &key, ready);
+    key
+}
+
+fn set_node_ready(world: &mut World, key: &Key, ready: bool) {
+    let now = world.now;
+    world.change(key, |object| match object {
+        Object::Node(node) => node.status.conditions.set(Condition::new("Ready", ready, "", now)),
+        other => panic!("{other:?}"),
+    });
+}
+
+/// Uses the claim `data`; `state` is that of its container.
+fn user(world: &mut World, name: &str, node: &str, state: Value, restarts: u32) -> Key {
+    let pod = json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"nodeName": node, "containers": [{"name": "c"}],
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "c", "state": state, "restartCount": restarts}]}});
+    world.create(object("Pod", pod)).unwrap().key
+}
+
+fn attached(world: &World) -> Vec<String> {
+    let attachments = world.cache.list(Kind::VolumeAttachment).filter_map(|(_, stored)| stored.object.as_volume_attachment());
+    let mut places: Vec<String> = attachments.map(|it| format!("{} to {}", it.volume().expect("of a volume"), it.spec.node_name)).collect();
+    places.sort();
+    places
+}
+
+#[test]
+fn a_pod_needs_the_volume_of_its_claim_not_that_of_a_namesake() {
+    let mut world = world();
+    node(&mut world, "node-a", true);
+    let first = disk(&mut world, "first");
+    let key = claim(&mut world, "data", "manual", "5Gi");
+    world.settle();
+    assert!(get_claim(&world, &key).is_fully_bound());
+    world.change(&key, |object| object.meta_mut().deletion_timestamp = Some(crate::base::Time::from_secs(1000)));
+    world.settle();
+    assert_eq!(get_volume(&world, &first).status.phase, Some(VolumePhase::Released));
+    disk(&mut world, "second");
+    claim(&mut world, "data", "manual", "5Gi");
+    user(&mut world, "web", "node-a", json!({"waiting": {}}), 0);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(attached(&world), ["second to node-a"]);
+}
+
+#[test]
+fn a_volume_is_kept_for_6_min_where_nobody_knows_that_it_is_unmounted() {
+    let running = || json!({"running": {"startedAt": "2026-01-01T00:16:40Z"}});
+    let waiting = || json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let ended = || json!({"terminated": {"exitCode": 0, "startedAt": "2026-01-01T00:16:40Z", "finishedAt": "2026-01-01T00:16:41Z"}});
+    // The pods on the node, which go in this order, and whether the volume is detached at once.
+    for (title, pods, at_once) in [
+        ("its only pod ended in order", vec![(ended(), 0)], true),
+        ("its only pod never began", vec![(json!({"waiting": {}}), 0)], true),
+        ("its pod waited to be started again", vec![(waiting(), 3)], false),
+        ("its pod ran", vec![(running(), 0)], false),
+        ("one that never began speaks not for one that ran", vec![(json!({"waiting": {}}), 0), (running(), 0)], false),
+        ("and not after it", vec![(running(), 0), (json!({"waiting": {}}), 0)], true),
+    ] {
+        let mut world = world();
+        let node = node(&mut world, "node-a", true);
+        disk(&mut world, "disk");
+        claim(&mut world, "data", "manual", "5Gi");
+        world.settle();
+        let pods: Vec<Key> = pods
+            .into_iter()
+            .enumerate()
+            .map(|(number, (state, restarts))| user(&mut world, &format!("web-{number}"), "node-a", state, restarts))
+            .collect();
+        world.run_for(Duration::from_secs(20));
+        assert_eq!(attached(&world), ["disk to node-a"], "{title}");
+        set_node_ready(&mut world, &node, false);
+        for pod in pods {
+            world.store(&pod, None);
+        }
+        world.run_for(Duration::from_secs(60));
+        assert_eq!(attached(&world).is_empty(), at_once, "{title}");
+        world.run_for(Duration::from_secs(360));
+        assert!(attached(&world).is_empty(), "{title}");
+    }
+}
+
+#[test]
+fn a_released_volume_is_deleted_once_it_is_detached() {
+    let mut world = world();
+    node(&mut world, "node-a", true);
+    class(&mut world, "now", "disks.example.com", "Immediate");
+    let key = claim(&mut world, "data", "now", "1Gi");
+    world.run_for(Duration::from_secs(4));
+    let volume = Key::new(Kind::PersistentVolume, "", &get_claim(&world, &key).spec.volume_name);
+    let source = json!({"persistentVolumeName": volume.name()});
+    let attachment = json!({"metadata": {"name": "by-hand", "finalizers": ["held"]},
+        "spec": {"attacher": "disks.example.com", "nodeName": "node-a", "source": source}});
+    let attachment = world.create(object("VolumeAttachment", attachment)).unwrap().key;
+    world.change(&attachment, |object| object.meta_mut().deletion_timestamp = Some(crate::base::Time::from_secs(1000)));
+    world.change(&key, |object| object.meta_mut().deletion_timestamp = Some(crate::base::Time::from_secs(1000)));
+    world.settle();
+    assert_eq!(get_volume(&world, &volume).status.phase, Some(VolumePhase::Released));
+    assert!(!world.requests.iter().any(|(_, verb)| matches!(verb, Verb::Delete { key, .. } if *key == volume)));
+    world.run_for(Duration::from_secs(60));
+    assert!(world.cache.get(&attachment).is_none() && world.cache.get(&volume).is_none());
+}
+
+#[test]
+fn no_volume_is_made_for_a_claim_with_a_selector() {
+    let mut world = world();
+    class(&mut world, "now", "disks.example.com", "Immediate");
+    let claim = json!({"metadata": {"name": "data", "namespace": "default"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "storageClassName": "now", "selector": {"matchLabels": {"tier": "fast"}}, "resources": {"requests": {"storage": "1Gi"}}}});
+    world.create(object("PersistentVolumeClaim", claim)).unwrap();
+    world.run_for(Duration::from_secs(10));
+    assert!(!world.requests.iter().any(|(_, verb)| matches!(verb, Verb::Create { .. })));
+}
+
+#[test]
+fn at_the_start_a_named_volume_must_do_and_one_of_one_node_is_attached_once() {
+    let mut world = World::new(Vec::new());
+    disk(&mut world, "taken");
+    let taken = Key::new(Kind::PersistentVolume, "", "taken");
+    world.change(&taken, |object| match object {
+        Object::PersistentVolume(volume) => {
+            volume.spec.claim_ref = Some(Box::new(crate::objects::volume::ClaimReference {
+                namespace: "default".into(),
+                name: "other".into(),
+                uid: "other".into(),
+                ..Default::default()
+            }));
+            volume.status.phase = Some(VolumePhase::Bound);
+        }
+        other => panic!("{other:?}"),
+    });
+    let key = claim(&mut world, "data", "manual", "5Gi");
+    let name = |world: &mut World, volume: &str| {
+        world.change(&key, |object| match object {
+            Object::PersistentVolumeClaim(claim) => claim.spec.volume_name = volume.into(),
+            other => panic!("{other:?}"),
+        });
+    };
+    name(&mut world, "taken");
+    assert_eq!(settle(&world.cache), []);
+    disk(&mut world, "free");
+    name(&mut world, "free");
+    for _ in 0..2 {
+        for object in settle(&world.cache) {
+            world.store(&object.key(), Some(object));
+        }
+    }
+    assert!(get_claim(&world, &key).is_fully_bound());
+    for (pod, node) in [("first", "node-a"), ("second", "node-b")] {
+        user(&mut world, pod, node, json!({"waiting": {}}), 0);
+    }
+    let pods: Vec<_> = world.pods().into_iter().map(|(_, pod)| pod).collect();
+    let nodes: Vec<Name> = attachments(pods.iter(), &world.cache).map(|attachment| attachment.spec.node_name).collect();
+    assert_eq!(nodes, ["node-a"]);
 }

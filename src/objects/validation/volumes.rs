@@ -3,7 +3,9 @@
 use super::Violation;
 use crate::base::Name;
 use crate::objects::pod::{Container, PodSpec, Resources};
-use crate::objects::{PersistentVolume, PersistentVolumeClaim, Quantity, StorageClass};
+use crate::objects::selector::Operator;
+use crate::objects::volume::AccessMode;
+use crate::objects::{PersistentVolume, PersistentVolumeClaim, Quantity, Requirement, StorageClass};
 
 /// What a PersistentVolume may be made of (k8s.io/api `core/v1`, PersistentVolumeSource), `csi` aside.
 const SOURCES: [&str; 21] = [
@@ -40,6 +42,7 @@ pub(super) fn volume(volume: &PersistentVolume, found: &mut Vec<Violation>) {
     if spec.access_modes.is_empty() {
         found.push(Violation::required("spec.accessModes"));
     }
+    modes(&spec.access_modes, "spec", found);
     if spec.capacity.is_empty() {
         found.push(Violation::required("spec.capacity"));
     } else if !spec.capacity.contains_key("storage") {
@@ -69,9 +72,36 @@ pub(super) fn volume(volume: &PersistentVolume, found: &mut Vec<Violation>) {
         let why = "Required value: must have at least one node selector term";
         found.push(Violation::new("spec.nodeAffinity.required.nodeSelectorTerms", why));
     }
+    for (number, term) in affinity.into_iter().flat_map(|required| &required.node_selector_terms).enumerate() {
+        for (index, requirement) in term.match_expressions.iter().enumerate() {
+            let at = format!("spec.nodeAffinity.required.nodeSelectorTerms[{number}].matchExpressions[{index}]");
+            values(requirement, &format!("{at}.values"), found);
+        }
+    }
     if spec.rest.get("local").is_some() && spec.node_affinity.is_none() {
         found.push(Violation::new("spec.nodeAffinity", "Required value: Local volume requires node affinity"));
     }
+}
+
+fn modes(modes: &[AccessMode], at: &str, found: &mut Vec<Violation>) {
+    let is_alone = |mode: &AccessMode| *mode == AccessMode::ReadWriteOncePod;
+    if modes.iter().any(is_alone) && !modes.iter().all(is_alone) {
+        let why = "Forbidden: may not use ReadWriteOncePod with other access modes";
+        found.push(Violation::new(format!("{at}.accessModes"), why));
+    }
+}
+
+/// As many values as the operator takes (ValidateNodeSelectorRequirement).
+fn values(requirement: &Requirement, at: &str, found: &mut Vec<Violation>) {
+    let why = match (requirement.operator, requirement.values.len()) {
+        (Operator::In | Operator::NotIn, 0) => "Required value: must be specified when `operator` is 'In' or 'NotIn'",
+        (Operator::Exists | Operator::DoesNotExist, 1..) => "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        (Operator::Gt | Operator::Lt, count) if count != 1 => {
+            "Required value: must be specified single value when `operator` is 'Lt' or 'Gt'"
+        }
+        _ => return,
+    };
+    found.push(Violation::new(at, why));
 }
 
 pub(super) fn volume_update(old: &PersistentVolume, new: &PersistentVolume, found: &mut Vec<Violation>) {
@@ -95,6 +125,7 @@ pub(super) fn claim(claim: &PersistentVolumeClaim, found: &mut Vec<Violation>) {
     if spec.access_modes.is_empty() {
         found.push(Violation::new("spec.accessModes", "Required value: at least 1 access mode is required"));
     }
+    modes(&spec.access_modes, "spec", found);
     requests(&spec.resources, "spec.resources", found);
 }
 
@@ -187,6 +218,7 @@ pub(super) fn of_pod(spec: &PodSpec, at: &str, found: &mut Vec<Violation>) {
             if template.access_modes.is_empty() {
                 found.push(Violation::new(format!("{at}.accessModes"), "Required value: at least 1 access mode is required"));
             }
+            modes(&template.access_modes, &at, found);
             requests(&template.resources, &format!("{at}.resources"), found);
         }
     }
@@ -208,5 +240,32 @@ fn mounts(spec: &PodSpec, container: &Container, at: &str, found: &mut Vec<Viola
                 found.push(Violation::new(format!("{at}.{list}[{number}].name"), format!("Not found: \"{name}\"")));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn modes_that_exclude_each_other_and_terms_without_values_are_refused() {
+        let term = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": []}, {"key": "zone", "operator": "Exists"}]});
+        let given: PersistentVolume = serde_json::from_value(json!({"metadata": {"name": "pv"}, "spec": {
+            "accessModes": ["ReadWriteOncePod", "ReadWriteMany"], "capacity": {"storage": "1Gi"}, "nfs": {"server": "s", "path": "/"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}}}))
+        .expect("a volume");
+        let mut found = Vec::new();
+        volume(&given, &mut found);
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let values = "spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values";
+        assert_eq!(
+            told,
+            [
+                "spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes".to_owned(),
+                format!("{values}: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+            ]
+        );
     }
 }

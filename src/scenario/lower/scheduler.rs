@@ -231,8 +231,15 @@ impl Written<'_> {
     }
 
     fn arguments(&mut self, written: &[PluginConfig], path: &str) -> (Arguments, CandidateLimits) {
-        const WITH_ARGUMENTS: [&str; 6] =
-            ["NodeResourcesFit", "NodeResourcesBalancedAllocation", "NodeAffinity", "PodTopologySpread", "InterPodAffinity", PREEMPTION];
+        const WITH_ARGUMENTS: [&str; 7] = [
+            "NodeResourcesFit",
+            "NodeResourcesBalancedAllocation",
+            "NodeAffinity",
+            "VolumeBinding",
+            "PodTopologySpread",
+            "InterPodAffinity",
+            PREEMPTION,
+        ];
         let (mut arguments, mut limits) = (Arguments::default(), CandidateLimits::default());
         for (index, one) in written.iter().enumerate() {
             let path = format!("{path}[{index}]");
@@ -265,6 +272,11 @@ impl Written<'_> {
                         let added = node.get("addedAffinity").expect("it was read just now");
                         let path = self.path(&at(args, "addedAffinity"));
                         arguments.added_affinity = manifest::node_affinity(self.file, added, &path, self.errors);
+                    }
+                }
+                "VolumeBinding" => {
+                    if let Some(VolumeBindingArgs { bind_timeout_seconds: Some(seconds) }) = self.read(&node, args) {
+                        arguments.volume_bind_timeout = Duration::from_secs(seconds);
                     }
                 }
                 "PodTopologySpread" => {

@@ -1,28 +1,28 @@
 //! Binding a pod's volumes before the pod itself (upstream `plugins/volumebinding`, PreBind: BindPodVolumes).
 //!
 //! One write after the other: volumes get their claims, claims the node for which a volume is to be made. The volume controller and the
-//! provisioners do the rest; each second it is looked whether they have. What goes wrong, or takes ten minutes, sends the pod back to the
-//! queue. What has been written by then stays: there is no roll-back in the API.
+//! provisioners do the rest; each second it is looked whether they have. What goes wrong, or takes longer than `bindTimeoutSeconds` of
+//! VolumeBindingArgs, sends the pod back to the queue. What has been written by then stays: there is no roll-back in the API.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{CLIENT, Scheduler, Token};
+use super::{CLIENT, QueuedPod, Scheduler, Token};
 use crate::base::{Cause, Duration, Name, Revision, Time};
 use crate::client::Reply;
-use crate::objects::{Key, Object, PersistentVolume, Stored};
+use crate::objects::{Key, Object, PersistentVolume, Stored, Uid};
 use crate::scheduler::volumes::PodVolumes;
 use crate::wire::api::{Part, Verb};
 use crate::wire::{ApiError, Outbox};
 
 /// How often it is looked whether all is bound.
 const POLL: Duration = Duration::from_secs(1);
-/// `bindTimeoutSeconds` of VolumeBindingArgs.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// The volumes of an assumed pod.
 #[derive(Debug)]
 pub struct VolumesBinding {
+    /// Of the pod.
+    uid: Uid,
     node: Name,
     /// All that was assumed.
     volumes: PodVolumes,
@@ -33,18 +33,29 @@ pub struct VolumesBinding {
     /// When it is looked next; `NEVER` while something is being written.
     poll_at: Time,
     give_up_at: Time,
+    /// Once all is written.
+    may_take: Duration,
     cause: Cause,
 }
 
 impl Scheduler {
     /// Begins with the first write.
-    pub(super) fn bind_volumes(&mut self, now: Time, pod: &Key, (node, volumes): (Name, PodVolumes), cause: Cause, out: &mut Outbox) {
+    pub(super) fn bind_volumes(
+        &mut self,
+        now: Time,
+        pod: &QueuedPod,
+        (node, volumes): (Name, PodVolumes),
+        may_take: Duration,
+        out: &mut Outbox,
+    ) {
         let revision = |key: &Key| self.session.cache().get(key).map(|stored| stored.revision);
         let objects = volumes.bindings.iter().map(|(volume, _)| volume).chain(&volumes.provisions);
         let to_write = objects.map(|object| (object.clone(), revision(&object.key()))).collect();
-        let binding = VolumesBinding { node, volumes, to_write, written: Vec::new(), poll_at: Time::NEVER, give_up_at: Time::NEVER, cause };
-        self.volumes.insert(pod.clone(), binding);
-        self.write_volumes(now, pod, out);
+        let (uid, cause) = (pod.info.pod().meta.uid.clone(), pod.cause);
+        let (poll_at, give_up_at) = (Time::NEVER, Time::NEVER);
+        let binding = VolumesBinding { uid, node, volumes, to_write, written: Vec::new(), poll_at, give_up_at, may_take, cause };
+        self.volumes.insert(pod.info.key.clone(), binding);
+        self.write_volumes(now, &pod.info.key, out);
     }
 
     fn write_volumes(&mut self, now: Time, pod: &Key, out: &mut Outbox) {
@@ -52,14 +63,21 @@ impl Scheduler {
         match binding.to_write.pop_front() {
             Some((object, revision)) => {
                 let verb = Verb::Update { object, part: Part::Main, revision };
-                self.session.send(now, CLIENT, verb, Token::Volumes(pod.clone()), out);
+                self.session.send(now, CLIENT, verb, Token::Volumes(pod.clone(), binding.uid.clone()), out);
             }
-            None => (binding.poll_at, binding.give_up_at) = (now + POLL, now + LIMIT),
+            None => (binding.poll_at, binding.give_up_at) = (now + POLL, now + binding.may_take),
         }
     }
 
-    pub(super) fn volumes_answered(&mut self, now: Time, pod: &Key, result: Result<Reply, ApiError>, cause: Cause, out: &mut Outbox) {
-        let Some(binding) = self.volumes.get_mut(pod) else { return };
+    pub(super) fn volumes_answered(
+        &mut self,
+        now: Time,
+        (pod, uid): (&Key, &Uid),
+        result: Result<Reply, ApiError>,
+        cause: Cause,
+        out: &mut Outbox,
+    ) {
+        let Some(binding) = self.volumes.get_mut(pod).filter(|binding| binding.uid == *uid) else { return };
         match result {
             Ok(reply) => {
                 if let Reply::Object(stored) = reply {

@@ -4,6 +4,7 @@
 use super::{Cycle, Filter, Plugin, PluginId, PreFilter, Verdict};
 use crate::objects::{Object, Text};
 use crate::scheduler::nodes::NodeInfo;
+use crate::scheduler::pods::PodInfo;
 use crate::scheduler::queue::ClusterEvent;
 use crate::scheduler::volumes::{PodClaims, Volumes};
 
@@ -47,11 +48,22 @@ impl Plugin for VolumeBinding {
                     let limit = |capacity: &crate::objects::CsiStorageCapacity| capacity.maximum_volume_size.or(capacity.capacity);
                     limit(new).is_some_and(|new| limit(old).is_none_or(|old| new > old))
                 }
+                // Upstream asks for the driver of the pod's inline volumes only, not for that of its claims
+                // (isSchedulableAfterCSIDriverChange): a pod that lacks room for a claim waits for something else.
+                (Object::CsiDriver(old), Object::CsiDriver(new)) => {
+                    let says = |driver: &crate::objects::CsiDriver| driver.spec.storage_capacity == Some(true);
+                    says(old) && !says(new) && has_inline_volume_of(cycle.pod, &new.meta.name)
+                }
                 _ => false,
             },
             _ => false,
         }
     }
+}
+
+fn has_inline_volume_of(pod: &PodInfo, driver: &str) -> bool {
+    let named = |volume: &crate::objects::pod::Volume| volume.rest.get("csi").is_some_and(|csi| csi["driver"].as_str() == Some(driver));
+    pod.spec().volumes.iter().any(named)
 }
 
 impl Filter for State<'_> {

@@ -9,7 +9,7 @@ use crate::base::random::Seed;
 use crate::objects::{Key, Object};
 use crate::scheduler::plugins::{Code, PluginId};
 use crate::scheduler::queue::ClusterEvent;
-use crate::scheduler::{Explanation, PodInfo, Profile, Snapshot, explain, plugins};
+use crate::scheduler::{Explanation, FILTERS, PodInfo, Profile, ProfileConfig, Snapshot, explain, plugins};
 
 fn object(kind: &str, name: &str, mut value: Value) -> Arc<Object> {
     value["kind"] = Value::from(kind);
@@ -328,13 +328,18 @@ fn what_one_pod_takes_the_next_does_not_get() {
     let feasible = |pod: &PodInfo, snapshot: &Snapshot| explain(&Profile::default(), pod, snapshot, &mut Seed(1).stream("ties")).feasible;
     assert_eq!((feasible(&first, &snapshot), feasible(&second, &snapshot)), (2, 2));
     let slot = snapshot.nodes().slot("a").expect("it exists");
-    let reserved = snapshot.reserve(&first, slot);
+    let reserved = snapshot.reserve(&Profile::default(), &first, slot);
     assert_eq!(reserved.bindings.len(), 1);
     assert_eq!((feasible(&first, &snapshot), feasible(&second, &snapshot)), (2, 0));
     snapshot.unreserve(&reserved);
     assert_eq!(feasible(&second, &snapshot), 2);
+    // A profile without VolumeBinding takes nothing.
+    let filters = FILTERS.into_iter().filter(|id| *id != PluginId::VolumeBinding).collect();
+    let without = Profile::new(&ProfileConfig { filters, ..ProfileConfig::default() }, 0);
+    assert!(snapshot.reserve(&without, &first, slot).is_empty());
+    assert_eq!(feasible(&second, &snapshot), 2);
     // What the API says later takes the place of what was assumed.
-    snapshot.reserve(&first, slot);
+    snapshot.reserve(&Profile::default(), &first, slot);
     snapshot.set(&volume("pv", None, json!({})));
     assert_eq!(feasible(&second, &snapshot), 2);
 }
@@ -366,6 +371,19 @@ fn a_rejected_pod_comes_back_when_its_volumes_change() {
         (ClusterEvent::NodeAdded(node("c").as_node().expect("a node")), vec![VolumeRestrictions, VolumeBinding, VolumeZone]),
     ] {
         assert_eq!(hints(event), expected);
+    }
+    // Upstream looks at inline volumes of the driver only.
+    let driver = |says: bool| object("CSIDriver", "disks", json!({"spec": {"storageCapacity": says}}));
+    let (says, says_not) = (driver(true), driver(false));
+    let mut inline = pod("inline", &["data"]);
+    inline["spec"]["volumes"].as_array_mut().expect("a list").push(json!({"name": "scratch", "csi": {"driver": "disks"}}));
+    let inline = snapshot.pod_info(&object("Pod", "inline", inline));
+    for (pod, old, new, expected) in
+        [(&inline, &says, &says_not, true), (&inline, &says_not, &says, false), (&info, &says, &says_not, false)]
+    {
+        let cycle = plugins::Cycle { pod, snapshot: &snapshot };
+        let event = ClusterEvent::StorageChanged { old, new };
+        assert_eq!(plugins::plugin(VolumeBinding, &Default::default()).hint(&event, cycle), expected, "{}", pod.key);
     }
     let user = snapshot.pod_info(&bound_pod("user", "a", &["data"]));
     let hints = |event: ClusterEvent<'_>| -> bool {

@@ -2,10 +2,15 @@
 
 use super::*;
 use crate::objects::volume::annotations::{BIND_COMPLETED, SELECTED_NODE};
+use crate::scheduler::ProfileConfig;
 
 /// A node, a class, the claim `data`, and a pod that uses it; the pod comes at one second.
 fn world(provisioner: &str) -> World {
-    let mut world = World::of(Config { volumes: true, ..Config::default() });
+    world_of(provisioner, Config::default())
+}
+
+fn world_of(provisioner: &str, config: Config) -> World {
+    let mut world = World::of(Config { volumes: true, ..config });
     world.add_node("node", "4");
     let class = json!({"metadata": {"name": "later"}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer"});
     world.add("StorageClass", class);
@@ -90,4 +95,15 @@ fn binding_is_given_up_after_ten_minutes() {
     world.run_until(Time::from_secs(610));
     let (at, _) = world.find("Pod default/web running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
     assert!((600..=602).contains(&at.nanos().div_euclid(1_000_000_000)), "{at}");
+}
+
+#[test]
+fn binding_is_given_up_when_the_profile_says() {
+    let mut profile = ProfileConfig::default();
+    profile.arguments.volume_bind_timeout = Duration::from_secs(30);
+    assert!(profile.chooses_as_default());
+    let mut world = world_of("kubernetes.io/no-provisioner", Config { profiles: vec![profile], ..Config::default() });
+    world.run_until(Time::from_secs(40));
+    let (at, _) = world.find("Pod default/web running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
+    assert!((30..=33).contains(&at.nanos().div_euclid(1_000_000_000)), "{at}");
 }
