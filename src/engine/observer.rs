@@ -316,7 +316,7 @@ fn describe(old: Option<&Object>, new: Option<&Object>, revision: Revision, work
                 told.push(changed(revision, format!("{phase:?}")));
             }
         }
-        (Object::VolumeAttachment(old), Object::VolumeAttachment(new)) if old.status.attached != new.status.attached => {
+        (Object::VolumeAttachment(old), Object::VolumeAttachment(new)) if new.status.attached && !old.status.attached => {
             let volume = new.volume().map_or("", Name::as_str);
             told.push(changed(revision, format!("{volume} is attached to {}", new.spec.node_name)));
         }

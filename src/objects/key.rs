@@ -63,6 +63,10 @@ impl Kind {
     pub fn served(volumes: bool) -> &'static [Kind] {
         if volumes { &Kind::ALL } else { &Kind::ALL[..Kind::FIRST_OF_VOLUMES] }
     }
+    /// Those that only a cluster with volumes serves and watches.
+    pub fn of_volumes() -> &'static [Kind] {
+        &Kind::ALL[Kind::FIRST_OF_VOLUMES..]
+    }
     pub const fn is_of_volumes(self) -> bool {
         self as usize >= Kind::FIRST_OF_VOLUMES
     }

@@ -27,17 +27,6 @@ use crate::wire::{Actor, Address, ApiError, ClientMessage, Input, Outbox, Replic
 /// What the caches hold. PriorityClasses matter at admission only, which resolves `spec.priority`.
 const REFLECTED: [Kind; 6] = [Kind::Namespace, Kind::Node, Kind::Service, Kind::ReplicaSet, Kind::PodDisruptionBudget, Kind::Pod];
 
-/// With volumes.
-const REFLECTED_OF_VOLUMES: [Kind; 7] = [
-    Kind::StorageClass,
-    Kind::CsiNode,
-    Kind::CsiDriver,
-    Kind::CsiStorageCapacity,
-    Kind::PersistentVolume,
-    Kind::PersistentVolumeClaim,
-    Kind::VolumeAttachment,
-];
-
 /// The scheduler's client, limited by `client_qps_milli`.
 const CLIENT: usize = 0;
 /// Leader election has a client of its own, so that a burst of bindings cannot cost the lead.
@@ -86,7 +75,7 @@ impl Scheduler {
     /// `server`: the balancer, or one API server. The streams are for the session's and the election's jitter, and for the choice among
     /// nodes of equal score.
     pub fn new(config: Config, replica: Replica, server: Address, session: Stream, mut election: Stream, ties: Stream) -> Scheduler {
-        let of_volumes = REFLECTED_OF_VOLUMES.into_iter().filter(|_| config.volumes);
+        let of_volumes = Kind::of_volumes().iter().copied().filter(|_| config.volumes);
         let reflected = REFLECTED.into_iter().chain(of_volumes);
         let session_config = SessionConfig {
             server,

@@ -267,12 +267,9 @@ impl SimHost {
             self.push_host(queue, now + takes, what::COMES_UP, number, cause);
         }
     }
-    /// A process that was started begins, unless it has been stopped once more.
+    /// A process that was started begins, unless it is held down again: the engine asks ([`Host::may_start`](crate::engine::Host::may_start)).
     pub(super) fn comes_up(&self, now: Time, number: u64, cause: Cause, queue: &mut Queue) {
-        let (address, process) = self.processes.at(number);
-        if !process.holds.any(Hold::Down) && self.runs(process.machine) {
-            SimHost::push_life(queue, now, address, Life::Start, cause);
-        }
+        SimHost::push_life(queue, now, self.processes.at(number).0, Life::Start, cause);
     }
 
     /// `in_order`: an operator's restart. The kubelet's graceful node shutdown is off by default (KubeletConfiguration,
