@@ -284,7 +284,6 @@ fn a_running_cluster_boots_from_a_store() {
     assert!(world.applied.iter().filter(|(_, applied)| applied.revision == Revision(101)).count() == 3);
 }
 
-/// Three members with a million keys and five million revisions: `cargo test --release --test etcd -- --ignored --nocapture figures`.
 /// Who looks at the clock a little after a tick must not take the next one for the one that it waits for: such a watcher heard nothing, ever.
 #[test]
 fn a_watch_from_the_past_gets_its_history_from_a_member_that_is_woken_late() {
@@ -310,6 +309,7 @@ fn a_watch_from_the_past_gets_its_history_from_a_member_that_is_woken_late() {
     assert_eq!(events, ["a =x at 2; a =y at 3"]);
 }
 
+/// Three members with a million keys and five million revisions: `cargo test --release --test etcd -- --ignored --nocapture figures`.
 #[test]
 #[ignore = "takes 2 GiB and tells figures"]
 fn figures_of_a_large_store() {

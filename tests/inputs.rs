@@ -55,7 +55,8 @@ fn a_file_that_the_command_line_names_is_looked_for_where_the_command_is() {
 #[test]
 fn what_is_not_modelled_is_told_with_its_path() {
     let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  \
-                    volumes: [{name: a, emptyDir: {}}, {name: b, configMap: {name: c}}]\n  containers:\n  - name: c\n    image: i\n    env: []\n    resources: {requests: {cpu: 2}}\n";
+                    volumes: [{name: a, emptyDir: {}}, {name: b, configMap: {name: c}}]\n  \
+                    containers:\n  - name: c\n    image: i\n    env: []\n    resources: {requests: {cpu: 2}}\n";
     let mut errors = manifest::Errors::default();
     let mut warnings = Vec::new();
     let mut count = 0;

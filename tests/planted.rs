@@ -58,8 +58,7 @@ fn every_mistake_has_a_line() {
 mod planted {
     use super::*;
     use clustersim::engine::Options;
-    use clustersim::host::sim;
-    use clustersim::scenario;
+    use clustersim::{scenario, sweep};
     use rayon::prelude::*;
 
     /// The violations of a run with all checks.
@@ -70,8 +69,7 @@ mod planted {
         sets.extend(bug.map(|bug| format!("cluster.timings.plantedBug={bug}")));
         let plan = scenario::load(&scenario::find(&name).unwrap(), &sets).unwrap().plan;
         // Some mistakes come up against an assertion of the store itself, which ends the run.
-        let run = move || sim::run(plan, Options { check_full: true, ..Options::default() }, &mut |_| {});
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        match sweep::play_with(plan, Options { check_full: true, ..Options::default() }) {
             Ok(record) => record.violations.iter().map(ToString::to_string).collect(),
             Err(_) => vec!["an assertion failed".to_owned()],
         }

@@ -32,12 +32,8 @@ fn socket() -> Result<PathBuf, String> {
 /// The runtime for what starts now. What killed runs have left goes first, whichever runtime they used: on an engine, if one answers.
 pub fn fresh(asked: &str) -> Result<Kind, String> {
     let chosen = choose(asked)?;
-    let engine = match &chosen {
-        Kind::Docker(socket) => Some(socket.clone()),
-        Kind::Process => socket().ok().filter(|socket| socket.exists()),
-    };
     // Whom an engine does not answer has nothing on it now that could be in the way.
-    let engine = engine.and_then(|socket| Engine::connect(&socket).ok());
+    let engine = socket().ok().filter(|socket| socket.exists()).and_then(|socket| Engine::connect(&socket).ok());
     if let Err(error) = remove_left(engine.as_ref()) {
         eprintln!("warning: what earlier runs left stays: {error}");
     }

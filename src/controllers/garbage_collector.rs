@@ -126,11 +126,12 @@ impl GarbageCollector {
     }
 }
 
-fn has_finalizer(meta: &Meta, finalizer: &str) -> bool {
+pub fn has_finalizer(meta: &Meta, finalizer: &str) -> bool {
     meta.finalizers.iter().any(|present| *present == *finalizer)
 }
 
-fn without_finalizer(stored: &Stored, finalizer: &str) -> Verb {
+/// The write that takes the finalizer off the object.
+pub fn without_finalizer(stored: &Stored, finalizer: &str) -> Verb {
     rewrite(stored, |meta| meta.finalizers.retain(|present| *present != *finalizer))
 }
 

@@ -277,10 +277,13 @@ impl Answers {
     pub fn all_ok(&self) -> bool {
         self.results.iter().all(Result::is_ok)
     }
+    /// Whether every request succeeded, or failed for one of these reasons.
+    pub fn all_ok_or(&self, fine: &[Reason]) -> bool {
+        self.results.iter().all(|result| result.as_ref().err().is_none_or(|error| fine.contains(&error.reason)))
+    }
     /// Whether every request succeeded or was about something that is gone already.
     pub fn all_ok_or_gone(&self) -> bool {
-        let fine = |result: &Result<Reply, ApiError>| result.as_ref().err().is_none_or(|error| error.reason == Reason::NotFound);
-        self.results.iter().all(fine)
+        self.all_ok_or(&[Reason::NotFound])
     }
     /// How a sync ends whose last requests these were.
     pub fn last<P>(&self) -> Outcome<P> {

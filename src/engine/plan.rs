@@ -119,15 +119,7 @@ impl Plan {
     }
     /// Whether some manifest is of a kind of volumes, or has a pod that uses a claim.
     pub fn has_volumes(&self) -> bool {
-        self.manifests().any(|object| {
-            object.kind().is_of_volumes()
-                || match object {
-                    Object::Pod(pod) => pod.spec.uses_claims(),
-                    Object::Deployment(deployment) => deployment.spec.template.spec.uses_claims(),
-                    Object::ReplicaSet(set) => set.spec.template.spec.uses_claims(),
-                    _ => false,
-                }
-        })
+        self.manifests().any(|object| object.kind().is_of_volumes() || object.pod_spec().is_some_and(|spec| spec.uses_claims()))
     }
     /// A run in which nothing is.
     pub fn nothing(name: Name, description: Name, seed: u64, start: Time) -> Plan {

@@ -72,16 +72,9 @@ fn out_of(resource: &str, wanted: i64, used: i64, most: i64) -> Rejection {
 }
 
 fn selects(pod: &Pod, shape: &NodeShape, labels: &Labels) -> bool {
-    let name = Labels::from([(Name::new("metadata.name"), shape.name.clone())]);
     let required = pod.spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref()?.required.as_ref());
     pod.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && required.is_none_or(|required| {
-            required.node_selector_terms.iter().any(|term| {
-                !(term.match_expressions.is_empty() && term.match_fields.is_empty())
-                    && term.match_expressions.iter().all(|requirement| requirement.matches(labels))
-                    && term.match_fields.iter().all(|requirement| requirement.matches(&name))
-            })
-        })
+        && required.is_none_or(|required| required.matches(&shape.name, labels))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use super::pod::Worker;
 use super::{Env, Token};
 use crate::base::{Duration, Name, Time};
-use crate::objects::{Key, Kind, Object, Pod, Stored, VolumeAttachment};
+use crate::objects::{CsiDriver, Key, Kind, Object, Pod, Stored, VolumeAttachment};
 use crate::wire::ApiError;
 use crate::wire::api::Verb;
 
@@ -38,8 +38,7 @@ enum Step {
 impl Mounts {
     /// `None`: the pod uses no claims.
     pub fn of(pod: &Pod) -> Option<Mounts> {
-        let claims: Vec<Key> =
-            if pod.spec.volumes.is_empty() { Vec::new() } else { pod.claims().map(|used| pod.claim_key(&used.name)).collect() };
+        let claims: Vec<Key> = pod.claims().map(|used| pod.claim_key(&used.name)).collect();
         (!claims.is_empty()).then_some(Mounts { claims, step: Step::Claim, asking: false, backoff: BACKOFF, retry_at: Time::NEVER })
     }
     pub fn deadline(&self) -> Time {
@@ -68,7 +67,7 @@ impl Mounts {
                 volume.spec.csi.as_ref().map(|csi| Step::Driver(csi.driver.clone(), VolumeAttachment::name(csi, node)))
             }
             (Step::Driver(_, attachment), object) => {
-                let attaches = object.and_then(Object::as_csi_driver).is_none_or(|driver| driver.spec.attach_required != Some(false));
+                let attaches = object.and_then(Object::as_csi_driver).is_none_or(CsiDriver::attaches);
                 attaches.then(|| Step::Attachment(attachment.clone()))
             }
             (Step::Attachment(_), Some(Object::VolumeAttachment(attachment)))

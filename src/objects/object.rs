@@ -140,6 +140,15 @@ impl Object {
             _ => 0,
         }
     }
+    /// What it says of the pods that it asks for.
+    pub fn pod_spec(&self) -> Option<&Shared<PodSpec>> {
+        match self {
+            Object::Deployment(deployment) => Some(&deployment.spec.template.spec),
+            Object::ReplicaSet(set) => Some(&set.spec.template.spec),
+            Object::Pod(pod) => Some(&pod.spec),
+            _ => None,
+        }
+    }
     /// As Kubernetes writes it, `apiVersion` and `kind` included.
     pub fn to_json(&self) -> Value {
         let mut value = self.to_value().expect("an object has string keys and finite numbers");

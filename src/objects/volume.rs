@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::key::{Key, Kind};
 use super::meta::{Labels, Meta, Uid};
 use super::pod::Resources;
 use super::quantity::Quantity;
@@ -368,14 +369,7 @@ impl PersistentVolume {
             bound.meta.annotations.update(|annotations| drop(annotations.insert(annotations::BOUND_BY_CONTROLLER.into(), "yes".into())));
         }
         if self.spec.claim_ref.as_ref().is_none_or(|reference| reference.uid != claim.meta.uid) {
-            bound.spec.claim_ref = Some(Box::new(ClaimReference {
-                api_version: "v1".into(),
-                kind: "PersistentVolumeClaim".into(),
-                namespace: claim.meta.namespace.clone(),
-                name: claim.meta.name.clone(),
-                uid: claim.meta.uid.clone(),
-                rest: Rest::default(),
-            }));
+            bound.spec.claim_ref = Some(Box::new(ClaimReference::to(claim)));
         }
         bound
     }
@@ -384,7 +378,48 @@ impl PersistentVolume {
     }
 }
 
+impl ClaimReference {
+    pub fn to(claim: &PersistentVolumeClaim) -> ClaimReference {
+        ClaimReference {
+            api_version: "v1".into(),
+            kind: "PersistentVolumeClaim".into(),
+            namespace: claim.meta.namespace.clone(),
+            name: claim.meta.name.clone(),
+            uid: claim.meta.uid.clone(),
+            rest: Rest::default(),
+        }
+    }
+    /// The key of a claim of its name: whether it is this very claim, its uid says.
+    pub fn key(&self) -> Key {
+        Key::new(Kind::PersistentVolumeClaim, &self.namespace, &self.name)
+    }
+}
+
+impl CsiDriver {
+    /// Whether its volumes are attached before they are mounted: all are whose driver doesn't say otherwise.
+    pub fn attaches(&self) -> bool {
+        self.spec.attach_required != Some(false)
+    }
+    /// Whether scheduling heeds its CSIStorageCapacity objects.
+    pub fn has_storage_capacity(&self) -> bool {
+        self.spec.storage_capacity == Some(true)
+    }
+}
+
+impl CsiStorageCapacity {
+    /// The largest volume that can be made (`volumeLimit`).
+    pub fn limit(&self) -> Option<Quantity> {
+        self.maximum_volume_size.or(self.capacity)
+    }
+}
+
 impl PersistentVolumeClaim {
+    /// The same claim with who is to make its volume.
+    pub fn asked_of(&self, provisioner: &Name) -> PersistentVolumeClaim {
+        let mut asked = self.clone();
+        asked.meta.annotations.update(|all| drop(all.insert(annotations::STORAGE_PROVISIONER.into(), provisioner.clone())));
+        asked
+    }
     pub fn request(&self) -> Quantity {
         self.spec.resources.requests.get("storage").copied().unwrap_or(Quantity::ZERO)
     }

@@ -1,7 +1,7 @@
 //! Floor 4: the scheduler: queue, filter and score plugins, assume and bind (upstream `pkg/scheduler`, v1.34.1).
 //!
-//! Follows kube-scheduler v1.34 with its default profile, or with those of a configuration. A cycle is a pure function ([`decide`]) of a pod and a [`Snapshot`]; the actor
-//! ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.
+//! Follows kube-scheduler v1.34 with its default profile, or with those of a configuration. A cycle is a pure function ([`decide`]) of a
+//! pod and a [`Snapshot`]; the actor ([`Scheduler`]) keeps the snapshot, the queue, leader election and the binding cycles around it.
 //!
 //! Beside it: [`policies`], other ways to choose a node and its GPUs, which a scenario may put in place of the default scores; and [`study`],
 //! the scheduler alone on a trace.

@@ -1,11 +1,11 @@
 //! Placing a whole workload at once, for a cluster that starts with everything running.
 //!
-//! The rule: pods in the order given. One whose scheduler no profile is called after stays pending. A pod that constrains its place (node selector, affinity, spread constraints, host ports, extended
-//! resources, claims), or whose profile is not the default one, is placed by [`decide`](super::decide()). Any other goes to the node with the smallest share of its
-//! requested resources - the mean of CPU and memory over allocatable, in millionths, with defaults for silent containers - among those
-//! whose taints it tolerates and where it fits; ties go to fewer pods, then to the order of nodes, which takes zones in turn. That is what
-//! LeastAllocated, balanced allocation and default spreading lead to for a whole workload, at the cost of a heap step a pod.
-//! A pod that fits nowhere stays pending.
+//! The rule: pods in the order given. One whose scheduler no profile is called after stays pending. A pod that constrains its place (node
+//! selector, affinity, spread constraints, host ports, extended resources, claims), or whose profile is not the default one, is placed by
+//! [`decide`](super::decide()). Any other goes to the node with the smallest share of its requested resources - the mean of CPU and memory
+//! over allocatable, in millionths, with defaults for silent containers - among those whose taints it tolerates and where it fits; ties go
+//! to fewer pods, then to the order of nodes, which takes zones in turn. That is what LeastAllocated, balanced allocation and default
+//! spreading lead to for a whole workload, at the cost of a heap step a pod. A pod that fits nowhere stays pending.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,9 +22,9 @@ use super::volumes::PodVolumes;
 use crate::base::{Name, Stream};
 use crate::objects::Object;
 
-/// The node of each pod, by the rule above. `others` may hold the Namespaces, Services and ReplicaSets that the pods' constraints refer to.
-/// Pods that name their node already count there; those that are terminal or gated get none. With a policy of the scenario every pod is
-/// placed by [`decide`](super::decide()). `reserved` gets what their claims take.
+/// The node of each pod, by the rule above. `others` may hold the Namespaces, Services and ReplicaSets that the pods' constraints refer to,
+/// and objects of the kinds of volumes. Pods that name their node already count there; those that are terminal or gated get none. With a
+/// policy of the scenario every pod is placed by [`decide`](super::decide()). `reserved` gets the writes that bind the pods' claims.
 pub fn place_all(
     nodes: &[Arc<Object>],
     pods: &[Arc<Object>],

@@ -52,13 +52,13 @@ impl PodVolumes {
     pub fn is_empty(&self) -> bool {
         self.bindings.is_empty() && self.provisions.is_empty()
     }
-    /// The keys of what is assumed with it.
-    pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.bindings.iter().map(|(volume, _)| volume.key()).chain(self.provisions.iter().map(|claim| claim.key()))
+    /// All that is to be written: the volumes, then the claims.
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.bindings.iter().map(|(volume, _)| volume).chain(&self.provisions)
     }
 }
 
-/// What is wrong with a node, by the first letters of upstream's flags; all that apply are told, in this order.
+/// What stands against a node; all that apply are told, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Conflicts {
     pub of_affinity: bool,
@@ -214,11 +214,10 @@ impl Volumes {
 
     /// Whether there is room for the claim's volume where the node can reach it; drivers that do not say have it (`hasEnoughCapacity`).
     fn has_capacity(&self, claim: &PersistentVolumeClaim, class: &StorageClass, node: &Labels) -> bool {
-        let says = self.driver(&class.provisioner).is_some_and(|driver| driver.spec.storage_capacity == Some(true));
+        let says = self.driver(&class.provisioner).is_some_and(CsiDriver::has_storage_capacity);
         let suffices = |capacity: &CsiStorageCapacity| {
-            let limit = capacity.maximum_volume_size.or(capacity.capacity);
             capacity.storage_class_name == class.meta.name
-                && limit.is_some_and(|limit| limit.value() >= claim.request().value())
+                && capacity.limit().is_some_and(|limit| limit.value() >= claim.request().value())
                 && capacity.node_topology.as_ref().is_some_and(|selector| selector.matches(node))
         };
         !says || self.capacities().any(suffices)
@@ -226,14 +225,14 @@ impl Volumes {
 
     /// From now on it is as if this was written.
     pub fn assume(&mut self, volumes: &PodVolumes) {
-        for object in volumes.bindings.iter().map(|(volume, _)| volume).chain(&volumes.provisions) {
+        for object in volumes.objects() {
             self.assumed.insert(object.key(), object.clone());
         }
     }
     /// What the API says holds again.
     pub fn revert(&mut self, volumes: &PodVolumes) {
-        for key in volumes.keys() {
-            self.assumed.remove(&key);
+        for object in volumes.objects() {
+            self.assumed.remove(&object.key());
         }
     }
 }

@@ -67,8 +67,6 @@ pub struct Validation {
     pub seeds: usize,
     /// Real runs that proved nothing, and why.
     pub invalid: Vec<String>,
-    /// Of the control plane: a kubelet that a fault held still says nothing of the machine.
-    pub worst_lag_nanos: u64,
     /// What ran the containers.
     pub runtime: &'static str,
     pub length: Duration,
@@ -97,6 +95,10 @@ fn timeline(record: &Record) -> Timeline {
 }
 
 impl Validation {
+    /// Of the control plane: a kubelet that a fault held still says nothing of the machine.
+    pub fn worst_lag_nanos(&self) -> u64 {
+        self.lags.values().map(|lag| lag.worst_nanos).max().unwrap_or(0)
+    }
     pub fn confirmed(&self) -> bool {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.comparison.verdict == statistics::Verdict::Confirmed)
     }
@@ -188,7 +190,6 @@ pub fn validate(
         takes = Duration::from_nanos(monotonic() - began);
         for (address, lag) in outcome.lags.iter().filter(|(address, _)| is_control_plane(address)) {
             validation.lags.entry(address.to_string()).or_default().add(lag);
-            validation.worst_lag_nanos = validation.worst_lag_nanos.max(lag.worst_nanos);
         }
         let trouble = outcome.troubles.first().cloned().or_else(|| too_slow(&outcome.lags));
         if let Some(trouble) = trouble {

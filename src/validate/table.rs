@@ -74,7 +74,7 @@ pub fn text(validation: &Validation) -> String {
         "woken more than {} ms late: {}; the latest by {} ms",
         Lag::LATE_NANOS / 1_000_000,
         lags.collect::<Vec<_>>().join(", "),
-        validation.worst_lag_nanos / 1_000_000
+        validation.worst_lag_nanos() / 1_000_000
     );
     for why in &validation.invalid {
         let _ = writeln!(text, "invalid: {why}");
@@ -144,7 +144,7 @@ pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
         "seeds": validation.seeds,
         "repeats": validation.repeats,
         "invalid": validation.invalid,
-        "worst_lag_seconds": validation.worst_lag_nanos as f64 / 1e9,
+        "worst_lag_seconds": validation.worst_lag_nanos() as f64 / 1e9,
         "lag": lags,
         "confirmed": validation.confirmed(),
         "milestones": rows,

@@ -18,7 +18,9 @@ use crate::base::{Duration, Map, Name, Set, Time};
 use crate::client::{Cache, Change};
 use crate::objects::node::taints::OUT_OF_SERVICE;
 use crate::objects::volume::{AccessMode, CsiSource, VolumeAttachmentSource, VolumeAttachmentSpec};
-use crate::objects::{ContainerState, ContainerStatus, Key, Kind, Meta, Node, Object, PersistentVolume, Pod, Stored, VolumeAttachment};
+use crate::objects::{
+    ContainerState, ContainerStatus, CsiDriver, Key, Kind, Meta, Node, Object, PersistentVolume, Pod, Stored, VolumeAttachment,
+};
 use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
 use crate::wire::fact::Subject;
 
@@ -71,7 +73,7 @@ impl AttachDetach {
     fn needed(&self, volume: &PersistentVolume, cache: &Cache) -> BTreeMap<Name, Vec<Key>> {
         let mut needed: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
         let Some(reference) = &volume.spec.claim_ref else { return needed };
-        let key = Key::new(Kind::PersistentVolumeClaim, &reference.namespace, &reference.name);
+        let key = reference.key();
         // A released volume still names its claim; pods of a new claim of that name need the new claim's volume.
         let claim = cache.get(&key).and_then(|stored| stored.object.as_persistent_volume_claim());
         if claim.is_none_or(|claim| claim.meta.uid != reference.uid || claim.spec.volume_name != volume.meta.name) {
@@ -220,10 +222,10 @@ pub(super) fn new_attachment(volume: &Name, csi: &CsiSource, node: Name) -> Volu
     VolumeAttachment { meta, spec, ..VolumeAttachment::default() }
 }
 
-/// Whether a driver attaches its volumes: all do that don't say otherwise.
+/// Whether it is attached before it is mounted.
 pub(super) fn is_attached_by(csi: &CsiSource, cache: &Cache) -> bool {
     let driver = cache.get(&Key::new(Kind::CsiDriver, "", &csi.driver)).and_then(|stored| stored.object.as_csi_driver());
-    driver.is_none_or(|driver| driver.spec.attach_required != Some(false))
+    driver.is_none_or(CsiDriver::attaches)
 }
 
 /// Whether it may be attached to several nodes (k/k `pkg/volume/util`, IsMultiAttachAllowed).
@@ -314,9 +316,6 @@ impl Controller for AttachDetach {
         if out.sent() == 0 { Outcome::Done } else { Outcome::Await(()) }
     }
     fn resume(&mut self, _now: Time, _item: &Item, (): (), answers: &Answers, _cache: &Cache, _out: &mut Requests<Item>) -> Outcome<()> {
-        let fine = |at: usize| {
-            answers.get(at).is_ok() || answers.failed_with(at, Reason::AlreadyExists) || answers.failed_with(at, Reason::NotFound)
-        };
-        if (0..answers.results.len()).all(fine) { Outcome::Done } else { Outcome::Retry }
+        if answers.all_ok_or(&[Reason::AlreadyExists, Reason::NotFound]) { Outcome::Done } else { Outcome::Retry }
     }
 }

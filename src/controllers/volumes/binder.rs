@@ -73,11 +73,10 @@ impl Binder {
         if !claim.spec.volume_name.is_empty() {
             // Somebody named the volume; it may come later, and it may be another's.
             let Some((volume_stored, volume)) = self.volume(cache, &claim.spec.volume_name) else { return pending(stored, claim) };
-            let is_free = volume.spec.claim_ref.is_none() && satisfies(volume, claim);
-            return if is_free || volume.is_for(claim) { bind((volume_stored, volume), (stored, claim)) } else { pending(stored, claim) };
+            return if will_do(volume, claim) { bind((volume_stored, volume), (stored, claim)) } else { pending(stored, claim) };
         }
-        let class = cache.get(&Key::new(Kind::StorageClass, "", &claim.class())).and_then(|stored| stored.object.as_storage_class());
-        let delayed = claim.selected_node().is_none() && class.is_some_and(StorageClass::waits_for_consumer);
+        let class = class_of(claim, cache);
+        let delayed = is_delayed(claim, class);
         if claim.meta.is_deleting() {
             return None;
         }
@@ -87,9 +86,7 @@ impl Binder {
         let provisioner = class.filter(|class| !delayed && class.provisions()).map(|class| &class.provisioner);
         match provisioner {
             Some(provisioner) if claim.meta.annotation(STORAGE_PROVISIONER) != Some(provisioner) => {
-                let mut asked = claim.clone();
-                asked.meta.annotations.update(|annotations| drop(annotations.insert(STORAGE_PROVISIONER.into(), provisioner.clone())));
-                Some(update(stored, asked.into(), Part::Main))
+                Some(update(stored, claim.asked_of(provisioner).into(), Part::Main))
             }
             _ => pending(stored, claim),
         }
@@ -130,8 +127,7 @@ impl Binder {
         let Some(reference) = volume.spec.claim_ref.as_ref().filter(|reference| !reference.uid.is_empty()) else {
             return volume_phase(stored, volume, VolumePhase::Available);
         };
-        let key = Key::new(Kind::PersistentVolumeClaim, &reference.namespace, &reference.name);
-        let claim = self.claim(cache, &key).map(|(_, claim)| claim).filter(|claim| claim.meta.uid == reference.uid);
+        let claim = self.claim(cache, &reference.key()).map(|(_, claim)| claim).filter(|claim| claim.meta.uid == reference.uid);
         match claim {
             // What becomes of it then is the policy's: kept, or deleted by whoever made it.
             None if volume.status.phase == Some(VolumePhase::Failed) => None,
@@ -167,8 +163,22 @@ impl Binder {
     }
 }
 
+pub(super) fn class_of<'a>(claim: &PersistentVolumeClaim, cache: &'a Cache) -> Option<&'a StorageClass> {
+    cache.get(&Key::new(Kind::StorageClass, "", &claim.class()))?.object.as_storage_class()
+}
+
+/// Whether its volume is found when a pod that uses it is placed (`IsDelayBindingMode`, and no node is selected yet).
+pub(super) fn is_delayed(claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> bool {
+    claim.selected_node().is_none() && class.is_some_and(StorageClass::waits_for_consumer)
+}
+
+/// Whether a volume that was named will do: it may be another's, or not be enough.
+pub(super) fn will_do(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    volume.is_for(claim) || (volume.spec.claim_ref.is_none() && satisfies(volume, claim))
+}
+
 /// Whether a volume that was named will do (`checkVolumeSatisfyClaim`).
-pub(super) fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     volume.capacity() >= claim.request()
         && *volume.class() == claim.class()
         && volume.spec.volume_mode.unwrap_or_default() == claim.spec.volume_mode.unwrap_or_default()
@@ -271,7 +281,7 @@ impl Controller for Binder {
                 items.add(Item::Volume(change.key.clone()));
                 // One that is kept for a claim, or gone from one, is that claim's affair.
                 if let Some(reference) = &volume.spec.claim_ref {
-                    items.add(Item::Claim(Key::new(Kind::PersistentVolumeClaim, &reference.namespace, &reference.name)));
+                    items.add(Item::Claim(reference.key()));
                 }
             }
             _ => {}

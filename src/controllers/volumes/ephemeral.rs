@@ -10,7 +10,8 @@ use crate::wire::api::{Reason, Verb};
 
 pub struct EphemeralVolumes;
 
-pub(super) fn claims(pod: &Pod) -> impl Iterator<Item = PersistentVolumeClaim> {
+/// The claims of a pod's ephemeral volumes.
+pub fn claims(pod: &Pod) -> impl Iterator<Item = PersistentVolumeClaim> {
     pod.claims().filter(|used| used.ephemeral).filter_map(|used| {
         let volume = pod.spec.volumes.iter().find(|volume| volume.name == *used.volume)?;
         let template = &volume.ephemeral.as_ref()?.volume_claim_template;
@@ -58,7 +59,6 @@ impl Controller for EphemeralVolumes {
         if out.sent() == 0 { Outcome::Done } else { Outcome::Await(()) }
     }
     fn resume(&mut self, _now: Time, _key: &Key, (): (), answers: &Answers, _cache: &Cache, _out: &mut Requests<Key>) -> Outcome<()> {
-        let fine = |at: usize| answers.get(at).is_ok() || answers.failed_with(at, Reason::AlreadyExists);
-        if (0..answers.results.len()).all(fine) { Outcome::Done } else { Outcome::Retry }
+        if answers.all_ok_or(&[Reason::AlreadyExists]) { Outcome::Done } else { Outcome::Retry }
     }
 }

@@ -20,7 +20,8 @@ use std::hash::Hash;
 use super::adapter::{Adapter, ErasedController};
 use super::{Config, Requests};
 use crate::base::{Duration, Map, Time};
-pub use start::{attachments, ephemeral_claims, settle};
+pub use ephemeral::claims as ephemeral_claims;
+pub use start::{attachments, settle};
 
 /// What drivers have been asked for, and when they will have done it.
 struct Busy<K> {

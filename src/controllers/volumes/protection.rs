@@ -3,14 +3,12 @@
 //!
 //! Upstream asks the API for the pods once more before it lets a claim go; here the cache's word is taken.
 
-use std::sync::Arc;
-
+use super::super::garbage_collector::{has_finalizer, without_finalizer};
 use super::super::{Answers, Controller, Items, Outcome, Requests};
 use crate::base::Time;
 use crate::client::{Cache, Change};
 use crate::objects::volume::{CLAIM_PROTECTION, VOLUME_PROTECTION, VolumePhase};
 use crate::objects::{Key, Kind, Object, Stored};
-use crate::wire::api::{Part, Verb};
 
 pub struct Protection;
 
@@ -62,13 +60,10 @@ impl Controller for Protection {
     fn reconcile(&mut self, _now: Time, key: &Key, cache: &Cache, out: &mut Requests<Key>) -> Outcome<()> {
         let Some(stored) = cache.get(key).filter(|stored| stored.object.meta().is_deleting()) else { return Outcome::Done };
         let finalizer = finalizer(&stored.object);
-        let held = stored.object.meta().finalizers.iter().any(|present| *present == *finalizer);
-        if !held || is_used(&stored.object, cache) {
+        if !has_finalizer(stored.object.meta(), finalizer) || is_used(&stored.object, cache) {
             return Outcome::Done;
         }
-        let mut free = (*stored.object).clone();
-        free.meta_mut().finalizers.retain(|present| *present != *finalizer);
-        out.send(Verb::Update { object: Arc::new(free), part: Part::Main, revision: Some(stored.revision) });
+        out.send(without_finalizer(stored, finalizer));
         Outcome::Await(())
     }
     fn resume(&mut self, _now: Time, _key: &Key, (): (), answers: &Answers, _cache: &Cache, _out: &mut Requests<Key>) -> Outcome<()> {

@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::ownership::rewrite;
 use super::super::{Answers, Controller, Items, Outcome, Requests};
 use super::Busy;
-use super::binder::deletes;
+use super::binder::{class_of, deletes};
 use crate::base::{Duration, Name, Time, stable_hash};
 use crate::client::{Cache, Change};
 use crate::objects::node::labels::ZONE;
@@ -19,7 +20,7 @@ use crate::objects::selector::Operator;
 use crate::objects::volume::annotations::{PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER};
 use crate::objects::volume::{ClaimReference, CsiSource, PersistentVolumeSpec, VolumeNodeAffinity, VolumePhase};
 use crate::objects::{Key, Kind, Labels, Meta, Object, PersistentVolume, PersistentVolumeClaim, Requirement, StorageClass, Stored};
-use crate::wire::api::{DeleteOptions, Part, Reason, Verb};
+use crate::wire::api::{DeleteOptions, Reason, Verb};
 
 /// See the module.
 pub struct Provisioner {
@@ -38,7 +39,7 @@ impl Provisioner {
 /// The class of a claim that a volume is to be made for. Of one with a selector none is made (external-provisioner: "claim Selector is not
 /// supported").
 pub(super) fn wanted<'a>(claim: &PersistentVolumeClaim, cache: &'a Cache) -> Option<&'a StorageClass> {
-    let class = cache.get(&Key::new(Kind::StorageClass, "", &claim.class()))?.object.as_storage_class()?;
+    let class = class_of(claim, cache)?;
     let asked = claim.meta.annotation(STORAGE_PROVISIONER) == Some(&class.provisioner) && class.provisions();
     let knows_where = !class.waits_for_consumer() || claim.selected_node().is_some();
     let may_have_one = claim.spec.volume_name.is_empty() && claim.spec.selector.is_none() && !claim.meta.is_deleting();
@@ -101,18 +102,10 @@ pub(super) fn new_volume(claim: &PersistentVolumeClaim, class: &StorageClass, pl
         .then(|| VolumeNodeAffinity { required: Some(NodeSelector { node_selector_terms: vec![term] }) });
     let mut meta = Meta::named("", &name);
     meta.annotations.update(|annotations: &mut Labels| drop(annotations.insert(PROVISIONED_BY.into(), class.provisioner.clone())));
-    let reference = ClaimReference {
-        api_version: "v1".into(),
-        kind: "PersistentVolumeClaim".into(),
-        namespace: claim.meta.namespace.clone(),
-        name: claim.meta.name.clone(),
-        uid: claim.meta.uid.clone(),
-        ..ClaimReference::default()
-    };
     let spec = PersistentVolumeSpec {
         access_modes: claim.spec.access_modes.clone(),
         capacity: [("storage".into(), claim.request())].into(),
-        claim_ref: Some(Box::new(reference)),
+        claim_ref: Some(Box::new(ClaimReference::to(claim))),
         csi: Some(CsiSource { driver: class.provisioner.clone(), volume_handle: name, ..CsiSource::default() }),
         node_affinity: affinity,
         persistent_volume_reclaim_policy: class.reclaim_policy,
@@ -171,9 +164,7 @@ impl Controller for Provisioner {
                     return Outcome::Done;
                 }
                 let Some(place) = place(claim, class, cache) else {
-                    let mut back = claim.clone();
-                    back.meta.annotations.update(|annotations| drop(annotations.remove(SELECTED_NODE)));
-                    out.send(Verb::Update { object: Arc::new(back.into()), part: Part::Main, revision: Some(stored.revision) });
+                    out.send(rewrite(stored, |meta| meta.annotations.update(|annotations| drop(annotations.remove(SELECTED_NODE)))));
                     return Outcome::Await(());
                 };
                 if !self.busy.is_done(now, key, self.making_takes, key.clone(), out) {

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attach::{is_attached_by, is_shared, new_attachment};
-use super::binder::{Binder, bound, satisfies};
-use super::ephemeral;
+use super::binder::{Binder, bound, class_of, is_delayed, will_do};
 use super::provisioner::{new_volume, place, wanted};
 use crate::base::Name;
 use crate::client::Cache;
 use crate::objects::volume::VolumePhase;
-use crate::objects::volume::annotations::STORAGE_PROVISIONER;
-use crate::objects::{Key, Kind, Object, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, VolumeAttachment};
+use crate::objects::{Key, Kind, Object, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment};
 
 /// What is to be changed, or created, next of what a cache has; nothing if all is settled.
 pub fn settle(cache: &Cache) -> Vec<Object> {
@@ -33,32 +31,24 @@ fn available(volume: &PersistentVolume) -> PersistentVolume {
 }
 
 fn bind(claim: &PersistentVolumeClaim, cache: &Cache) -> Option<Vec<Object>> {
-    let class = cache.get(&Key::new(Kind::StorageClass, "", &claim.class())).and_then(|stored| stored.object.as_storage_class());
-    let delayed = claim.selected_node().is_none() && class.is_some_and(StorageClass::waits_for_consumer);
+    let class = class_of(claim, cache);
+    let delayed = is_delayed(claim, class);
     let binder = Binder::default();
     let named = || cache.get(&Key::new(Kind::PersistentVolume, "", &claim.spec.volume_name))?.object.as_persistent_volume();
-    // One that was named may be another's, or not do (Binder::find_volume).
-    let will_do = |volume: &&PersistentVolume| volume.is_for(claim) || (volume.spec.claim_ref.is_none() && satisfies(volume, claim));
     let volume = if claim.spec.volume_name.is_empty() {
         binder.best_match(cache, claim, delayed).map(|(_, volume)| volume)
     } else {
-        named().filter(will_do)
+        named().filter(|volume| will_do(volume, claim))
     };
     if let Some(volume) = volume {
         let (volume, claim) = bound(volume, claim);
         return Some(vec![volume.into(), claim.into()]);
     }
     let class = class.filter(|class| class.provisions() && !delayed)?;
-    let mut asked = claim.clone();
-    asked.meta.annotations.update(|annotations| drop(annotations.insert(STORAGE_PROVISIONER.into(), class.provisioner.clone())));
+    let asked = claim.asked_of(&class.provisioner);
     wanted(&asked, cache)?;
     let volume = new_volume(&asked, class, place(&asked, class, cache)?);
     Some(vec![asked.into(), volume.into()])
-}
-
-/// The claims of a pod's ephemeral volumes.
-pub fn ephemeral_claims(pod: &Pod) -> impl Iterator<Item = PersistentVolumeClaim> {
-    ephemeral::claims(pod)
 }
 
 /// The attachments of the volumes of pods that run. A volume of one node at a time is attached where the first of them is.

@@ -175,7 +175,7 @@ fn the_claim_of_an_ephemeral_volume_comes_and_goes_with_its_pod() {
     assert!(world.cache.get(&key).is_none());
 }
 
-/// A volume of a driver, bound to the claim `data`.
+/// A volume of a driver, free, of the class `manual`.
 fn disk(world: &mut World, name: &str) -> Key {
     let volume = json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
         "capacity": {"storage": "5Gi"}, "csi": {"driver": "disks.example.com", "volumeHandle": name}}});

@@ -65,6 +65,13 @@ struct Change {
     back: u32,
 }
 
+impl Change {
+    /// The place of the key's change before this one, which stands at `position`; 0: it is the first.
+    fn earlier(&self, position: u64) -> u64 {
+        if self.back > 0 { position - u64::from(self.back) } else { 0 }
+    }
+}
+
 /// Changes of a chunk: enough that chunks are few, few enough that a small store stays small.
 const CHUNK: usize = 256;
 
@@ -150,33 +157,21 @@ impl Versions {
         self.back_from(slot).find(|version| version.modified <= revision).and_then(Version::live)
     }
     fn newest(&self, slot: u32) -> Option<&Version> {
-        self.history.at(self.slot(slot).position).map(|change| &change.version).or_else(|| self.bases.get(&slot))
+        self.version(slot, self.slot(slot).position)
+    }
+    /// What the change at a place made of a key; what it was at the last compaction, if the history has no such place.
+    fn version(&self, slot: u32, position: u64) -> Option<&Version> {
+        self.history.at(position).map_or_else(|| self.bases.get(&slot), |change| Some(&change.version))
     }
     /// Versions of a key, the newest first.
     pub fn back_from(&self, slot: u32) -> impl Iterator<Item = &Version> {
-        let mut position = self.slot(slot).position;
-        let older = std::iter::from_fn(move || {
-            let version = self.before(slot, position)?;
-            position = match self.history.at(position) {
-                Some(change) if change.back > 0 => position - u64::from(change.back),
-                _ => 0,
-            };
-            Some(version)
-        });
-        self.newest(slot).into_iter().chain(older)
-    }
-    /// What a key was before the change at a place.
-    fn before(&self, slot: u32, position: u64) -> Option<&Version> {
-        let change = self.history.at(position)?;
-        match self.history.at(position - u64::from(change.back)) {
-            Some(earlier) if change.back > 0 => Some(&earlier.version),
-            _ => self.bases.get(&slot),
-        }
+        let earlier = move |at: &u64| self.history.at(*at).map(|change| change.earlier(*at));
+        std::iter::successors(Some(self.slot(slot).position), earlier).map_while(move |at| self.version(slot, at))
     }
     /// Changes of revisions `from..`, in order: of which slot, the version, and what was there before.
     pub fn since(&self, from: Revision) -> impl Iterator<Item = (&Slot, &Version, Option<&Version>)> {
         self.history.since(from).map(|(position, change)| {
-            let before = self.before(change.slot, position).and_then(Version::live);
+            let before = self.version(change.slot, change.earlier(position)).and_then(Version::live);
             (self.slot(change.slot), &change.version, before)
         })
     }
@@ -205,7 +200,10 @@ impl Versions {
         mut gone: impl FnMut(&StoreKey, &Version),
     ) -> Option<(u32, bool)> {
         let Versions { slots, history, bases } = self;
-        let Change { version, slot: at, .. } = history.chunks.front().filter(|_| history.len > 0)?.get(history.over)?;
+        if history.len == 0 {
+            return None;
+        }
+        let Change { version, slot: at, .. } = history.get(0);
         if version.modified > revision {
             return None;
         }

@@ -16,7 +16,7 @@ use crate::base::{Cause, Incarnation, Name, Stream};
 use crate::engine::plan::Plan;
 use crate::models::workload::Workloads;
 use crate::objects::pod::{Container, PodIp, PodSpec};
-use crate::objects::{Object, Shared, Uid};
+use crate::objects::{Shared, Uid};
 use crate::wire::NodeId;
 use crate::wire::container::{ContainerEvent, ContainerId, ContainerOp, PodIdentity};
 
@@ -47,12 +47,7 @@ impl Specs {
     pub fn of(plan: &Plan) -> Specs {
         let mut specs = BTreeMap::new();
         for object in plan.manifests() {
-            let spec = match object {
-                Object::Deployment(one) => one.spec.template.spec.clone(),
-                Object::ReplicaSet(one) => one.spec.template.spec.clone(),
-                Object::Pod(one) => one.spec.clone(),
-                _ => continue,
-            };
+            let Some(spec) = object.pod_spec().cloned() else { continue };
             let meta = object.meta();
             specs.insert((meta.namespace.clone(), meta.name.clone()), spec);
         }

@@ -138,14 +138,17 @@ impl Connections {
         self.connections[place as usize] = Some(Connection { ends });
         self.places[at] = place + 1;
     }
+    /// Where a connection stands, unless it is over or was never opened.
+    fn place(&self, conn: Conn) -> Option<usize> {
+        Some(self.places.get(conn.0 as usize)?.checked_sub(1)? as usize)
+    }
     pub fn get(&mut self, conn: Conn) -> Option<&mut Connection> {
-        let place = self.places.get(conn.0 as usize)?.checked_sub(1)?;
-        self.connections[place as usize].as_mut()
+        let place = self.place(conn)?;
+        self.connections[place].as_mut()
     }
     /// The side of `address`, if the connection is still open there.
     pub fn open_side(&self, conn: Conn, address: Address) -> Option<Side> {
-        let place = self.places.get(conn.0 as usize)?.checked_sub(1)?;
-        let connection = self.connections[place as usize].as_ref()?;
+        let connection = self.connections[self.place(conn)?].as_ref()?;
         connection.ends.iter().position(|end| end.address == address && end.state == EndState::Open)
     }
     /// The connections of a process, in order.

@@ -21,9 +21,9 @@ use super::holds::Hold;
 use super::{SimHost, what};
 use crate::base::random::Seed;
 use crate::base::{Cause, Duration, Incarnation, Time};
-use crate::engine::Queue;
 use crate::engine::event::Life;
 use crate::engine::plan::{Fault, Targets};
+use crate::engine::{Host, Queue};
 use crate::models::distribution::Distribution;
 use crate::wire::{Address, MachineId};
 
@@ -254,20 +254,21 @@ impl SimHost {
     /// stopped in this instant, is told so at once.
     pub(super) fn start(&mut self, now: Time, address: Address, cause: Cause, queue: &mut Queue) {
         let process = self.process(address);
-        let (up, held, life, machine) = (process.up, process.holds.any(Hold::Down), process.incarnation.next(), process.machine);
+        let (up, life) = (process.up, process.incarnation.next());
         // What is still to begin for the first time does so when its time has come.
-        if held || !self.runs(machine) || (life.0 == 1 && self.plan.begins(address) > now) {
+        if !self.may_start(address) || (life.0 == 1 && self.plan.begins(address) > now) {
             return;
         }
         let mut stream = Seed(self.plan.seed).stream(&format!("start of {address} {life}"));
         let takes = if up { Duration::ZERO } else { self.plan.starts.again.sample(&mut stream) };
         if takes == Duration::ZERO {
             SimHost::push_life(queue, now, address, Life::Start, cause);
-        } else if let Some(number) = self.processes.number(address) {
+        } else {
+            let number = self.processes.number(address).expect("every process has a place");
             self.push_host(queue, now + takes, what::COMES_UP, number, cause);
         }
     }
-    /// A process that was started begins, unless it is held down again: the engine asks ([`Host::may_start`](crate::engine::Host::may_start)).
+    /// A process that was started begins, unless it is held down again: the engine asks ([`Host::may_start`]).
     pub(super) fn comes_up(&self, now: Time, number: u64, cause: Cause, queue: &mut Queue) {
         SimHost::push_life(queue, now, self.processes.at(number).0, Life::Start, cause);
     }

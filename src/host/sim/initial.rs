@@ -160,8 +160,8 @@ impl Start<'_> {
         for node in self.nodes.clone() {
             self.put(node.into());
         }
-        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_volumes()) {
-            for object in self.planned(kind) {
+        for kind in Kind::of_volumes() {
+            for object in self.planned(*kind) {
                 let created = self.create(&object);
                 self.put(created);
             }
@@ -213,7 +213,7 @@ impl Start<'_> {
         let pods: Vec<Arc<Object>> = self.pods.iter().map(|(pod, _)| Arc::new(pod.clone().into())).collect();
         let others = self.namespaces.iter().chain(&self.services).map(|object| Arc::new(object.clone()));
         let sets = self.sets.iter().map(|(set, _)| Arc::new(set.clone().into()));
-        let stored = Kind::ALL.into_iter().filter(|kind| kind.is_of_volumes()).flat_map(|kind| self.volumes.list(kind));
+        let stored = Kind::of_volumes().iter().flat_map(|kind| self.volumes.list(*kind));
         let others: Vec<Arc<Object>> = others.chain(sets).chain(stored.map(|(_, stored)| stored.object.clone())).collect();
         let mut reserved = PodVolumes::default();
         let mut ties = Seed(self.plan.seed).stream("ties of the start");
@@ -275,7 +275,7 @@ impl Start<'_> {
 
     fn into_store(self, host: &mut SimHost) -> Vec<Stored> {
         let Start { plan, namespaces, nodes, leases, services, slices, deployments, sets, pods, volumes, .. } = self;
-        let of_volumes = Kind::ALL.into_iter().filter(|kind| kind.is_of_volumes()).flat_map(|kind| volumes.list(kind));
+        let of_volumes = Kind::of_volumes().iter().flat_map(|kind| volumes.list(*kind));
         let of_volumes: Vec<Object> = of_volumes.map(|(_, stored)| (*stored.object).clone()).collect();
         let count = [&namespaces, &leases, &services, &slices].iter().map(|objects| objects.len()).sum::<usize>()
             + nodes.len()

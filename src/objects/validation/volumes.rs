@@ -2,9 +2,9 @@
 
 use super::Violation;
 use crate::base::Name;
-use crate::objects::pod::{Container, PodSpec, Resources};
+use crate::objects::pod::{Container, PodSpec};
 use crate::objects::selector::Operator;
-use crate::objects::volume::AccessMode;
+use crate::objects::volume::{AccessMode, PersistentVolumeClaimSpec};
 use crate::objects::{PersistentVolume, PersistentVolumeClaim, Quantity, Requirement, StorageClass};
 
 /// What a PersistentVolume may be made of (k8s.io/api `core/v1`, PersistentVolumeSource), `csi` aside.
@@ -121,18 +121,19 @@ pub(super) fn volume_update(old: &PersistentVolume, new: &PersistentVolume, foun
 }
 
 pub(super) fn claim(claim: &PersistentVolumeClaim, found: &mut Vec<Violation>) {
-    let spec = &claim.spec;
-    if spec.access_modes.is_empty() {
-        found.push(Violation::new("spec.accessModes", "Required value: at least 1 access mode is required"));
-    }
-    modes(&spec.access_modes, "spec", found);
-    requests(&spec.resources, "spec.resources", found);
+    claim_spec(&claim.spec, "spec", found);
 }
 
-fn requests(resources: &Resources, at: &str, found: &mut Vec<Violation>) {
-    match resources.requests.get("storage") {
-        None => found.push(Violation::required(format!("{at}.requests.storage"))),
-        Some(size) => positive(*size, &format!("{at}.requests.storage"), found),
+/// Of a claim, or of a pod's template of one.
+fn claim_spec(spec: &PersistentVolumeClaimSpec, at: &str, found: &mut Vec<Violation>) {
+    if spec.access_modes.is_empty() {
+        found.push(Violation::new(format!("{at}.accessModes"), "Required value: at least 1 access mode is required"));
+    }
+    modes(&spec.access_modes, at, found);
+    let at = format!("{at}.resources.requests.storage");
+    match spec.resources.requests.get("storage") {
+        None => found.push(Violation::required(at)),
+        Some(size) => positive(*size, &at, found),
     }
 }
 
@@ -141,6 +142,9 @@ fn positive(size: Quantity, at: &str, found: &mut Vec<Violation>) {
         found.push(Violation::invalid(at, size.to_string(), "must be greater than zero"));
     }
 }
+
+const IMMUTABLE: &str =
+    "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
 /// After creation the volume's name may be set once, and a bound claim may ask for more. A class may be given to a claim without one.
 pub(super) fn claim_update(old: &PersistentVolumeClaim, new: &PersistentVolumeClaim, found: &mut Vec<Violation>) {
@@ -152,8 +156,7 @@ pub(super) fn claim_update(old: &PersistentVolumeClaim, new: &PersistentVolumeCl
         }
     }
     if after.resources.requests != before.resources.requests && !old.is_fully_bound() {
-        let why = "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-        found.push(Violation::new("spec", why));
+        found.push(Violation::new("spec", IMMUTABLE));
         return;
     }
     if new.request() < old.request() {
@@ -161,8 +164,7 @@ pub(super) fn claim_update(old: &PersistentVolumeClaim, new: &PersistentVolumeCl
     }
     after.resources.clone_from(&before.resources);
     if after != *before {
-        let why = "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-        found.push(Violation::new("spec", why));
+        found.push(Violation::new("spec", IMMUTABLE));
     }
 }
 
@@ -213,13 +215,7 @@ pub(super) fn of_pod(spec: &PodSpec, at: &str, found: &mut Vec<Violation>) {
             found.push(Violation::required(format!("{at}.persistentVolumeClaim.claimName")));
         }
         if let Some(ephemeral) = &volume.ephemeral {
-            let at = format!("{at}.ephemeral.volumeClaimTemplate.spec");
-            let template = &ephemeral.volume_claim_template.spec;
-            if template.access_modes.is_empty() {
-                found.push(Violation::new(format!("{at}.accessModes"), "Required value: at least 1 access mode is required"));
-            }
-            modes(&template.access_modes, &at, found);
-            requests(&template.resources, &format!("{at}.resources"), found);
+            claim_spec(&ephemeral.volume_claim_template.spec, &format!("{at}.ephemeral.volumeClaimTemplate.spec"), found);
         }
     }
     for (list, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Lowering, at};
 use crate::base::Name;
-use crate::objects::{Object, PodSpec, Quantity};
+use crate::objects::Quantity;
 use crate::scenario::file;
 use crate::scheduler::plugins::PluginId;
 use crate::scheduler::policies::{
@@ -48,14 +48,9 @@ impl Lowering<'_> {
         let largest = Largest { cpu: most("cpu", true), gpu: most(GPU_RESOURCE, false), memory: most("memory", false) };
         let mut pods: Vec<Demand> = Vec::new();
         for object in self.objects.values() {
-            let (spec, count): (&PodSpec, u64) = match &**object {
-                Object::Pod(pod) => (&pod.spec, 1),
-                Object::Deployment(deployment) => (&deployment.spec.template.spec, deployment.spec.replicas.unwrap_or(1)),
-                Object::ReplicaSet(set) => (&set.spec.template.spec, set.spec.replicas.unwrap_or(1)),
-                _ => continue,
-            };
+            let Some(spec) = object.pod_spec() else { continue };
             let room = MOST_EXPECTED - pods.len();
-            pods.extend(std::iter::repeat_n(demand_of_spec(spec, &models), usize::try_from(count).unwrap_or(room).min(room)));
+            pods.extend(std::iter::repeat_n(demand_of_spec(spec, &models), usize::try_from(object.pods()).unwrap_or(room).min(room)));
         }
         Arc::new(PlacementPolicy { parts, prospect: Prospect { pods, largest }, models })
     }

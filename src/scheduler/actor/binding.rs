@@ -49,8 +49,7 @@ impl Scheduler {
         out: &mut Outbox,
     ) {
         let revision = |key: &Key| self.session.cache().get(key).map(|stored| stored.revision);
-        let objects = volumes.bindings.iter().map(|(volume, _)| volume).chain(&volumes.provisions);
-        let to_write = objects.map(|object| (object.clone(), revision(&object.key()))).collect();
+        let to_write = volumes.objects().map(|object| (object.clone(), revision(&object.key()))).collect();
         let (uid, cause) = (pod.info.pod().meta.uid.clone(), pod.cause);
         let (poll_at, give_up_at) = (Time::NEVER, Time::NEVER);
         let binding = VolumesBinding { uid, node, volumes, to_write, written: Vec::new(), poll_at, give_up_at, may_take, cause };
@@ -104,8 +103,7 @@ impl Scheduler {
             match self.are_bound(binding) {
                 Ok(Some(because)) => {
                     let binding = self.volumes.remove(&pod).expect("just seen");
-                    let Some(queued) = self.assumed.get(&pod) else { continue };
-                    let verb = Verb::Bind { pod: pod.clone(), uid: queued.info.pod().meta.uid.clone(), node: binding.node };
+                    let verb = Verb::Bind { pod: pod.clone(), uid: binding.uid, node: binding.node };
                     out.because(because);
                     self.session.send(now, CLIENT, verb, Token::Bind(pod), out);
                 }

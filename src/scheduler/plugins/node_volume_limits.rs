@@ -29,7 +29,7 @@ struct State<'a> {
 
 /// The driver and handle behind a claim; `None`: not of CSI, or bound elsewhere before it can be scheduled (`getCSIDriverInfo`).
 fn handle(volumes: &Volumes, claim: &PersistentVolumeClaim) -> Option<Handle> {
-    match volumes.volume(&claim.spec.volume_name).filter(|_| !claim.spec.volume_name.is_empty()) {
+    match volumes.volume(&claim.spec.volume_name) {
         Some(volume) => {
             let csi = volume.spec.csi.as_ref()?;
             (!csi.driver.is_empty() && !csi.volume_handle.is_empty()).then(|| (csi.driver.clone(), csi.volume_handle.clone()))

@@ -45,14 +45,12 @@ impl Plugin for VolumeBinding {
                 (_, Object::PersistentVolume(_)) => true,
                 (Object::StorageClass(old), Object::StorageClass(new)) => old.allowed_topologies != new.allowed_topologies,
                 (Object::CsiStorageCapacity(old), Object::CsiStorageCapacity(new)) => {
-                    let limit = |capacity: &crate::objects::CsiStorageCapacity| capacity.maximum_volume_size.or(capacity.capacity);
-                    limit(new).is_some_and(|new| limit(old).is_none_or(|old| new > old))
+                    new.limit().is_some_and(|new| old.limit().is_none_or(|old| new > old))
                 }
                 // Upstream asks for the driver of the pod's inline volumes only, not for that of its claims
                 // (isSchedulableAfterCSIDriverChange): a pod that lacks room for a claim waits for something else.
                 (Object::CsiDriver(old), Object::CsiDriver(new)) => {
-                    let says = |driver: &crate::objects::CsiDriver| driver.spec.storage_capacity == Some(true);
-                    says(old) && !says(new) && has_inline_volume_of(cycle.pod, &new.meta.name)
+                    old.has_storage_capacity() && !new.has_storage_capacity() && has_inline_volume_of(cycle.pod, &new.meta.name)
                 }
                 _ => false,
             },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Cycle, Filter, Plugin, PluginId, PreFilter, Verdict};
 use crate::base::Name;
 use crate::objects::node::labels::{REGION, ZONE};
-use crate::objects::{Object, PersistentVolume, StorageClass};
+use crate::objects::{Object, PersistentVolume};
 use crate::scheduler::nodes::NodeInfo;
 use crate::scheduler::queue::ClusterEvent;
 
@@ -67,7 +67,7 @@ impl Plugin for VolumeZone {
         match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::NodeChanged { old, new } => old.meta.labels != new.meta.labels,
-            ClusterEvent::StorageAdded(Object::StorageClass(class)) => StorageClass::waits_for_consumer(class),
+            ClusterEvent::StorageAdded(Object::StorageClass(class)) => class.waits_for_consumer(),
             ClusterEvent::StorageAdded(Object::PersistentVolume(_)) => true,
             ClusterEvent::StorageAdded(Object::PersistentVolumeClaim(claim))
             | ClusterEvent::StorageChanged { new: Object::PersistentVolumeClaim(claim), .. } => cycle.pod.uses_claim(claim),

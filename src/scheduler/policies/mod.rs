@@ -2,9 +2,9 @@
 //!
 //! Those of the study of fragmentation in GPU clusters (Weng et al., "Beware of Fragmentation", USENIX ATC 2023): random, dot product,
 //! GPU clustering, GPU packing, best fit and fragmentation gradient descent; and bin packing, worst fit. A policy is one file, an entry in
-//! [`POLICIES`], and its name in the scenario's format: a variant of `file::Policy` and its arm in `lower/policy.rs`. It is a pure function of what a pod asks for ([`Demand`]) and what a node has left ([`Machine`]): the study
-//! ([`study`](super::study)) places whole traces with it, the simulated scheduler scores its nodes with it
-//! ([`plugins`](super::plugins)).
+//! [`POLICIES`], and its name in the scenario's format: a variant of `file::Policy` and its arm in `lower/policy.rs`. It is a pure function
+//! of what a pod asks for ([`Demand`]) and what a node has left ([`Machine`]): the study ([`study`](super::study)) places whole traces with
+//! it, the simulated scheduler scores its nodes with it ([`plugins`](super::plugins)).
 //!
 //! Floats stand only where the study's own formulas have them, in its order of operations: scores are cut to whole numbers, and another
 //! last bit would choose another node. Left out: scores that look at more than one node.

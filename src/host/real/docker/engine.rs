@@ -150,16 +150,14 @@ impl Engine {
         self.wait(async {
             let mut outcome = Ok(());
             let mut note = |what: &str, result: Result<(), bollard::errors::Error>| {
-                let gone = match &result {
-                    Err(bollard::errors::Error::DockerResponseServerError { status_code, .. }) => match status_code {
-                        404 => true,
-                        // Its removal is in progress; of an image it means that somebody uses it.
-                        409 => what == CONTAINER,
-                        _ => false,
-                    },
+                let Err(error) = result else { return };
+                let gone = match &error {
+                    bollard::errors::Error::DockerResponseServerError { status_code: 404, .. } => true,
+                    // Its removal is in progress; of an image it means that somebody uses it.
+                    bollard::errors::Error::DockerResponseServerError { status_code: 409, .. } => what == CONTAINER,
                     _ => false,
                 };
-                if let (Err(error), Ok(()), false) = (result, &outcome, gone) {
+                if !gone && outcome.is_ok() {
                     outcome = Err(failed(what, error));
                 }
             };

@@ -78,11 +78,13 @@ fn a_claim_whose_node_is_taken_back_sends_its_pod_back_to_the_queue() {
 }
 
 #[test]
-fn a_pod_that_goes_leaves_the_volume_to_others() {
+fn a_pod_that_goes_is_not_waited_for() {
     let mut world = world("kubernetes.io/no-provisioner");
     world.run_until(Time::from_secs(2));
     assert_eq!(world.scheduler.waiting(), 0);
     world.delete(&Key::pod("default", "web"));
+    world.run_until(Time::from_secs(3));
+    assert!(world.scheduler.volumes.is_empty(), "nobody waits for its volumes any more");
     world.run_until(Time::from_secs(700));
     assert_eq!(world.texts(), ["scheduler-1 leading", "write PersistentVolume pv"]);
 }
