@@ -105,6 +105,45 @@ fn a_node_that_loses_power_is_found_out_and_its_pods_are_replaced() {
     assert!(after("replaced") < 15.0, "{fault:?}");
 }
 
+#[test]
+fn a_partition_by_the_kernel_and_one_by_the_transport_are_noticed_alike_and_heal() {
+    let _alone = alone();
+    let faults = "--set=faults=[{\"at\":\"9s\",\"for\":\"9s\",\"partition\":{\"from\":{\"nodes\":[\"worker-1\"]}}}]";
+    let kernel = nix::unistd::geteuid().is_root();
+    if !kernel {
+        eprintln!("skipped: only root may have the kernel cut links");
+    }
+    let start = |links: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = Command::new(env!("CARGO_BIN_EXE_sim"))
+            .args(["real", "validate-node-crash", "--set=duration=27s", faults, "--links", links, "--out"])
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("sim starts");
+        (links.to_owned(), folder, run)
+    };
+    let runs: Vec<_> = ["kernel", "transport"].into_iter().filter(|links| kernel || *links == "transport").map(start).collect();
+    for (links, folder, run) in runs {
+        let run = run.wait_with_output().expect("it ends");
+        assert!(run.status.success(), "{links}: {}{}", text(&run.stdout), text(&run.stderr));
+        let by = if links == "kernel" { "cut by veth" } else { "cut by our own transport (as asked for)" };
+        assert!(text(&run.stdout).contains(by), "{}", text(&run.stdout));
+        let rows = rows(folder.path(), "recovery.csv");
+        let fault = rows.first().expect("it was noticed");
+        // A grace of 6 s since a renewal at most 0.5 s before the fault, looked after each 0.5 s.
+        assert!((5.0..8.5).contains(&(seconds(&fault["detected"]) - seconds(&fault["at"]))), "{links}: {fault:?}");
+        let nodes = std::fs::read_to_string(folder.path().join("events.csv")).expect("events");
+        let ready: Vec<f64> = nodes
+            .lines()
+            .filter(|line| line.contains("worker-1") && line.contains("Ready") && !line.contains("NotReady"))
+            .filter_map(|line| line.split(',').next()?.parse().ok())
+            .collect();
+        assert!(ready.iter().any(|at| (18.0..26.0).contains(at)), "{links}: not ready again: {nodes}");
+    }
+}
+
 /// The living children of a process, with when they began, so that a number that is used again is told apart.
 fn children(parent: u32) -> BTreeSet<(u32, String)> {
     let mut found = BTreeSet::new();

@@ -8,6 +8,7 @@ use crate::engine::plan::Plan;
 use crate::host::real::cgroup;
 use crate::host::real::docker::engine::Engine;
 use crate::host::real::folder::Folder;
+use crate::host::real::network::Wanted;
 use crate::host::real::runtime::Kind;
 use crate::host::real::supervisor::{self, Options};
 
@@ -16,6 +17,9 @@ const SOCKET: &str = "/var/run/docker.sock";
 
 /// What `--runtime` takes.
 pub const NAMES: [&str; 3] = ["auto", "docker", "process"];
+
+/// What `--links` takes.
+pub const LINKS: [(&str, Wanted); 3] = [("auto", Wanted::Auto), ("kernel", Wanted::Kernel), ("transport", Wanted::Transport)];
 
 /// The engine's socket: that of DOCKER_HOST, as Docker's own client has it, or the usual one where that is unset or empty. An error if it
 /// names an engine elsewhere: the usual one is not the one that is meant.
@@ -62,14 +66,17 @@ fn choose(asked: &str) -> Result<Kind, String> {
 
 /// How a real run is played, with journals below `out`. What can't be is told, and the exit status given: a plan that has what can only be
 /// simulated, a runtime that is not there.
-pub fn options(plan: &Plan, runtime: &str, out: Option<&Path>) -> Result<Options, Outcome> {
+pub fn options(plan: &Plan, runtime: &str, links: &str, out: Option<&Path>) -> Result<Options, Outcome> {
     let unsupported = supervisor::unsupported(plan);
     if !unsupported.is_empty() {
         unsupported.iter().for_each(|why| eprintln!("error: {why}"));
         return Err(Outcome::BadInput);
     }
     match fresh(runtime) {
-        Ok(runtime) => Ok(Options { journals: out.map(|out| out.join("processes")), runtime, ..Options::default() }),
+        Ok(runtime) => {
+            let links = LINKS.into_iter().find_map(|(name, wanted)| (name == links).then_some(wanted)).unwrap_or_default();
+            Ok(Options { journals: out.map(|out| out.join("processes")), runtime, links, ..Options::default() })
+        }
         Err(error) => {
             eprintln!("error: {error}");
             Err(Outcome::Lacking)

@@ -18,6 +18,10 @@ pub struct Real {
     /// What runs containers.
     #[arg(long, value_parser = engine::NAMES, default_value = "process")]
     runtime: String,
+    /// What cuts and delays links between machines: the kernel (network namespaces, veth and netem, for root), or our own transport; `auto` is
+    /// the kernel where it can.
+    #[arg(long, value_parser = engine::LINKS.map(|(name, _)| name), default_value = "auto")]
+    links: String,
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// The folder to write to: reports, and the journals of all processes. Default: nothing is written.
@@ -33,7 +37,7 @@ impl Real {
             Err(errors) => return complain(&errors),
         };
         interrupt::watch();
-        let options = match engine::options(&loaded.plan, &self.runtime, self.out.as_deref()) {
+        let options = match engine::options(&loaded.plan, &self.runtime, &self.links, self.out.as_deref()) {
             Ok(options) => options,
             Err(outcome) => return outcome,
         };
@@ -52,6 +56,7 @@ impl Real {
             return Outcome::Lacking;
         }
         say(&report::text::summary(&report::Report::new(&outcome.record), false));
+        say(&outcome.links.line());
         let late: u64 = outcome.lags.values().map(|lag| lag.late).sum();
         let wakes: u64 = outcome.lags.values().map(|lag| lag.wakes).sum();
         let worst = outcome.lags.values().map(|lag| lag.worst_nanos).max().unwrap_or_default();

@@ -36,6 +36,10 @@ pub struct Validate {
     /// What runs containers: Docker's engine (at DOCKER_HOST or its usual socket), or a process group each; `auto` is Docker if it answers.
     #[arg(long, value_parser = engine::NAMES, default_value = "auto")]
     runtime: String,
+    /// What cuts and delays links between machines: the kernel (network namespaces, veth and netem, for root), or our own transport; `auto` is
+    /// the kernel where it can.
+    #[arg(long, value_parser = engine::LINKS.map(|(name, _)| name), default_value = "auto")]
+    links: String,
     /// A profile that `sim calibrate` wrote. Default: the scenario's own, or else the machine is measured now.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
@@ -68,7 +72,7 @@ impl Validate {
             Ok(loaded) => loaded,
             Err(errors) => return complain(&errors),
         };
-        let options = match engine::options(&loaded.plan, &self.runtime, self.out.as_deref()) {
+        let options = match engine::options(&loaded.plan, &self.runtime, &self.links, self.out.as_deref()) {
             Ok(options) => options,
             Err(outcome) => return outcome,
         };

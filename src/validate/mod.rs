@@ -18,6 +18,8 @@ pub use crate::engine::profile::Profile;
 use crate::engine::record::Record;
 use crate::host::real::clock::monotonic;
 use crate::host::real::control::Lag;
+use crate::host::real::network::Means;
+use crate::host::real::runtime::ContainerStats;
 use crate::host::real::{interrupt, supervisor};
 use crate::host::sim;
 use crate::report::Report;
@@ -69,7 +71,11 @@ pub struct Validation {
     pub invalid: Vec<String>,
     /// What ran the containers.
     pub runtime: &'static str,
+    /// What cut and delayed the links between machines.
+    pub links: Means,
     pub length: Duration,
+    /// Of each real run, what the containers had used that ran at its end.
+    pub stats: Vec<Vec<ContainerStats>>,
     /// How late each process of the control plane was woken, over all real runs.
     pub lags: BTreeMap<String, Lag>,
     /// Available replicas over time, predicted and measured, a line a run.
@@ -188,6 +194,7 @@ pub fn validate(
         let outcome = outcome.map_err(|error| Failure::Host(error.to_string()))?;
         not_interrupted()?;
         takes = Duration::from_nanos(monotonic() - began);
+        validation.links = outcome.links.clone();
         for (address, lag) in outcome.lags.iter().filter(|(address, _)| is_control_plane(address)) {
             validation.lags.entry(address.to_string()).or_default().add(lag);
         }
@@ -202,6 +209,7 @@ pub fn validate(
         for (milestone, value) in milestones::of(&outcome.record) {
             seen.entry(milestone).or_default().1.push((seed, value));
         }
+        validation.stats.push(outcome.stats);
         timelines.1.push(timeline(&outcome.record));
         validation.repeats += 1;
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::milestones::Unit;
 use super::statistics::{median, percentile};
 use super::{Profile, Row, Validation, picture};
+use crate::base::Duration;
 use crate::host::real::control::Lag;
 
 /// Microseconds as seconds, or a count as it is.
@@ -67,6 +68,16 @@ pub fn text(validation: &Validation) -> String {
         validation.repeats,
         validation.invalid.len(),
     );
+    text.push_str(&validation.links.line());
+    if let Some((count, cpu, memory)) = most_used(validation) {
+        let (cpu, tenths) = (number(Unit::Time, (cpu.nanos() / 1000).cast_signed()), memory * 10 >> 20);
+        let _ = writeln!(
+            text,
+            "containers at the end: at most {count}, none used more than {cpu} s of CPU and {}.{} MiB of memory",
+            tenths / 10,
+            tenths % 10
+        );
+    }
     let share = |lag: &Lag| format!("{}.{:02} %", lag.late * 100 / lag.wakes.max(1), lag.late * 10_000 / lag.wakes.max(1) % 100);
     let lags = validation.lags.iter().map(|(process, lag)| format!("{process} {}", share(lag)));
     let _ = writeln!(
@@ -80,6 +91,13 @@ pub fn text(validation: &Validation) -> String {
         let _ = writeln!(text, "invalid: {why}");
     }
     text
+}
+
+/// Over all runs: the most containers at the end, and the most that one had used.
+fn most_used(validation: &Validation) -> Option<(usize, Duration, u64)> {
+    let all = || validation.stats.iter().flatten();
+    let cpu = all().map(|one| one.cpu).max()?;
+    Some((validation.stats.iter().map(Vec::len).max()?, cpu, all().map(|one| one.memory_bytes).max()?))
 }
 
 /// A profile, for a terminal: medians and 95th percentiles in milliseconds.
@@ -141,9 +159,13 @@ pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
         "format": 1,
         "scenario": validation.scenario,
         "runtime": validation.runtime,
+        "links": { "cuts": validation.links.cuts, "delays": validation.links.delays },
         "seeds": validation.seeds,
         "repeats": validation.repeats,
         "invalid": validation.invalid,
+        "containers": most_used(validation).map(|(count, cpu, memory)| {
+            serde_json::json!({ "atEnd": count, "cpuSeconds": cpu.nanos() as f64 / 1e9, "memoryBytes": memory })
+        }),
         "worst_lag_seconds": validation.worst_lag_nanos() as f64 / 1e9,
         "lag": lags,
         "confirmed": validation.confirmed(),

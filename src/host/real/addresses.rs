@@ -1,4 +1,5 @@
-//! Who listens where: a run has a block 127.R.0.0/16 of its own; actors and pods have an address each in it.
+//! Who listens where: a run has a block 127.R.0.0/16 of its own; actors and pods have an address each in it. Actors that have a
+//! [network](super::network) to themselves have 10.R.0.0/16 there.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -30,6 +31,7 @@ pub struct Addresses {
     places: Vec<(Address, MachineId)>,
     numbers: Map<Address, usize>,
     node_machines: Vec<MachineId>,
+    on_network: bool,
 }
 
 impl Addresses {
@@ -38,7 +40,12 @@ impl Addresses {
         let numbers = places.iter().enumerate().map(|(number, (address, _))| (*address, number)).collect();
         let kubelets = places.iter().filter(|(address, _)| matches!(address, Address::Kubelet(_)));
         let node_machines = kubelets.map(|(_, machine)| *machine).collect();
-        Addresses { block, places, numbers, node_machines }
+        Addresses { block, places, numbers, node_machines, on_network: false }
+    }
+    /// Actors, but clients of services, listen on the run's own network.
+    #[must_use]
+    pub fn on_network(self) -> Addresses {
+        Addresses { on_network: true, ..self }
     }
     /// The run's block.
     pub fn block(&self) -> u8 {
@@ -57,7 +64,8 @@ impl Addresses {
     /// Where an actor listens.
     pub fn of(&self, actor: Address) -> SocketAddrV4 {
         let number = self.number(actor);
-        let ip = Ipv4Addr::new(127, self.block, (NODES_MAX + number / ROW) as u8, (number % ROW + 1) as u8);
+        let first = if self.on_network && !matches!(actor, Address::Traffic(_)) { 10 } else { 127 };
+        let ip = Ipv4Addr::new(first, self.block, (NODES_MAX + number / ROW) as u8, (number % ROW + 1) as u8);
         SocketAddrV4::new(ip, ACTOR_PORT)
     }
     /// The n-th address of a node's pods, in turn.

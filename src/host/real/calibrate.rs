@@ -264,6 +264,7 @@ fn starts(program: &Path, scenario: &str, folder: &Folder) -> io::Result<Samples
         token: u128::from(monotonic()),
         folder: folder.path().to_string_lossy().into_owned(),
         supervisor: std::process::id(),
+        namespace: None,
     };
     let mut samples = Vec::new();
     for _ in 0..SAMPLES {

@@ -24,14 +24,24 @@ pub struct Setup {
     /// Where its log and journal are.
     pub folder: String,
     pub supervisor: u32,
+    /// Of the network that it is to be on; none: loopback.
+    pub namespace: Option<String>,
 }
 
 /// What is wrong with the links between machines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Links {
-    /// Nothing passes from the first to the second.
-    pub cuts: Vec<(MachineId, MachineId)>,
+    pub cuts: Vec<Cut>,
     pub slow: Vec<SlowLink>,
+}
+
+/// Nothing passes from one machine to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cut {
+    pub from: MachineId,
+    pub to: MachineId,
+    /// Between actors the kernel sees to it.
+    pub by_kernel: bool,
 }
 
 /// What passes from one of these to one of those is late by so much more, and is lost and sent again with this probability.
@@ -41,6 +51,8 @@ pub struct SlowLink {
     pub to: Vec<MachineId>,
     pub latency: Distribution,
     pub loss: f64,
+    /// Between actors the kernel sees to it.
+    pub by_kernel: bool,
 }
 
 /// What is wrong with a machine's disk.

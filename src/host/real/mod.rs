@@ -9,10 +9,10 @@
 //! | simulated | here |
 //! | --- | --- |
 //! | process killed | SIGKILL; the kernel resets its connections |
-//! | power loss of a machine | its links are cut in the transport, then SIGKILL to its processes and containers |
-//! | machine or process frozen | SIGSTOP; for a machine its links are cut too, as its kernel would not answer |
-//! | partition | cut in the transport: what is written waits, dials hang, what comes in waits |
-//! | slow link | held back in the transport; a lost message for as long as TCP would take to send it again |
+//! | power loss of a machine | its links are cut, then SIGKILL to its processes and containers |
+//! | machine or process frozen | SIGSTOP; for a machine its links are cut too, in the transport, as its kernel would not answer |
+//! | partition | by the kernel ([`network`]), or in the transport: what is written waits, dials hang, what comes in waits |
+//! | slow link | netem, or held back in the transport; there a lost message for as long as TCP would take to send it again |
 //! | slow disk | each sync takes longer; one that stands still ends none, and the container runtime is not asked meanwhile |
 //! | containers crash | the payload is told to exit with the code, or to exhaust its memory |
 //!
@@ -22,7 +22,7 @@
 //! No process of ours survives the supervisor: each child exits when its standard input ends, and asks the kernel for SIGKILL when its
 //! parent is gone, which ends what stands still, too; a payload's container has its standard input closed by its engine then. Docker's
 //! container of another image hears nothing and runs until it is removed, by the next run or `sim validate --clean`. All listens on
-//! addresses of 127.0.0.0/8, in a block of its own a run ([`addresses`]).
+//! addresses of 127.0.0.0/8, in a block of its own a run ([`addresses`]), or in namespaces that nothing leads to ([`network`]).
 //!
 //! Left out: `"initial": "running"`, unreliable links, full and corrupted disks, slow machines, clocks that drift and registry faults
 //! (refused by [`supervisor::unsupported`]), network policies. The balancer before the API servers asks each server at the dial instead of
@@ -45,6 +45,7 @@ mod http;
 pub mod interrupt;
 pub mod journal;
 pub mod live;
+pub mod network;
 pub mod payload;
 pub mod process;
 pub mod replay;

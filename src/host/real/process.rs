@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration as Span;
@@ -18,13 +18,14 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::addresses::{Addresses, HEALTH_PORT};
+use super::calibrate::first_number;
 use super::cgroup::{self, Group, Groups, Limits};
 use super::clock::Clock;
 use super::payload::{EXHAUST, RUNNING};
-use super::runtime::{self, Answer, Notice, Notices, Runtime, Specs};
+use super::runtime::{self, Answer, ContainerStats, Notice, Notices, Runtime, Specs};
 use super::{http, threads};
 use crate::base::random::Seed;
-use crate::base::{Cause, Incarnation, Name, Stream, Time};
+use crate::base::{Cause, Duration, Incarnation, Name, Stream, Time};
 use crate::engine::plan::Plan;
 use crate::models::container_engine::KILLED;
 use crate::models::workload::Workloads;
@@ -346,14 +347,53 @@ impl Runtime for ProcessRuntime {
             }
         }
     }
+    fn stats(&mut self) -> Vec<ContainerStats> {
+        let used = |(id, container): (&ContainerId, &Container)| {
+            let process = container.process.as_ref().filter(|_| container.exit.is_none())?;
+            used(id, Path::new("/proc").join(process.child.id().to_string()).as_path())
+        };
+        self.containers.iter().filter_map(used).collect()
+    }
     fn end(&mut self) {
         self.kill(|_, _| true);
         self.sandboxes.clear();
     }
 }
 
+/// The kernel's clock ticks of a second, as `/proc` has them on every architecture (USER_HZ, `proc(5)`).
+const TICKS: u64 = 100;
+
+/// What a process has used, by its folder of `/proc`: CPU in user and in kernel mode, and memory that is backed by no file. `None`: it is
+/// gone.
+fn used(container: &ContainerId, folder: &Path) -> Option<ContainerStats> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    // Behind the name, which may have blanks and brackets of its own, fields count from the third.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let cpu = Duration::from_nanos((ticks(14)? + ticks(15)?) * (1_000_000_000 / TICKS));
+    let memory_bytes = first_number(&std::fs::read_to_string(folder.join("status")).ok()?, "RssAnon:") * 1024;
+    Some(ContainerStats { container: container.clone(), cpu, memory_bytes })
+}
+
 impl Drop for ProcessRuntime {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_has_used_is_read_behind_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let container = ContainerId { pod: "web".into(), index: 0, attempt: 0 };
+        assert_eq!(used(&container, folder.path()), None, "it is gone");
+        let stat = "4711 (a name) S 3) S 1 4711 4711 0 -1 4194304 900 0 0 0 12 3 7 9 20 0 4 0 8899\n";
+        std::fs::write(folder.path().join("stat"), stat).expect("the kernel's word");
+        std::fs::write(folder.path().join("status"), "VmRSS:\t9000 kB\nRssAnon:\t    2048 kB\n").expect("the kernel's word");
+        let expected = ContainerStats { container: container.clone(), cpu: Duration::from_millis(150), memory_bytes: 2 << 20 };
+        assert_eq!(used(&container, folder.path()), Some(expected));
     }
 }

@@ -17,7 +17,7 @@ use super::disk::Log;
 use super::journal::{self, Journal, Line};
 use super::live::{Backend, LiveHost};
 use super::transport::Transport;
-use super::{frame, threads};
+use super::{frame, network, threads};
 use crate::base::random::Seed;
 use crate::base::{Cause, FactId, Incarnation, Time};
 use crate::engine::plan::Plan;
@@ -72,7 +72,12 @@ pub fn run(setup: Setup, plan: Plan, mut input: impl Read + Send + 'static, mut 
     if getppid().as_raw() != setup.supervisor.cast_signed() {
         return Err(io::Error::other("the supervisor is gone"));
     }
-    let addresses = Addresses::new(setup.block, places(&plan));
+    let mut addresses = Addresses::new(setup.block, places(&plan));
+    if let Some(namespace) = &setup.namespace {
+        // Before any thread is: each inherits it from whoever starts it.
+        network::enter(Path::new(namespace))?;
+        addresses = addresses.on_network();
+    }
     let (told, inbox) = Told::new();
     let life = format!("incarnation {}", setup.incarnation);
     let stream = |of: &str| Seed(plan.seed).stream(&format!("{} {of} {life}", setup.actor));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::cgroup::Limits;
 use super::clock::Clock;
 use super::payload::Life;
-use crate::base::{Cause, Incarnation, Name, Stream};
+use crate::base::{Cause, Duration, Incarnation, Name, Stream};
 use crate::engine::plan::Plan;
 use crate::models::workload::Workloads;
 use crate::objects::pod::{Container, PodIp, PodSpec};
@@ -130,6 +130,16 @@ pub enum Notice {
     GraceOver(ContainerId),
 }
 
+/// What a container has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerStats {
+    pub container: ContainerId,
+    /// CPU time since its start.
+    pub cpu: Duration,
+    /// Memory that it holds now.
+    pub memory_bytes: u64,
+}
+
 /// Where a runtime's threads leave their notices.
 pub type Notices = Arc<dyn Fn(Notice) + Send + Sync>;
 
@@ -146,6 +156,8 @@ pub trait Runtime {
     /// Running containers of a workload are given an order of the payload's ([`super::payload::exit_order`], [`super::payload::EXHAUST`]):
     /// all, or so many (lowest pod names first). What is no payload is killed.
     fn crash(&mut self, namespace: &Name, workload: &Name, count: Option<u64>, order: &str, cause: Cause);
+    /// What the running containers have used so far, in their order. One that ends meanwhile is left out.
+    fn stats(&mut self) -> Vec<ContainerStats>;
     /// Ends everything.
     fn end(&mut self);
 }

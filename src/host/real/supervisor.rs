@@ -17,13 +17,14 @@ use nix::unistd::Pid;
 
 use super::addresses::{ACTORS_MAX, Addresses, NODES_MAX};
 use super::clock::{Clock, monotonic};
-use super::control::{FromChild, Lag, Setup, SlowLink, ToChild};
+use super::control::{Cut, FromChild, Lag, Setup, SlowLink, ToChild};
 use super::docker::DockerRuntime;
 use super::docker::engine::{Engine, Labels};
 use super::folder::Folder;
 use super::gather::gather;
+use super::network::{self, Means, Network};
 use super::process::ProcessRuntime;
-use super::runtime::{Answer, Kind, Notice, Notices, Runtime, Specs};
+use super::runtime::{Answer, ContainerStats, Kind, Notice, Notices, Runtime, Specs};
 use super::{capacity, frame, interrupt, role, threads};
 use crate::base::{Cause, FactId, Incarnation, Time};
 use crate::engine::plan::{Fault, FaultPlan, Initial, Plan, Starts, Whose};
@@ -43,12 +44,14 @@ pub struct Options {
     pub journals: Option<PathBuf>,
     /// What runs the containers.
     pub runtime: Kind,
+    /// What cuts and delays the links between machines.
+    pub links: network::Wanted,
 }
 
 impl Default for Options {
     fn default() -> Options {
         // The file that runs, even if another has taken its name meanwhile.
-        Options { program: "/proc/self/exe".into(), journals: None, runtime: Kind::Process }
+        Options { program: "/proc/self/exe".into(), journals: None, runtime: Kind::Process, links: network::Wanted::Auto }
     }
 }
 
@@ -58,6 +61,10 @@ pub struct Outcome {
     pub record: Record,
     /// How late each process was woken.
     pub lags: BTreeMap<Address, Lag>,
+    /// What cut and delayed the links between machines.
+    pub links: Means,
+    /// What the containers had used that ran at the end.
+    pub stats: Vec<ContainerStats>,
     /// What went wrong with the run itself: a process that ended unasked, say. Such a run proves nothing.
     pub troubles: Vec<String>,
 }
@@ -213,8 +220,10 @@ struct Run {
     played: Vec<Option<FaultPlan>>,
     fault_facts: Vec<Cause>,
     fault_infos: Vec<FaultInfo>,
-    /// (fault, from, to)
-    cuts: Vec<(usize, MachineId, MachineId)>,
+    network: Option<Network>,
+    means: Means,
+    /// Each with its fault.
+    cuts: Vec<(usize, Cut)>,
     slow: Vec<(usize, SlowLink)>,
     /// (fault, machine, how much longer; `None`: it stands still)
     disks: Vec<(usize, MachineId, Option<Distribution>)>,
@@ -226,6 +235,7 @@ struct Run {
     etcd_leader: Option<(crate::base::Term, Address)>,
     leading: Vec<Address>,
     lags: BTreeMap<Address, Lag>,
+    stats: Vec<ContainerStats>,
     ended: usize,
     troubles: Vec<String>,
 }
@@ -233,7 +243,7 @@ struct Run {
 impl Run {
     fn start(scenario: &str, plan: Arc<Plan>, options: &Options, folder: &Folder) -> io::Result<Run> {
         let places = role::places(&plan);
-        let addresses = Addresses::new(folder.block(), places.clone());
+        let (network, means, addresses) = network::lent(options.links, Addresses::new(folder.block(), places.clone()))?;
         let process = |(address, machine): (Address, MachineId)| Process {
             address,
             machine,
@@ -269,6 +279,8 @@ impl Run {
             played: vec![None; plan.faults.len()],
             fault_facts: vec![Cause::NONE; plan.faults.len()],
             fault_infos: Vec::new(),
+            network,
+            means,
             cuts: Vec::new(),
             slow: Vec::new(),
             disks: Vec::new(),
@@ -279,6 +291,7 @@ impl Run {
             etcd_leader: None,
             leading: Vec::new(),
             lags: BTreeMap::new(),
+            stats: Vec::new(),
             ended: 0,
             troubles: Vec::new(),
             plan,
@@ -334,6 +347,7 @@ impl Run {
             token: self.token,
             folder: folder.to_string_lossy().into_owned(),
             supervisor: std::process::id(),
+            namespace: self.network.as_ref().and_then(|network| network.namespace(process.address, process.machine)),
         };
         let mut input = child.stdin.take().expect("it is piped");
         let output = child.stdout.take().expect("it is piped");
@@ -493,6 +507,10 @@ impl Run {
 
     /// Ends all processes: those that live are asked, and killed when they take too long.
     fn end(&mut self) {
+        // Of a run that proves something.
+        if self.troubles.is_empty() {
+            self.stats = self.runtime.stats();
+        }
         let mut asked = 0;
         for process in &mut self.processes {
             if process.child.is_some() {
@@ -534,7 +552,8 @@ impl Run {
             facts,
             ..Record::default()
         };
-        Outcome { record, lags: std::mem::take(&mut self.lags), troubles: std::mem::take(&mut self.troubles) }
+        let (lags, links, stats) = (std::mem::take(&mut self.lags), self.means.clone(), std::mem::take(&mut self.stats));
+        Outcome { record, lags, links, stats, troubles: std::mem::take(&mut self.troubles) }
     }
 }
 

@@ -12,3 +12,9 @@ pub fn spawn(work: impl FnOnce() + Send + 'static) {
 pub fn pause(span: Duration) {
     std::thread::sleep(span);
 }
+
+/// Does this in a thread of its own and waits for it: what a thread changes of itself, its network namespace say, is gone with it.
+#[expect(clippy::disallowed_methods, reason = "it is waited for: nothing happens beside it")]
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,9 +1,10 @@
 //! Connections between processes: TCP on loopback. A connection's life is told in the same arrivals as the simulator's.
 //!
 //! The dialler speaks first: who it is, whom it wants, and the run's token; without the token nothing is answered. Data, keep-alives and
-//! an orderly end travel in frames; an end without one is a reset. A cut between two machines is made here, at both ends: what is written
-//! waits, what comes in waits, dials hang, and the end of a connection is not told until the cut heals; so a machine that was killed behind
-//! a cut is silent. A slow link holds each message back at the end that sends it, in order, and a lost one as TCP's retransmission would.
+//! an orderly end travel in frames; an end without one is a reset. A cut between two machines that the kernel does not make
+//! ([`super::network`]) is made here, at both ends: what is written waits, what comes in waits, dials hang, and the end of a connection is
+//! not told until the cut heals; so a machine that was killed behind a cut is silent. A slow link holds each message back at the end that
+//! sends it, in order, and a lost one as TCP's retransmission would. Where the kernel cuts, TCP's own time-outs are those of the actors.
 //!
 //! Each side of a connection has a thread that reads and one that writes; the actor is held up by neither. Accepted connections have no
 //! keep-alive but etcd's peer streams, whose two ends have the same: the simulator's 150 s of TCP keep-alive are longer than runs here.
@@ -15,12 +16,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration as Span;
 
+use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use serde::{Deserialize, Serialize};
 
 use super::addresses::Addresses;
 use super::arrival::{Arrival, Told};
 use super::clock::monotonic;
-use super::control::{Links, SlowLink};
+use super::control::{Cut, Links, SlowLink};
 use super::{frame, http, threads};
 use crate::base::{Cause, Map, Stream, Time};
 use crate::proxy::{self, Choice, EndpointLog, NodeTable};
@@ -84,7 +86,7 @@ struct Shared {
     told: Told,
     links: Mutex<Map<Conn, Arc<Link>>>,
     http: Mutex<Map<Conn, http::Handle>>,
-    cuts: Mutex<Vec<(MachineId, MachineId)>>,
+    cuts: Mutex<Vec<Cut>>,
     slow: Mutex<(Vec<SlowLink>, Stream)>,
     changed: Condvar,
     ready: AtomicBool,
@@ -115,6 +117,24 @@ struct Link {
     keep_alive: Option<KeepAlive>,
     /// Nothing more is told of it.
     over: AtomicBool,
+}
+
+/// Which troubles of links are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Those that are made here, for actors: the kernel sees to the others.
+    Ours,
+    /// All: whoever is beside the run's network is not met by what the kernel does to it.
+    All,
+}
+
+impl Whose {
+    fn has(self, by_kernel: bool) -> bool {
+        self == Whose::All || !by_kernel
+    }
+    fn cut(self, cuts: &[Cut], from: MachineId, to: MachineId) -> bool {
+        cuts.iter().any(|cut| (cut.from, cut.to) == (from, to) && self.has(cut.by_kernel))
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -201,8 +221,8 @@ impl Transport {
                     let machine = shared.addresses.machine_of_pod(pod);
                     let pass = |limit| {
                         machine.is_none_or(|machine| {
-                            threads::pause(shared.held_back(shared.machine, machine));
-                            shared.wait_while_cut(machine, limit)
+                            threads::pause(shared.held_back(shared.machine, machine, Whose::All));
+                            shared.wait_while_cut(machine, limit, Whose::All)
                         })
                     };
                     http::serve(&shared.told, cause, conn, pod, &orders, pass);
@@ -219,7 +239,7 @@ impl Transport {
         let Some(link) = lock(&self.shared.links).get(&conn).cloned() else { return };
         let body = codec::encode(message);
         let queued = link.queued.fetch_add(body.len(), Ordering::SeqCst) + body.len();
-        let due = monotonic() + self.shared.held_back(self.shared.machine, link.peer).as_nanos() as u64;
+        let due = monotonic() + self.shared.held_back(self.shared.machine, link.peer, Whose::Ours).as_nanos() as u64;
         // The writer is gone only when the connection is over.
         let _ = link.orders.send(Order::Data(cause, body, due));
         if queued > HIGH_MARK && !link.blocked.swap(true, Ordering::SeqCst) {
@@ -242,13 +262,13 @@ impl Shared {
         self.told.tell(cause, arrival);
     }
     fn is_cut(&self, from: MachineId, to: MachineId) -> bool {
-        lock(&self.cuts).contains(&(from, to))
+        Whose::Ours.cut(&lock(&self.cuts), from, to)
     }
     /// How much longer than usual something takes from one machine to another.
-    fn held_back(&self, from: MachineId, to: MachineId) -> Span {
+    fn held_back(&self, from: MachineId, to: MachineId, whose: Whose) -> Span {
         let (links, stream) = &mut *lock(&self.slow);
         let mut nanos = 0;
-        for link in links.iter().filter(|link| link.from.contains(&from) && link.to.contains(&to)) {
+        for link in links.iter().filter(|link| link.from.contains(&from) && link.to.contains(&to) && whose.has(link.by_kernel)) {
             nanos += link.latency.sample(stream).nanos();
             let mut again = RETRANSMISSION.as_nanos() as u64;
             while again <= RETRANSMISSION_MAX && stream.chance(link.loss) {
@@ -259,9 +279,9 @@ impl Shared {
         Span::from_nanos(nanos)
     }
     /// Waits until nothing is cut between here and there, in either direction. False when that takes longer than the limit.
-    fn wait_while_cut(&self, there: MachineId, limit: Span) -> bool {
+    fn wait_while_cut(&self, there: MachineId, limit: Span, whose: Whose) -> bool {
         let here = self.machine;
-        let cut = |cuts: &mut Vec<(MachineId, MachineId)>| cuts.contains(&(here, there)) || cuts.contains(&(there, here));
+        let cut = |cuts: &mut Vec<Cut>| whose.cut(cuts, here, there) || whose.cut(cuts, there, here);
         let (cuts, waited) = self.changed.wait_timeout_while(lock(&self.cuts), limit, cut).expect("no thread panics with this lock");
         drop(cuts);
         !waited.timed_out()
@@ -303,29 +323,36 @@ impl Shared {
         };
         for target in candidates {
             let machine = self.addresses.machine(target);
-            let patience = if balanced { Span::ZERO } else { DIAL_TIMEOUT };
-            if !self.wait_while_cut(machine, patience) {
+            let (patience, whose) = if balanced { (Span::ZERO, Whose::All) } else { (DIAL_TIMEOUT, Whose::Ours) };
+            if !self.wait_while_cut(machine, patience, whose) {
                 if balanced {
                     continue;
                 }
                 return self.tell(cause, Arrival::Closed(conn, CloseReason::TimedOut));
             }
             // There and back.
-            threads::pause(self.held_back(self.machine, machine) + self.held_back(machine, self.machine));
-            if let Some(stream) = self.connect(target, balanced, keep_alive == KeepAlive::ETCD_PEER) {
-                return self.establish(cause, conn, stream, machine, Some(keep_alive), Arrival::Opened(conn));
+            threads::pause(self.held_back(self.machine, machine, Whose::Ours) + self.held_back(machine, self.machine, Whose::Ours));
+            match self.connect(target, balanced, keep_alive == KeepAlive::ETCD_PEER) {
+                Ok(stream) => return self.establish(cause, conn, stream, machine, Some(keep_alive), Arrival::Opened(conn)),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !balanced => {
+                    return self.tell(cause, Arrival::Closed(conn, CloseReason::TimedOut));
+                }
+                Err(_) => {}
             }
         }
         self.tell(cause, Arrival::Refused(conn));
     }
-    fn connect(&self, to: Address, asks_ready: bool, peer: bool) -> Option<TcpStream> {
-        let mut stream = TcpStream::connect_timeout(&self.addresses.of(to).into(), READY_TIMEOUT).ok()?;
-        frame::write(&mut stream, &Hello { token: self.token, from: self.me, to, asks_ready, peer }).ok()?;
+    fn connect(&self, to: Address, asks_ready: bool, peer: bool) -> io::Result<TcpStream> {
+        let patience = if asks_ready { READY_TIMEOUT } else { DIAL_TIMEOUT };
+        let mut stream = TcpStream::connect_timeout(&self.addresses.of(to).into(), patience)?;
+        frame::write(&mut stream, &Hello { token: self.token, from: self.me, to, asks_ready, peer })?;
         if asks_ready {
-            stream.set_read_timeout(Some(READY_TIMEOUT)).ok()?;
-            frame::next::<bool>(&mut stream).ok()?.filter(|ready| *ready)?;
+            stream.set_read_timeout(Some(READY_TIMEOUT))?;
+            if frame::next::<bool>(&mut stream)? != Some(true) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
         }
-        Some(stream)
+        Ok(stream)
     }
     fn establish(
         self: Arc<Shared>,
@@ -336,8 +363,7 @@ impl Shared {
         keep_alive: Option<KeepAlive>,
         first: Arrival,
     ) {
-        let set = stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(None)).and_then(|()| stream.try_clone());
-        let Ok(own) = set else { return self.tell(cause, Arrival::Refused(conn)) };
+        let Ok(own) = set_up(&stream, keep_alive) else { return self.tell(cause, Arrival::Refused(conn)) };
         let (orders, ordered) = channel();
         let link = Arc::new(Link {
             conn,
@@ -370,7 +396,17 @@ impl Shared {
     fn read(&self, link: &Link, stream: TcpStream) {
         let mut from = io::BufReader::new(stream);
         let mut reason = CloseReason::Reset;
-        while let Ok(Some(body)) = frame::read(&mut from) {
+        loop {
+            let body = match frame::read(&mut from) {
+                Ok(Some(body)) => body,
+                Ok(None) => break,
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::TimedOut {
+                        reason = CloseReason::TimedOut;
+                    }
+                    break;
+                }
+            };
             self.hold_incoming(link);
             link.heard.store(monotonic(), Ordering::SeqCst);
             match frame::value(&body) {
@@ -395,7 +431,7 @@ impl Shared {
     /// What comes through a cut waits at this end; a connection that is over meanwhile is not waited for.
     fn hold_incoming(&self, link: &Link) {
         let mut cuts = lock(&self.cuts);
-        while cuts.contains(&(link.peer, self.machine)) && !link.over.load(Ordering::SeqCst) {
+        while Whose::Ours.cut(&cuts, link.peer, self.machine) && !link.over.load(Ordering::SeqCst) {
             (cuts, _) = self.changed.wait_timeout(cuts, LOOK).expect("no thread panics with this lock");
         }
     }
@@ -441,7 +477,10 @@ impl Shared {
                     self.keep_alive(link, &mut asked)
                 }
             };
-            // The reader tells of the end.
+            // A peer that takes nothing for so long is given up; of any other end the reader tells.
+            if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return self.end(link, CloseReason::TimedOut);
+            }
             if sent.is_err() && link.over.load(Ordering::SeqCst) {
                 return;
             }
@@ -474,4 +513,16 @@ impl Shared {
         }
         dead
     }
+}
+
+/// A socket as the actors want it; a copy for the thread that writes.
+fn set_up(stream: &TcpStream, keep_alive: Option<KeepAlive>) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(None)?;
+    if let Some(keep_alive) = keep_alive {
+        stream.set_write_timeout(Some(Span::from_nanos((keep_alive.interval + keep_alive.timeout).nanos())))?;
+        let millis = keep_alive.unacknowledged.nanos() / 1_000_000;
+        setsockopt(stream, TcpUserTimeout, &u32::try_from(millis).unwrap_or(u32::MAX))?;
+    }
+    stream.try_clone()
 }

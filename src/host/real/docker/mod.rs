@@ -18,6 +18,7 @@
 pub mod engine;
 pub mod image;
 mod probe;
+mod stats;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -41,7 +42,7 @@ use super::addresses::{Addresses, HEALTH_PORT, SERVICE_PORT};
 use super::cgroup::PERIOD_MICROS;
 use super::clock::Clock;
 use super::payload::{PAYLOAD, SANDBOX};
-use super::runtime::{self, Answer, Notice, Notices, Runtime, Specs};
+use super::runtime::{self, Answer, ContainerStats, Notice, Notices, Runtime, Specs};
 use crate::base::random::Seed;
 use crate::base::{Cause, Incarnation, Name, Stream, Time};
 use crate::engine::plan::{Images, Plan};
@@ -618,6 +619,9 @@ impl Runtime for DockerRuntime {
         for name in killed {
             self.task(|shared| async move { shared.kill(&name, "KILL").await });
         }
+    }
+    fn stats(&mut self) -> Vec<ContainerStats> {
+        self.ask_stats()
     }
     fn end(&mut self) {
         {

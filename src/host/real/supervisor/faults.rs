@@ -8,7 +8,7 @@ use crate::base::{Cause, Incarnation};
 use crate::engine::plan::{Fault, FaultPlan, Targets, Whose};
 use crate::engine::record::FaultInfo;
 use crate::engine::recorder::describe;
-use crate::host::real::control::{DiskTrouble, Links, SlowLink, ToChild};
+use crate::host::real::control::{Cut, DiskTrouble, Links, SlowLink, ToChild};
 use crate::host::real::{payload, threads};
 use crate::wire::fact::{Subject, What};
 use crate::wire::{Address, MachineId, NodeId};
@@ -54,7 +54,7 @@ impl Run {
                 let in_order = matches!(plan.fault, Fault::Reboot { .. });
                 for machine in machines {
                     if !in_order {
-                        self.isolate(number, *machine);
+                        self.isolate(number, *machine, self.network.is_some());
                     }
                 }
                 self.tell_links();
@@ -75,7 +75,8 @@ impl Run {
             }
             Fault::Freeze(machines) => {
                 for machine in machines {
-                    self.isolate(number, *machine);
+                    // What comes meanwhile is kept: a link that is down would lose it.
+                    self.isolate(number, *machine, false);
                 }
                 self.tell_links();
                 for machine in machines {
@@ -86,17 +87,19 @@ impl Run {
                 }
             }
             Fault::Partition { from, to, one_way, .. } => {
+                let by_kernel = self.network.is_some();
                 for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
-                    self.cuts.push((number, from, to));
+                    self.cuts.push((number, Cut { from, to, by_kernel }));
                     if !one_way {
-                        self.cuts.push((number, to, from));
+                        self.cuts.push((number, Cut { from: to, to: from, by_kernel }));
                     }
                 }
                 self.tell_links();
             }
             Fault::SlowLink { from, to, latency, loss } => {
                 for (from, to) in [(from, to), (to, from)] {
-                    let link = SlowLink { from: from.clone(), to: to.clone(), latency: latency.clone(), loss: *loss };
+                    let mut link = SlowLink { from: from.clone(), to: to.clone(), latency: latency.clone(), loss: *loss, by_kernel: false };
+                    link.by_kernel = self.network.as_ref().is_some_and(|network| network.delays(&link));
                     self.slow.push((number, link));
                 }
                 self.tell_links();
@@ -169,21 +172,28 @@ impl Run {
         process.signal(Signal::SIGSTOP);
     }
     /// Nothing passes between this machine and any other.
-    fn isolate(&mut self, number: usize, machine: MachineId) {
+    fn isolate(&mut self, number: usize, machine: MachineId, by_kernel: bool) {
         // One more than the plan has: whoever uses the cluster sits outside.
         for other in (0..=self.plan.machines.len() as u32).map(MachineId).filter(|other| *other != machine) {
-            self.cuts.push((number, machine, other));
-            self.cuts.push((number, other, machine));
+            self.cuts.push((number, Cut { from: machine, to: other, by_kernel }));
+            self.cuts.push((number, Cut { from: other, to: machine, by_kernel }));
         }
     }
     pub(super) fn links(&self) -> Links {
-        let mut cuts: Vec<_> = self.cuts.iter().map(|(_, from, to)| (*from, *to)).collect();
+        let mut cuts: Vec<_> = self.cuts.iter().map(|(_, cut)| *cut).collect();
         cuts.sort();
         cuts.dedup();
         Links { cuts, slow: self.slow.iter().map(|(_, link)| link.clone()).collect() }
     }
     fn tell_links(&mut self) {
         let links = self.links();
+        if let Some(network) = &mut self.network {
+            let cuts: Vec<_> = links.cuts.iter().filter(|cut| cut.by_kernel).map(|cut| (cut.from, cut.to)).collect();
+            let slow = links.slow.iter().filter(|link| link.by_kernel).cloned().collect();
+            if let Err(error) = network.set(&cuts, slow) {
+                self.troubles.push(format!("links could not be cut or mended: {error}"));
+            }
+        }
         for process in &mut self.processes {
             process.say(&ToChild::Links(links.clone()));
         }
