@@ -42,20 +42,21 @@ pub fn of(record: &Record) -> Vec<(Milestone, u64)> {
         let order = number * 10;
         add(0, order, format!("{name}: first pod bound"), Unit::Time, since_start(bound().min()));
         add(0, order + 1, format!("{name}: last pod bound"), Unit::Time, since_start(bound().max()));
-        add(0, order + 2, format!("{name}: first pod ready"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.ready).min()));
+        add(0, order + 2, format!("{name}: first pod started"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.started).min()));
+        add(0, order + 3, format!("{name}: first pod ready"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.ready).min()));
         // Of a roll-out: when the last of its pods serves, and when the last of the old ones is gone.
         if first_fault == Time::NEVER && pods.iter().any(|pod| pod.deleted.is_some()) {
-            add(0, order + 4, format!("{name}: last pod ready"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.ready).max()));
+            add(0, order + 5, format!("{name}: last pod ready"), Unit::Time, since_start(pods.iter().filter_map(|pod| pod.ready).max()));
             add(
                 0,
-                order + 5,
+                order + 6,
                 format!("{name}: last pod deleted"),
                 Unit::Time,
                 since_start(pods.iter().filter_map(|pod| pod.deleted.map(|deleted| deleted.at)).max()),
             );
         }
         let whole = workload.steps.iter().find(|step| step.wanted > 0 && step.available >= step.wanted).map(|step| step.at);
-        add(0, order + 3, format!("{name}: all available"), Unit::Time, since_start(whole));
+        add(0, order + 4, format!("{name}: all available"), Unit::Time, since_start(whole));
     }
     for row in &report.recovery {
         let fault = &model.faults()[row.fault];

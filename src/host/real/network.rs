@@ -429,5 +429,14 @@ filter add dev eth0 parent 1: protocol ip u32 match ip dst 10.77.200.3/32 flowid
         assert_eq!(heard(&network), [(0, 2), (1, 2), (2, 0), (2, 1)]);
         network.set(&[], Vec::new()).expect("links are set");
         assert_eq!(heard(&network), all, "healed");
+
+        let late = slow(Distribution::Constant(Duration::from_millis(400)), 0.0);
+        if !network.delays(&late) {
+            return eprintln!("skipped: {:?}", network.means());
+        }
+        network.set(&[], vec![late]).expect("links are set");
+        assert_eq!(heard(&network), [(0, 2), (1, 2), (2, 0), (2, 1)], "what the first sends the second is late");
+        network.set(&[], Vec::new()).expect("links are set");
+        assert_eq!(heard(&network), all, "as before");
     }
 }
