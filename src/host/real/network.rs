@@ -171,24 +171,28 @@ impl Network {
     /// Bridge, links and addresses. Who has which link address is told beforehand: nobody is to be asked through a cut.
     fn join(&self) -> io::Result<()> {
         let mut hub = "link add bridge type bridge stp_state 0 forward_delay 0\nlink set bridge up\n".to_owned();
-        for Machine { id, namespace, .. } in &self.machines {
-            let (number, own, path) = (id.0, link_address(*id), namespace.path());
-            let _ = writeln!(hub, "link add machine{number} type veth peer name {INTERFACE} address {own} netns {path}");
-            let _ = writeln!(hub, "link set machine{number} master bridge up");
-        }
+        self.machines.iter().for_each(|machine| self.plug_in(machine, &mut hub));
         self.hub.have("ip", &hub)?;
-        for machine in &self.machines {
-            let mut lines = "link set lo up\n".to_owned();
-            for address in &machine.addresses {
-                let _ = writeln!(lines, "address add {address}/16 dev {INTERFACE}");
-            }
-            let _ = writeln!(lines, "link set {INTERFACE} up");
-            for other in self.machines.iter().filter(|other| other.id != machine.id) {
-                neighbours(&mut lines, other, &link_address(other.id));
-            }
-            machine.namespace.have("ip", &lines)?;
+        self.machines.iter().try_for_each(|machine| self.set_up(machine))
+    }
+    /// The hub's lines for the link of a machine.
+    fn plug_in(&self, Machine { id, namespace, .. }: &Machine, hub: &mut String) {
+        let (number, own, path) = (id.0, link_address(*id), namespace.path());
+        let state = if self.now.down.contains(id) { "down" } else { "up" };
+        let _ = writeln!(hub, "link add machine{number} type veth peer name {INTERFACE} address {own} netns {path}");
+        let _ = writeln!(hub, "link set machine{number} master bridge {state}");
+    }
+    fn set_up(&self, machine: &Machine) -> io::Result<()> {
+        let mut lines = "link set lo up\n".to_owned();
+        for address in &machine.addresses {
+            let _ = writeln!(lines, "address add {address}/16 dev {INTERFACE}");
         }
-        Ok(())
+        let _ = writeln!(lines, "link set {INTERFACE} up");
+        for other in self.machines.iter().filter(|other| other.id != machine.id) {
+            neighbours(&mut lines, other, self.now.astray.contains(&(machine.id, other.id)));
+        }
+        machine.namespace.have("ip", &lines)?;
+        machine.namespace.have("tc", &delays(&self.to_each(machine, &self.slow)))
     }
     fn try_netem(&self) -> io::Result<()> {
         let Some(machine) = self.machines.first() else { return Ok(()) };
@@ -214,6 +218,24 @@ impl Network {
         self.no_netem.is_none() && Delay::of(link).is_some()
     }
 
+    /// The machine's power is lost: its kernel is gone, with whatever its sockets had yet to send. The next is cut off as it was.
+    pub fn lose(&mut self, machine: MachineId) -> io::Result<()> {
+        let Some(place) = self.machines.iter().position(|one| one.id == machine) else { return Ok(()) };
+        self.machines[place].namespace = Namespace::new()?;
+        let machine = &self.machines[place];
+        let mut hub = format!("link del machine{}\n", machine.id.0);
+        self.plug_in(machine, &mut hub);
+        self.hub.have("ip", &hub)?;
+        self.set_up(machine)
+    }
+    /// How what a machine sends to each other is delayed by these links.
+    fn to_each(&self, from: &Machine, slow: &[SlowLink]) -> Vec<(&[Ipv4Addr], Delay)> {
+        let delay = |to: &Machine| {
+            let those = slow.iter().filter(|link| link.from.contains(&from.id) && link.to.contains(&to.id));
+            those.filter_map(Delay::of).reduce(Delay::and)
+        };
+        self.machines.iter().filter_map(|to| Some((&to.addresses[..], delay(to)?))).collect()
+    }
     /// What is cut from now on, and what of [`Network::delays`] is slow.
     pub fn set(&mut self, cuts: &[(MachineId, MachineId)], slow: Vec<SlowLink>) -> io::Result<()> {
         let wanted = Cuts::of(cuts, &self.machines.iter().map(|machine| machine.id).collect());
@@ -226,10 +248,8 @@ impl Network {
             let mut lines = String::new();
             for to in &self.machines {
                 let pair = (from.id, to.id);
-                match (self.now.astray.contains(&pair), wanted.astray.contains(&pair)) {
-                    (false, true) => neighbours(&mut lines, to, NOBODY),
-                    (true, false) => neighbours(&mut lines, to, &link_address(to.id)),
-                    _ => {}
+                if self.now.astray.contains(&pair) != wanted.astray.contains(&pair) {
+                    neighbours(&mut lines, to, wanted.astray.contains(&pair));
                 }
             }
             from.namespace.have("ip", &lines)?;
@@ -239,20 +259,10 @@ impl Network {
             return Ok(());
         }
         for from in &self.machines {
-            let to_each = |links: &[SlowLink]| -> Vec<(&[Ipv4Addr], Delay)> {
-                let to = |to: &Machine| {
-                    links
-                        .iter()
-                        .filter(|link| link.from.contains(&from.id) && link.to.contains(&to.id))
-                        .filter_map(Delay::of)
-                        .reduce(Delay::and)
-                };
-                self.machines.iter().filter_map(|other| Some((&other.addresses[..], to(other)?))).collect()
-            };
-            if !to_each(&self.slow).is_empty() {
+            if !self.to_each(from, &self.slow).is_empty() {
                 from.namespace.have("tc", CLEAR)?;
             }
-            from.namespace.have("tc", &delays(&to_each(&slow)))?;
+            from.namespace.have("tc", &delays(&self.to_each(from, &slow)))?;
         }
         self.slow = slow;
         Ok(())
@@ -280,8 +290,9 @@ fn is_on_it(actor: Address) -> bool {
     !matches!(actor, Address::Traffic(_))
 }
 
-/// Lines by which frames to a machine go to this link address.
-fn neighbours(lines: &mut String, to: &Machine, link_address: &str) {
+/// Lines by which frames to a machine go there, or astray.
+fn neighbours(lines: &mut String, to: &Machine, astray: bool) {
+    let link_address = if astray { NOBODY.to_owned() } else { link_address(to.id) };
     for address in &to.addresses {
         let _ = writeln!(lines, "neighbour replace {address} lladdr {link_address} dev {INTERFACE} nud permanent");
     }
@@ -429,6 +440,12 @@ filter add dev eth0 parent 1: protocol ip u32 match ip dst 10.77.200.3/32 flowid
         assert_eq!(heard(&network), [(0, 2), (1, 2), (2, 0), (2, 1)]);
         network.set(&[], Vec::new()).expect("links are set");
         assert_eq!(heard(&network), all, "healed");
+
+        network.set(&[pair(0, 1), pair(1, 0), pair(0, 2), pair(2, 0)], Vec::new()).expect("links are set");
+        network.lose(MachineId(0)).expect("another kernel");
+        assert_eq!(heard(&network), [(1, 2), (2, 1)], "it has no power yet");
+        network.set(&[], Vec::new()).expect("links are set");
+        assert_eq!(heard(&network), all, "it boots");
 
         let late = slow(Distribution::Constant(Duration::from_millis(400)), 0.0);
         if !network.delays(&late) {

@@ -69,6 +69,11 @@ impl Run {
                     for address in self.processes_on(*machine) {
                         self.hold_down(number, address, cause);
                     }
+                    if let Some(network) = &mut self.network
+                        && let Err(error) = network.lose(*machine)
+                    {
+                        self.troubles.push(format!("a machine's network could not be made anew: {error}"));
+                    }
                     let boot = self.machine_boots.entry(*machine).or_insert(Incarnation(1));
                     *boot = boot.next();
                 }
