@@ -134,6 +134,8 @@ fn a_partition_by_the_kernel_and_one_by_the_transport_are_noticed_alike_and_heal
         let fault = rows.first().expect("it was noticed");
         // A grace of 6 s since a renewal at most 0.5 s before the fault, looked after each 0.5 s.
         assert!((5.0..8.5).contains(&(seconds(&fault["detected"]) - seconds(&fault["at"]))), "{links}: {fault:?}");
+        // The leases of nine seconds are lost: TCP sends the first again 12.6 s after it (200 ms, doubling), when the toleration of 5 s is over.
+        assert!((10.0..14.5).contains(&(seconds(&fault["evicted"]) - seconds(&fault["at"]))), "{links}: {fault:?}");
         let nodes = std::fs::read_to_string(folder.path().join("events.csv")).expect("events");
         let ready: Vec<f64> = nodes
             .lines()

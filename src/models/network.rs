@@ -7,7 +7,7 @@
 
 use super::distribution::Distribution;
 use crate::base::random::Seed;
-use crate::base::{Cause, Duration, Map, Name, Stream};
+use crate::base::{Cause, Duration, Map, Name, Stream, Time};
 use crate::wire::MachineId;
 
 /// One-way latencies by how far apart two machines are (ours; etcd.io docs, `tuning.md`, give several hundred us within a data
@@ -52,9 +52,23 @@ pub struct Place {
     pub rack: Name,
 }
 
-/// TCP's first retransmission time-out, and how often it may double before this model gives the segment its arrival.
-const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// TCP's first retransmission time-out, and the longest (Linux TCP_RTO_MIN and TCP_RTO_MAX).
+pub const RETRANSMISSION: Duration = Duration::from_millis(200);
+const RETRANSMISSION_MAX: Duration = Duration::from_secs(120);
+/// That of a SYN (RFC 6298; Linux TCP_TIMEOUT_INIT).
+pub const SYN_RETRANSMISSION: Duration = Duration::from_secs(1);
+/// How often a time-out may double before this model gives the segment its arrival.
 const DOUBLINGS_MAX: u32 = 6;
+
+/// When TCP sends again, at or after `now`, what it first sent at `since`: after `first`, then each time after twice as long.
+pub fn next_retransmission(since: Time, now: Time, first: Duration) -> Time {
+    let (mut at, mut wait) = (since, first);
+    while at < now {
+        at += wait;
+        wait = (wait * 2).min(RETRANSMISSION_MAX);
+    }
+    at
+}
 
 /// What a link does to messages that are not promised to arrive, nor to arrive in order: between members of etcd. Each is asked of each
 /// message; probabilities from 0 to 1.
@@ -227,6 +241,16 @@ fn crosses(from_set: &[bool], to_set: &[bool], one_way: bool, from: MachineId, t
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_lost_is_sent_again_after_a_wait_that_doubles() {
+        let at = |millis| Time::ZERO + Duration::from_millis(millis);
+        let again = |now, first| next_retransmission(at(1000), at(now), first);
+        assert_eq!([1000, 1001, 1200, 1201, 10_000].map(|now| again(now, RETRANSMISSION)), [1000, 1200, 1200, 1600, 13_600].map(at));
+        assert_eq!(again(10_000, SYN_RETRANSMISSION), at(16_000));
+        let (first, second) = (again(1_000_000, RETRANSMISSION), again(1_100_000, RETRANSMISSION));
+        assert_eq!(second.since(first), RETRANSMISSION_MAX);
+    }
 
     fn place() -> Place {
         Place { region: Name::new("r"), zone: Name::new("a"), rack: Name::new("a-1") }

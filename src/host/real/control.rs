@@ -40,8 +40,18 @@ pub struct Links {
 pub struct Cut {
     pub from: MachineId,
     pub to: MachineId,
-    /// Between actors the kernel sees to it.
-    pub by_kernel: bool,
+    pub by: By,
+}
+
+/// Who makes a cut between actors, and what becomes of what is sent meanwhile. Clients of pods, who are beside the run's network, know no
+/// kernel's: for them it is [`By::Loss`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum By {
+    Kernel,
+    /// The transport: it is lost, and sent again when TCP would.
+    Loss,
+    /// The transport: it is kept, since a machine stands still.
+    Standstill,
 }
 
 /// What passes from one of these to one of those is late by so much more, and is lost and sent again with this probability.

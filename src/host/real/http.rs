@@ -8,7 +8,8 @@ use std::time::Duration as Span;
 
 use super::addresses::SERVICE_PORT;
 use super::arrival::{Arrival, Told};
-use crate::base::Cause;
+use crate::base::{Cause, Duration};
+use crate::models::network::{RETRANSMISSION, SYN_RETRANSMISSION};
 use crate::objects::pod::PodIp;
 use crate::wire::{CloseReason, Conn, Message};
 
@@ -48,10 +49,11 @@ impl Handle {
     }
 }
 
-/// One request's life: dial, send when told to, read the answer. `pass` waits until no cut stands between, at most so long.
-pub fn serve(told: &Told, cause: Cause, conn: Conn, pod: PodIp, orders: &Orders, pass: impl Fn(Span) -> bool) {
+/// One request's life: dial, send when told to, read the answer. `pass` waits until no cut stands between and TCP, whose first time-out is
+/// this, sends again, at most so long.
+pub fn serve(told: &Told, cause: Cause, conn: Conn, pod: PodIp, orders: &Orders, pass: impl Fn(Duration, Span) -> bool) {
     let tell = |arrival| told.tell(cause, arrival);
-    if !pass(PATIENCE) {
+    if !pass(SYN_RETRANSMISSION, PATIENCE) {
         return tell(Arrival::Closed(conn, CloseReason::TimedOut));
     }
     let mut stream = match connect(pod, SERVICE_PORT, PATIENCE) {
@@ -62,12 +64,12 @@ pub fn serve(told: &Told, cause: Cause, conn: Conn, pod: PodIp, orders: &Orders,
     *orders.stream.lock().expect("no thread panics with this lock") = stream.try_clone().ok();
     tell(Arrival::Opened(conn));
     // The client closed it, or never asked.
-    if orders.requested.recv_timeout(PATIENCE).is_err() || !pass(PATIENCE) {
+    if orders.requested.recv_timeout(PATIENCE).is_err() || !pass(RETRANSMISSION, PATIENCE) {
         return;
     }
     let answered = ask(&mut stream, "/", PATIENCE);
     // The answer of a pod behind a cut waits until that heals.
-    if !pass(PATIENCE) {
+    if !pass(RETRANSMISSION, PATIENCE) {
         return tell(Arrival::Closed(conn, CloseReason::TimedOut));
     }
     match answered {

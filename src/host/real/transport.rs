@@ -3,7 +3,7 @@
 //! The dialler speaks first: who it is, whom it wants, and the run's token; without the token nothing is answered. Data, keep-alives and
 //! an orderly end travel in frames; an end without one is a reset. A cut between two machines that the kernel does not make
 //! ([`super::network`]) is made here, at both ends: what is written waits, what comes in waits, dials hang, and the end of a connection is
-//! not told until the cut heals; so a machine that was killed behind a cut is silent. A slow link holds each message back at the end that
+//! not told until the cut heals and TCP would send it again; so a machine that was killed behind a cut is silent. A slow link holds each message back at the end that
 //! sends it, in order, and a lost one as TCP's retransmission would. Where the kernel cuts, TCP's own time-outs are those of the actors.
 //!
 //! Each side of a connection has a thread that reads and one that writes; the actor is held up by neither. Accepted connections have no
@@ -22,9 +22,10 @@ use serde::{Deserialize, Serialize};
 use super::addresses::Addresses;
 use super::arrival::{Arrival, Told};
 use super::clock::monotonic;
-use super::control::{Cut, Links, SlowLink};
+use super::control::{By, Cut, Links, SlowLink};
 use super::{frame, http, threads};
-use crate::base::{Cause, Map, Stream, Time};
+use crate::base::{Cause, Duration, Map, Stream, Time};
+use crate::models::network::{RETRANSMISSION, SYN_RETRANSMISSION, next_retransmission};
 use crate::proxy::{self, Choice, EndpointLog, NodeTable};
 use crate::wire::{Address, CloseReason, Conn, EndpointChange, KeepAlive, MachineId, Message, Server, codec};
 
@@ -37,8 +38,7 @@ const HIGH_MARK: usize = 4 << 20;
 const LOW_MARK: usize = HIGH_MARK / 2;
 /// How often a waiting thread looks at the clock where nothing wakes it (ours): well below the shortest keep-alive of 5 s.
 const LOOK: Span = Span::from_millis(250);
-/// TCP's first retransmission time-out; each further one doubles, and beyond the last it arrives (the simulator's model of loss).
-const RETRANSMISSION: Span = Span::from_millis(200);
+/// A message that is lost so often that TCP would wait longer than this arrives (the simulator's model of loss).
 const RETRANSMISSION_MAX: u64 = 120_000_000_000;
 /// Connections that an actor accepts have numbers from here; those that it dials begin at 1.
 const ACCEPTED: u64 = 1 << 62;
@@ -99,7 +99,7 @@ struct Shared {
 struct Tables {
     log: EndpointLog,
     table: NodeTable,
-    phase: crate::base::Duration,
+    phase: Duration,
     config: proxy::Config,
     stream: Stream,
 }
@@ -132,8 +132,48 @@ impl Whose {
     fn has(self, by_kernel: bool) -> bool {
         self == Whose::All || !by_kernel
     }
-    fn cut(self, cuts: &[Cut], from: MachineId, to: MachineId) -> bool {
-        cuts.iter().any(|cut| (cut.from, cut.to) == (from, to) && self.has(cut.by_kernel))
+    fn cut(self, cuts: &[Cut], from: MachineId, to: MachineId) -> Option<Silence> {
+        let those = cuts.iter().filter(|cut| (cut.from, cut.to) == (from, to) && self.has(cut.by == By::Kernel));
+        those.map(|cut| if cut.by == By::Standstill { Silence::Keeps } else { Silence::Loses }).max()
+    }
+}
+
+/// What a cut does to what is sent meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Silence {
+    Keeps,
+    Loses,
+}
+
+/// The wait of something that TCP sends into a cut, or through one that has healed.
+struct Wait {
+    since: u64,
+    /// TCP's first time-out for it.
+    first: Duration,
+    lost: bool,
+    /// When it is sent again, once nothing is cut any more.
+    again: Option<u64>,
+}
+
+impl Wait {
+    fn new(first: Duration) -> Wait {
+        Wait { since: monotonic(), first, lost: false, again: None }
+    }
+    /// How long to wait from now on, with the cut as it is; `None`: it passes.
+    fn on(&mut self, cut: Option<Silence>) -> Option<Span> {
+        let now = monotonic();
+        if let Some(silence) = cut {
+            self.lost |= silence == Silence::Loses;
+            self.again = None;
+            return Some(LOOK);
+        }
+        if !self.lost {
+            return None;
+        }
+        let time = |nanos| Time::ZERO + Duration::from_nanos(nanos);
+        let (since, first) = (self.since, self.first);
+        let again = *self.again.get_or_insert_with(|| next_retransmission(time(since), time(now), first).since(Time::ZERO).nanos());
+        (now < again).then(|| LOOK.min(Span::from_nanos(again - now)))
     }
 }
 
@@ -152,7 +192,7 @@ impl Transport {
         mut stream: Stream,
         slow: Stream,
     ) -> Transport {
-        let phase = stream.duration_between(crate::base::Duration::ZERO, config.min_sync_period);
+        let phase = stream.duration_between(Duration::ZERO, config.min_sync_period);
         let tables = Tables { log: EndpointLog::default(), table: NodeTable::default(), phase, config, stream };
         let shared = Arc::new(Shared {
             me,
@@ -219,10 +259,10 @@ impl Transport {
                 lock(&shared.http).insert(conn, handle);
                 threads::spawn(move || {
                     let machine = shared.addresses.machine_of_pod(pod);
-                    let pass = |limit| {
+                    let pass = |first, limit| {
                         machine.is_none_or(|machine| {
                             threads::pause(shared.held_back(shared.machine, machine, Whose::All));
-                            shared.wait_while_cut(machine, limit, Whose::All)
+                            shared.wait_while_cut(machine, first, limit, Whose::All)
                         })
                     };
                     http::serve(&shared.told, cause, conn, pod, &orders, pass);
@@ -261,16 +301,13 @@ impl Shared {
     fn tell(&self, cause: Cause, arrival: Arrival) {
         self.told.tell(cause, arrival);
     }
-    fn is_cut(&self, from: MachineId, to: MachineId) -> bool {
-        Whose::Ours.cut(&lock(&self.cuts), from, to)
-    }
     /// How much longer than usual something takes from one machine to another.
     fn held_back(&self, from: MachineId, to: MachineId, whose: Whose) -> Span {
         let (links, stream) = &mut *lock(&self.slow);
         let mut nanos = 0;
         for link in links.iter().filter(|link| link.from.contains(&from) && link.to.contains(&to) && whose.has(link.by_kernel)) {
             nanos += link.latency.sample(stream).nanos();
-            let mut again = RETRANSMISSION.as_nanos() as u64;
+            let mut again = RETRANSMISSION.nanos();
             while again <= RETRANSMISSION_MAX && stream.chance(link.loss) {
                 nanos += again;
                 again *= 2;
@@ -278,13 +315,20 @@ impl Shared {
         }
         Span::from_nanos(nanos)
     }
-    /// Waits until nothing is cut between here and there, in either direction. False when that takes longer than the limit.
-    fn wait_while_cut(&self, there: MachineId, limit: Span, whose: Whose) -> bool {
-        let here = self.machine;
-        let cut = |cuts: &mut Vec<Cut>| whose.cut(cuts, here, there) || whose.cut(cuts, there, here);
-        let (cuts, waited) = self.changed.wait_timeout_while(lock(&self.cuts), limit, cut).expect("no thread panics with this lock");
-        drop(cuts);
-        !waited.timed_out()
+    /// Waits until nothing is cut between here and there, in either direction, and what was lost is sent again. False when that takes longer
+    /// than the limit.
+    fn wait_while_cut(&self, there: MachineId, first: Duration, limit: Span, whose: Whose) -> bool {
+        let (here, mut wait) = (self.machine, Wait::new(first));
+        let deadline = wait.since + limit.as_nanos() as u64;
+        let mut cuts = lock(&self.cuts);
+        while let Some(span) = wait.on(whose.cut(&cuts, here, there).max(whose.cut(&cuts, there, here))) {
+            let left = Span::from_nanos(deadline.saturating_sub(monotonic()));
+            if left.is_zero() {
+                return false;
+            }
+            (cuts, _) = self.changed.wait_timeout(cuts, span.min(left)).expect("no thread panics with this lock");
+        }
+        true
     }
 
     fn accept(self: Arc<Shared>, mut stream: TcpStream) {
@@ -324,7 +368,7 @@ impl Shared {
         for target in candidates {
             let machine = self.addresses.machine(target);
             let (patience, whose) = if balanced { (Span::ZERO, Whose::All) } else { (DIAL_TIMEOUT, Whose::Ours) };
-            if !self.wait_while_cut(machine, patience, whose) {
+            if !self.wait_while_cut(machine, SYN_RETRANSMISSION, patience, whose) {
                 if balanced {
                     continue;
                 }
@@ -430,9 +474,12 @@ impl Shared {
     }
     /// What comes through a cut waits at this end; a connection that is over meanwhile is not waited for.
     fn hold_incoming(&self, link: &Link) {
+        let mut wait = Wait::new(RETRANSMISSION);
         let mut cuts = lock(&self.cuts);
-        while Whose::Ours.cut(&cuts, link.peer, self.machine) && !link.over.load(Ordering::SeqCst) {
-            (cuts, _) = self.changed.wait_timeout(cuts, LOOK).expect("no thread panics with this lock");
+        while let Some(span) = wait.on(Whose::Ours.cut(&cuts, link.peer, self.machine))
+            && !link.over.load(Ordering::SeqCst)
+        {
+            (cuts, _) = self.changed.wait_timeout(cuts, span).expect("no thread panics with this lock");
         }
     }
 
@@ -445,13 +492,16 @@ impl Shared {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let waiting = monotonic();
-            while self.is_cut(self.machine, link.peer) {
-                if self.gave_up(link, order.is_some().then_some(waiting)) || (link.over.load(Ordering::SeqCst) && order.is_none()) {
+            let mut wait = Wait::new(RETRANSMISSION);
+            loop {
+                let cuts = lock(&self.cuts);
+                let cut = Whose::Ours.cut(&cuts, self.machine, link.peer);
+                // Nothing to send is not sent again.
+                let Some(span) = wait.on(cut).filter(|_| order.is_some() || cut.is_some()) else { break };
+                drop(self.changed.wait_timeout(cuts, span).expect("no thread panics with this lock"));
+                if self.gave_up(link, order.is_some().then_some(wait.since)) || (link.over.load(Ordering::SeqCst) && order.is_none()) {
                     return;
                 }
-                let cuts = lock(&self.cuts);
-                drop(self.changed.wait_timeout(cuts, LOOK).expect("no thread panics with this lock"));
             }
             let sent = match order {
                 Some(Order::Data(cause, body, due)) => {
@@ -490,8 +540,7 @@ impl Shared {
     fn keep_alive(&self, link: &Link, asked: &mut u64) -> io::Result<()> {
         let Some(keep_alive) = link.keep_alive else { return Ok(()) };
         // etcd's peer streams have three heartbeats in their time-out (rafthttp: ConnReadTimeout / 3).
-        let interval =
-            if keep_alive.interval == crate::base::Duration::ZERO { keep_alive.timeout.nanos() / 3 } else { keep_alive.interval.nanos() };
+        let interval = if keep_alive.interval == Duration::ZERO { keep_alive.timeout.nanos() / 3 } else { keep_alive.interval.nanos() };
         let now = monotonic();
         let quiet_since = link.heard.load(Ordering::SeqCst).max(*asked);
         if now.saturating_sub(quiet_since) < interval {

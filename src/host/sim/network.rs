@@ -7,6 +7,7 @@ use crate::base::{Cause, Duration, Time};
 use crate::engine::Queue;
 use crate::engine::event::{Event, push};
 use crate::models::container_engine::block_of;
+use crate::models::network::{RETRANSMISSION, SYN_RETRANSMISSION, next_retransmission};
 use crate::objects::pod::PodIp;
 use crate::proxy::{Choice, NodeTable};
 use crate::wire::{Address, CloseReason, Conn, Input, KeepAlive, MachineId, Message, NetOp, raft};
@@ -30,11 +31,6 @@ impl Dialling {
 
 /// How long a dial may take: client-go's and etcd's dialers give up after 30 s (net.Dialer, k8s.io/apimachinery `util/net`).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// The first retransmission of a SYN; each further one doubles (RFC 6298; Linux TCP_TIMEOUT_INIT).
-const SYN_AGAIN: Duration = Duration::from_secs(1);
-/// What was sent into silence is sent again after 200 ms, doubling up to 120 s (Linux TCP_RTO_MIN and TCP_RTO_MAX).
-const RTO_MIN: Duration = Duration::from_millis(200);
-const RTO_MAX: Duration = Duration::from_secs(120);
 /// The balancer's health checks: one each 2 s, down after 3 that fail (HAProxy's `inter` and `fall`).
 pub(super) const HEALTH_CHECK: Duration = Duration::from_secs(2);
 pub(super) const HEALTH_FALLS: u64 = 3;
@@ -76,7 +72,7 @@ impl SimHost {
                 self.push_input(queue, now, dial.from, Input::Closed(conn, CloseReason::TimedOut), silence);
                 return;
             }
-            let wait = SYN_AGAIN * (1 << dial.tries);
+            let wait = SYN_RETRANSMISSION * (1 << dial.tries);
             dial.tries += 1;
             let next = (now + wait).min(dial.began + DIAL_TIMEOUT);
             self.dialling.insert(conn, dial);
@@ -476,7 +472,7 @@ impl SimHost {
                 if held.is_empty() && last_word.is_none() {
                     continue;
                 }
-                let sent = if resumed(to, there) { now } else { next_retransmission(held_since, now) };
+                let sent = if resumed(to, there) { now } else { next_retransmission(held_since, now, RETRANSMISSION) };
                 for (cause, message) in held {
                     if resumed(to, there) && matches!(message, Message::Raft(_)) {
                         let at = self.connections.get(conn).expect("it is there").ends[peer].arrival(now);
@@ -511,14 +507,4 @@ impl SimHost {
         let sees = process.healthy && process.up && !process.holds.any(Hold::Still) && self.runs(process.machine);
         self.processes.get_mut(&server).expect("it has a place").balanced = sees;
     }
-}
-
-/// When TCP sends again what it first sent at `since`, at or after `now`.
-fn next_retransmission(since: Time, now: Time) -> Time {
-    let (mut at, mut wait) = (since, RTO_MIN);
-    while at < now {
-        at += wait;
-        wait = (wait * 2).min(RTO_MAX);
-    }
-    at
 }

@@ -8,7 +8,7 @@ use crate::base::{Cause, Incarnation};
 use crate::engine::plan::{Fault, FaultPlan, Targets, Whose};
 use crate::engine::record::FaultInfo;
 use crate::engine::recorder::describe;
-use crate::host::real::control::{Cut, DiskTrouble, Links, SlowLink, ToChild};
+use crate::host::real::control::{By, Cut, DiskTrouble, Links, SlowLink, ToChild};
 use crate::host::real::{payload, threads};
 use crate::wire::fact::{Subject, What};
 use crate::wire::{Address, MachineId, NodeId};
@@ -54,7 +54,7 @@ impl Run {
                 let in_order = matches!(plan.fault, Fault::Reboot { .. });
                 for machine in machines {
                     if !in_order {
-                        self.isolate(number, *machine, self.network.is_some());
+                        self.isolate(number, *machine, self.cutter());
                     }
                 }
                 self.tell_links();
@@ -81,7 +81,7 @@ impl Run {
             Fault::Freeze(machines) => {
                 for machine in machines {
                     // What comes meanwhile is kept: a link that is down would lose it.
-                    self.isolate(number, *machine, false);
+                    self.isolate(number, *machine, By::Standstill);
                 }
                 self.tell_links();
                 for machine in machines {
@@ -92,11 +92,11 @@ impl Run {
                 }
             }
             Fault::Partition { from, to, one_way, .. } => {
-                let by_kernel = self.network.is_some();
+                let by = self.cutter();
                 for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
-                    self.cuts.push((number, Cut { from, to, by_kernel }));
+                    self.cuts.push((number, Cut { from, to, by }));
                     if !one_way {
-                        self.cuts.push((number, Cut { from: to, to: from, by_kernel }));
+                        self.cuts.push((number, Cut { from: to, to: from, by }));
                     }
                 }
                 self.tell_links();
@@ -176,12 +176,16 @@ impl Run {
         process.still.push(number);
         process.signal(Signal::SIGSTOP);
     }
+    /// Who makes cuts that lose what is sent.
+    fn cutter(&self) -> By {
+        if self.network.is_some() { By::Kernel } else { By::Loss }
+    }
     /// Nothing passes between this machine and any other.
-    fn isolate(&mut self, number: usize, machine: MachineId, by_kernel: bool) {
+    fn isolate(&mut self, number: usize, machine: MachineId, by: By) {
         // One more than the plan has: whoever uses the cluster sits outside.
         for other in (0..=self.plan.machines.len() as u32).map(MachineId).filter(|other| *other != machine) {
-            self.cuts.push((number, Cut { from: machine, to: other, by_kernel }));
-            self.cuts.push((number, Cut { from: other, to: machine, by_kernel }));
+            self.cuts.push((number, Cut { from: machine, to: other, by }));
+            self.cuts.push((number, Cut { from: other, to: machine, by }));
         }
     }
     pub(super) fn links(&self) -> Links {
@@ -193,7 +197,7 @@ impl Run {
     fn tell_links(&mut self) {
         let links = self.links();
         if let Some(network) = &mut self.network {
-            let cuts: Vec<_> = links.cuts.iter().filter(|cut| cut.by_kernel).map(|cut| (cut.from, cut.to)).collect();
+            let cuts: Vec<_> = links.cuts.iter().filter(|cut| cut.by == By::Kernel).map(|cut| (cut.from, cut.to)).collect();
             let slow = links.slow.iter().filter(|link| link.by_kernel).cloned().collect();
             if let Err(error) = network.set(&cuts, slow) {
                 self.troubles.push(format!("links could not be cut or mended: {error}"));
