@@ -124,7 +124,7 @@ fn fault(nodes: u64, stream: &mut Stream) -> Value {
     let at = 5_000 + stream.below(295_000);
     let scale = [1_000, 5_000, 20_000, 60_000, 150_000][stream.index(5)];
     let lasts = (scale / 2 + stream.below(scale)).min(QUIET_FROM_MILLIS - at);
-    let (what, how) = match stream.below(17) {
+    let (what, how) = match stream.below(18) {
         0 => ("kill", json!([process(nodes, stream)])),
         1 => ("pause", json!([process(nodes, stream)])),
         2 => ("powerLoss", place(nodes, stream)),
@@ -141,6 +141,7 @@ fn fault(nodes: u64, stream: &mut Stream) -> Value {
         13 => ("clockDrift", json!({ "on": place(nodes, stream), "ppm": stream.below(100_000) as i64 - 50_001 })),
         14 => ("kubeletDown", json!({ "nodesOf": ["web"], "randomNodes": 1 })),
         15 => ("powerLoss", json!({ "components": ["etcd-leader"] })),
+        16 => ("runtimePause", json!({ "nodes": [format!("worker-{}", 1 + stream.below(nodes))] })),
         // An instant: it has no end.
         _ => return json!({ "at": format!("{at}ms"), "containerCrash": { "workload": "web", "count": 1 + stream.below(6) } }),
     };
