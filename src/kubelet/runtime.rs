@@ -11,7 +11,8 @@
 //! A pass of the node's status asks for the runtime's version, and so waits, too: a runtime that hangs makes its node NotReady some
 //! 2 min later, where one that refuses connections does after 30 s (`nodestatus/setters.go`, VersionInfo).
 //!
-//! Left out: that a loop's phase moves when it has waited; that a kubelet does not start at all while its runtime is silent.
+//! Left out: that a loop's phase moves when it has waited; that requests are repeated whose time-out is set so short that the loop goes on
+//! in between; that a kubelet does not start at all while its runtime is silent.
 
 use super::Config;
 use crate::base::{Cause, Duration, Time};
@@ -210,5 +211,65 @@ mod tests {
         assert!(runtime.is_in_doubt(at(229)) && !runtime.is_in_doubt(at(230)));
         assert_eq!(runtime.trouble(at(230)), None);
         assert!(runtime.loop_goes_on() >= at(230) && runtime.loop_goes_on() < at(235));
+    }
+
+    /// What the loops find that really ask: whether the runtime is down, and whether the sync loop stands, each 250 ms from `since` on.
+    fn eager(since: Time, until: Time, config: &Config) -> Vec<(bool, bool)> {
+        let (end, timeout) = (until + Duration::from_secs(60), config.runtime_request_timeout);
+        // When something that is asked at `at` is answered, or given up; and whether it is answered.
+        let asked = |at: Time| match at < since || at >= until {
+            true => (at, true),
+            false => (until.min(at + timeout), until <= at + timeout),
+        };
+        let (mut at, mut good) = (Time::ZERO, Vec::new());
+        while at < end {
+            let (answered, well) = asked(at);
+            if well {
+                good.push(answered);
+            }
+            at = answered + CHECK_PERIOD;
+        }
+        let down = |now: Time| good.iter().rfind(|at| **at <= now).is_none_or(|last| *last + DOWN_AFTER <= now);
+        let (mut now, mut wait, mut standing) = (Time::ZERO, LOOK_FIRST, Vec::new());
+        while now < end {
+            if down(now) {
+                standing.push((now, now + wait));
+                now += wait;
+                wait = (wait * 2).min(LOOK_MAX);
+                continue;
+            }
+            wait = LOOK_FIRST;
+            let tick = now.next_tick(Time::ZERO, LISTING_PERIOD);
+            let (listed, _) = asked(tick);
+            standing.push((tick, listed));
+            now = if listed > tick { listed } else { tick + Duration::from_nanos(1) };
+        }
+        let stands = |now: Time| standing.iter().any(|(from, to)| *from <= now && now < *to);
+        let samples = (0..).map(|sample| since + Duration::from_millis(250 * sample)).take_while(|at| *at < end);
+        samples.map(|at| (down(at), stands(at))).collect()
+    }
+
+    #[test]
+    fn what_is_computed_is_what_loops_find_that_really_ask() {
+        let config = Config::default();
+        for since in [100_000, 101_250, 104_900, 107_999, 108_000, 111_700] {
+            for lasts in
+                [500, 2_000, 9_000, 31_000, 60_000, 119_000, 121_000, 122_500, 124_000, 127_000, 130_000, 240_000, 250_000, 420_000]
+            {
+                let (since, until) = (Time::from_millis(since), Time::from_millis(since + lasts));
+                let mut runtime = Runtime::new(Time::ZERO);
+                let found = eager(since, until, &config);
+                assert!(runtime.fell_silent(since, CAUSE, &config));
+                let mut answers = false;
+                for (sample, found) in (0..).zip(found) {
+                    let now = since + Duration::from_millis(250 * sample);
+                    if now >= until && !answers {
+                        answers = runtime.answers_again(until, CAUSE, &config);
+                    }
+                    let down = runtime.trouble(now).is_some_and(|why| why.contains("runtime is down"));
+                    assert_eq!((down, runtime.loop_stands(now)), found, "{since} {until} {now}");
+                }
+            }
+        }
     }
 }
