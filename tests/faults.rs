@@ -402,7 +402,7 @@ fn what_a_machine_that_reboots_or_stands_still_was_to_do_does_not_stay_paused() 
             ]"#
         );
         let ready = r#"expectations=[{ "atEnd": true, "pods": { "workload": "web", "atLeast": 10 } }, { "atEnd": true, "nodeReady": { "node": "worker-3", "ready": true } }]"#;
-        let record = runs::play("node-failure", 3, &[&faults, ready, "duration=9m"], options.clone());
+        let record = runs::play("node-failure", 3, &[&faults, ready, "duration=9m"], options);
         assert!(record.violations.is_empty(), "{other}: {:?}", record.violations);
         assert!(record.expectations.iter().all(|verdict| verdict.held), "{other}: {:?}", record.expectations);
     }
