@@ -70,6 +70,24 @@ fn each_eviction_of_an_outage_is_explained_by_it() {
 }
 
 #[test]
+fn an_eviction_is_explained_by_the_runtime_that_hung_and_what_waited_by_its_end() {
+    let found = for_seeds(SEEDS, |seed| {
+        let record = play("runtime-hang", seed, &["traffic=[]", "expectations=[]"], Options::default());
+        let begun = fault(&record, 0).at;
+        let evicted = |entry: &Entry| is_about(entry, Kind::Pod) && matches!(entry.fact.what, What::DeletionMarked { .. });
+        let evictions: Vec<_> = facts_after(&record, begun, evicted).collect();
+        for eviction in &evictions {
+            assert_explained(&record, eviction.id, &["DeletionMarked", "Tainted", "NodeReady", "FaultInjected"]);
+        }
+        let again = |entry: &Entry| matches!(&entry.fact.what, What::NodeReady { reason, .. } if **reason == *"KubeletReady");
+        let again = facts_after(&record, begun, again).next().unwrap_or_else(|| panic!("seed {seed}: the node is never ready again"));
+        assert_explained(&record, again.id, &["NodeReady", "FaultEnded", "FaultInjected"]);
+        evictions.len()
+    });
+    assert!(found.iter().all(|count| *count == 1), "api has one pod on the node: {found:?}");
+}
+
+#[test]
 fn a_new_leader_of_etcd_is_explained_by_the_death_of_the_old_one() {
     for_seeds(SEEDS, |seed| {
         let record = play("etcd-leader-loss", seed, &["duration=3m", "traffic=[]", "expectations=[]"], Options::default());

@@ -345,3 +345,65 @@ fn a_container_that_exits_while_its_kubelet_comes_back_is_restarted() {
         assert!(record.expectations[0].held, "{millis} ms after: {}", record.expectations[0].seen);
     }
 }
+
+/// What happened, by kind and time, to this node and its pods.
+fn times_of(record: &Record, what: impl Fn(&What) -> bool) -> Vec<u64> {
+    let at = |at: Time| at.since(record.scenario.start).as_secs();
+    record.facts.iter().filter(|entry| what(&entry.fact.what)).map(|entry| at(entry.at)).collect()
+}
+
+#[test]
+fn pods_of_a_node_whose_runtime_hangs_serve_are_evicted_when_their_toleration_is_over_and_end_with_the_hang() {
+    let pause = r#"faults=[{ "at": "2m", "for": "9m", "runtimePause": { "nodes": ["worker-3"] } }]"#;
+    let record = play(pause, &["duration=14m"]);
+    let of_node = |entry: &&clustersim::engine::record::Entry| entry.fact.subject.to_string().contains("worker-3");
+    let ready: Vec<(u64, String)> = record
+        .facts
+        .iter()
+        .filter(of_node)
+        .filter(|entry| matches!(entry.fact.what, What::NodeReady { .. }) && entry.at > seconds(&record, 120))
+        .map(|entry| (entry.at.since(record.scenario.start).as_secs(), entry.fact.what.to_string()))
+        .collect();
+    let [(not_ready, _), (again, _)] = &ready[..] else { panic!("{ready:?}") };
+    assert!((240..=250).contains(not_ready) && (660..=661).contains(again), "{ready:?}");
+    let lost = |what: &What| matches!(what, What::Traffic { refused, reset, timeout, .. } if refused + reset + timeout > 0);
+    assert!(times_of(&record, lost).iter().all(|at| *at >= 540), "nobody is refused before pods are evicted");
+    // Tolerated for 300 s; the API hears of their end when the runtime has stopped them.
+    let evicted = times_of(&record, |what| matches!(what, What::DeletionMarked { .. }));
+    assert!(!evicted.is_empty() && evicted.iter().all(|at| (not_ready + 300..not_ready + 310).contains(at)), "{evicted:?}");
+    let gone = times_of(&record, |what| matches!(what, What::Removed { .. }));
+    assert_eq!(gone.len(), evicted.len(), "{gone:?}");
+    assert!(gone.iter().all(|at| (660..680).contains(at)), "{gone:?}");
+    let again = play(pause, &["duration=14m"]);
+    assert_eq!((again.digest, again.trace_digest), (record.digest, record.trace_digest), "the same seed is the same run");
+}
+
+#[test]
+fn a_pull_stands_still_with_the_runtime() {
+    let pulled = |faults: &str| {
+        let record = play(faults, &["duration=5m", r#"cluster.images.list={ "nginx:1.29": { "size": "2G" } }"#]);
+        let of_node = |entry: &&clustersim::engine::record::Entry| matches!(entry.fact.what, What::Pulled { .. });
+        record.facts.iter().filter(of_node).map(|entry| entry.at).max().expect("pods pull their image")
+    };
+    let usual = pulled("faults=[]");
+    let late = pulled(r#"faults=[{ "at": "32s", "for": "20s", "runtimePause": { "groups": ["worker"] } }]"#);
+    assert!(late >= usual + Duration::from_secs(19), "{late} against {usual}");
+}
+
+#[test]
+fn what_a_machine_that_reboots_or_stands_still_was_to_do_does_not_stay_paused() {
+    let options = Options { check_full: true, ..Options::default() };
+    for other in ["\"powerLoss\"", "\"reboot\"", "\"freeze\"", "\"diskStall\"", "\"runtimePause\""] {
+        let faults = format!(
+            r#"faults=[
+                {{ "at": "2m", "for": "2m", "runtimePause": {{ "nodes": ["worker-3"] }} }},
+                {{ "at": "3m", "for": "2m", {other}: {{ "nodes": ["worker-3"] }} }},
+                {{ "at": "210s", "containerCrash": {{ "workload": "web" }} }}
+            ]"#
+        );
+        let ready = r#"expectations=[{ "atEnd": true, "pods": { "workload": "web", "atLeast": 10 } }, { "atEnd": true, "nodeReady": { "node": "worker-3", "ready": true } }]"#;
+        let record = runs::play("node-failure", 3, &[&faults, ready, "duration=9m"], options);
+        assert!(record.violations.is_empty(), "{other}: {:?}", record.violations);
+        assert!(record.expectations.iter().all(|verdict| verdict.held), "{other}: {:?}", record.expectations);
+    }
+}

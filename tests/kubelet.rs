@@ -12,9 +12,12 @@ use clustersim::models::distribution::Distribution;
 use clustersim::models::images::ImageCatalog;
 use clustersim::models::workload::Behaviour;
 use clustersim::objects::pod::{PodIp, SleepAction};
-use clustersim::objects::{Container, Key, Kind, Meta, Object, Phase, Pod, PodSpec, Probe, Quantity, Shared, Stored};
+use clustersim::objects::{
+    Conditions, Container, ContainerState, Key, Kind, Meta, Object, Phase, Pod, PodSpec, Probe, Quantity, Shared, Stored,
+};
 use clustersim::wire::actor::Boot;
 use clustersim::wire::api::{ApiResponse, Body, Patch, Reason, Verb, WatchEvent};
+use clustersim::wire::container::ContainerEvent;
 use clustersim::wire::{Actor, Address, ApiError, ClientMessage, Conn, Effect, Input, MachineId, Message, NetOp, NodeId, Outbox};
 use kubelet_world::{Containers, fixed_times};
 
@@ -92,6 +95,28 @@ impl World {
         self.watches.clear();
         self.kubelet = kubelet(self.incarnation);
         self.boot();
+    }
+    /// The container runtime's daemon stands still.
+    fn pause(&mut self) {
+        self.engine.pause(self.now, NodeId(0));
+        self.step(Input::Container(Box::new(ContainerEvent::FellSilent)));
+    }
+    fn resume(&mut self) {
+        self.step(Input::Container(Box::new(ContainerEvent::AnswersAgain)));
+        for answer in self.engine.resume(self.now, NodeId(0), Incarnation(self.incarnation)) {
+            self.step(Input::Container(Box::new(answer.event)));
+        }
+    }
+    /// What the node says of itself: whether it is ready, why not, and since which second.
+    fn node(&self) -> (bool, String, u64) {
+        let Object::Node(node) = &*self.objects[&Key::node("worker-1")].object else { panic!("a node") };
+        let ready = node.status.conditions.get("Ready").expect("it has said so");
+        let since = ready.last_transition_time.expect("it has become so").since(Time::ZERO).as_secs();
+        (node.is_ready(), ready.message.to_string(), since)
+    }
+    fn renewed(&self) -> Time {
+        let lease = self.objects.values().find_map(|stored| stored.object.as_lease()).expect("it has a Lease");
+        lease.spec.renew_time.expect("it was renewed")
     }
     fn run(&mut self, until: Time) {
         loop {
@@ -412,4 +437,145 @@ fn a_pod_that_does_not_fit_is_rejected_for_good() {
     world.run(Time::from_secs(20));
     let status = &world.pod("web").status;
     assert_eq!((status.phase, &*status.reason), (Phase::Failed, "OutOfcpu"));
+}
+
+#[test]
+fn a_node_whose_runtime_hangs_says_so_after_two_minutes_and_renews_its_lease_throughout() {
+    let mut world = World::new(Behaviour::default());
+    world.run(Time::from_secs(102));
+    world.pause();
+    // The pass of 110 s waits for two minutes.
+    world.run(Time::from_secs(230) - DELAY);
+    assert!(world.node().0, "{:?}", world.node());
+    world.run(Time::from_secs(231));
+    assert_eq!(world.node(), (false, "container runtime is down".to_owned(), 230));
+    // As does the one of 240 s, by when no relist has been for three.
+    world.run(Time::from_secs(361));
+    let (ready, why, since) = world.node();
+    assert!(
+        !ready && since == 230 && why.starts_with("[container runtime is down, PLEG is not healthy: pleg was last seen active 4m1"),
+        "{why}"
+    );
+    assert!(world.renewed() > Time::from_secs(349), "{}", world.renewed());
+    world.run(Time::from_secs(400));
+    world.resume();
+    world.run(Time::from_secs(401));
+    assert_eq!(world.node(), (true, String::new(), 400), "the pass that waited goes on");
+}
+
+#[test]
+fn a_runtime_that_hangs_for_two_seconds_is_not_noticed() {
+    let story = |paused: bool| {
+        let mut world = World::new(runs_for(50, 1));
+        world.put(web(|spec| spec.containers[0].liveness_probe = Some(Probe { period_seconds: Some(5), ..Probe::default() })));
+        // Between an exit that was seen and the restart.
+        world.run(Time::from_secs(105));
+        if paused {
+            world.pause();
+        }
+        world.run(Time::from_secs(107));
+        if paused {
+            world.resume();
+        }
+        world.run(Time::from_secs(600));
+        (world.log.clone(), world.node(), world.requests)
+    };
+    assert_eq!(story(true), story(false));
+}
+
+#[test]
+fn pods_that_come_or_go_while_the_runtime_hangs_wait_for_its_end() {
+    let mut world = World::new(Behaviour::default());
+    world.put(web(|_| {}));
+    world.run(Time::from_secs(102));
+    world.pause();
+    world.run(Time::from_secs(150));
+    world.delete("web");
+    let Object::Pod(mut other) = web(|_| {}) else { panic!("a pod") };
+    other.meta = Meta { uid: "uid-other".into(), creation_timestamp: Some(Time::ZERO), ..Meta::named("default", "other") };
+    world.put(other.into());
+    let before = world.log.len();
+    world.run(Time::from_secs(400));
+    assert_eq!(world.log.len(), before, "{:?}", world.log);
+    world.resume();
+    world.run(Time::from_secs(410));
+    assert!(!world.has("web") && world.pod("other").is_ready(), "{:?}", world.log);
+    // The sync loop has given up its listing, and looks each 5 s whether the runtime is up.
+    assert!((400..=406).contains(&world.seconds("web is gone")[0]), "{:?}", world.log);
+}
+
+#[test]
+fn a_container_that_exits_while_the_runtime_hangs_is_heard_of_and_restarted_at_its_end() {
+    let mut world = World::new(runs_for(120, 1));
+    world.put(web(|_| {}));
+    world.run(Time::from_secs(102));
+    world.pause();
+    world.run(Time::from_secs(200));
+    assert!(world.seconds("exited").is_empty() && world.pod("web").is_ready(), "{:?}", world.log);
+    world.resume();
+    world.run(Time::from_secs(210));
+    assert_eq!(world.seconds("exited"), [200], "{:?}", world.log);
+    let status = &world.pod("web").status.container_statuses[0];
+    assert_eq!(status.restart_count, 1, "{:?}", world.log);
+    let Some(ContainerState::Terminated { finished_at, .. }) = &status.last_state else { panic!("{status:?}") };
+    assert_eq!(*finished_at, Some(Time::from_secs(120)), "it ended when it did");
+}
+
+#[test]
+fn a_liveness_probe_by_exec_fails_while_the_runtime_hangs_and_one_over_http_does_not() {
+    for exec in [true, false] {
+        let handler =
+            |probe: &mut Probe| if exec { probe.exec = Some(Default::default()) } else { probe.http_get = Some(Default::default()) };
+        let mut world = World::new(Behaviour::default());
+        world.put(web(|spec| {
+            let mut probe = Probe { period_seconds: Some(10), ..Probe::default() };
+            handler(&mut probe);
+            spec.containers[0].liveness_probe = Some(probe);
+        }));
+        world.run(Time::from_secs(102));
+        world.pause();
+        world.run(Time::from_secs(200));
+        // The third failure in a row; the sync loop stands that would end the container.
+        assert_eq!(world.seconds("liveness probe of container app failed").len(), usize::from(exec), "{:?}", world.log);
+        assert!(world.seconds("exited").is_empty());
+        world.resume();
+        world.run(Time::from_secs(230));
+        assert_eq!(world.seconds("exited").len(), usize::from(exec), "{:?}", world.log);
+        assert_eq!(world.seconds("container app started").len(), 1 + usize::from(exec), "{:?}", world.log);
+    }
+}
+
+#[test]
+fn nobody_kills_what_outlives_its_grace_while_the_runtime_hangs() {
+    let stubborn = Behaviour { stops_after: Distribution::Constant(Duration::from_secs(1_000)), ..Behaviour::default() };
+    let mut world = World::new(stubborn);
+    world.put(web(|_| {}));
+    world.run(Time::from_secs(100));
+    world.delete("web");
+    world.run(Time::from_secs(110));
+    world.pause();
+    world.run(Time::from_secs(200));
+    world.resume();
+    world.run(Time::from_secs(210));
+    assert_eq!(world.seconds("exited with 137"), [200], "the grace was over at 130 s: {:?}", world.log);
+}
+
+#[test]
+fn a_kubelet_that_starts_while_the_runtime_hangs_takes_over_at_its_end() {
+    let mut world = World::new(Behaviour::default());
+    world.put(web(|_| {}));
+    world.run(Time::from_secs(20));
+    world.pause();
+    world.restart();
+    world.step(Input::Container(Box::new(ContainerEvent::FellSilent)));
+    world.run(Time::from_secs(21));
+    // Its host tells it again when it asks for its list.
+    world.step(Input::Container(Box::new(ContainerEvent::FellSilent)));
+    world.run(Time::from_secs(200));
+    let (ready, why, _) = world.node();
+    assert!(!ready && why.contains("container runtime status check may not have completed yet"), "{why}");
+    world.resume();
+    world.run(Time::from_secs(210));
+    assert!(world.node().0 && world.pod("web").is_ready(), "{:?}", world.log);
+    assert_eq!(world.seconds("container app started").len(), 1, "{:?}", world.log);
 }

@@ -146,6 +146,36 @@ fn a_partition_by_the_kernel_and_one_by_the_transport_are_noticed_alike_and_heal
     }
 }
 
+#[test]
+fn while_a_nodes_runtime_hangs_its_pods_answer_and_their_ends_are_heard_of_only_after() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_str().expect("a path in UTF-8");
+    let faults = "faults=[{\"at\":\"12s\",\"for\":\"8s\",\"runtimePause\":{\"nodes\":[\"worker-1\"]}},\
+                  {\"at\":\"16s\",\"containerCrash\":{\"workload\":\"web\"}}]";
+    let run = sim(&["real", "validate-smoke", "--set=duration=25s", "--set", faults, "--out", out]);
+    assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+    let quiet = |row: &std::collections::BTreeMap<String, String>| (13.0..15.0).contains(&seconds(&row["time"]));
+    let traffic: Vec<_> = rows(folder.path(), "traffic.csv").into_iter().filter(quiet).collect();
+    assert!(!traffic.is_empty());
+    for second in &traffic {
+        assert!(seconds(&second["ok"]) > 0.0 && ["refused", "reset", "timeout"].iter().all(|how| second[*how] == "0"), "{second:?}");
+    }
+    let pods = rows(folder.path(), "pods.csv");
+    let here: BTreeSet<&str> = pods.iter().filter(|pod| pod["node"] == "worker-1").map(|pod| pod["name"].as_str()).collect();
+    assert_eq!((pods.len(), here.len()), (6, 2), "{pods:?}");
+    let events = rows(folder.path(), "events.csv");
+    let exits: Vec<_> = events.iter().filter(|event| event["kind"] == "ContainerExited").collect();
+    assert_eq!(exits.len(), 6, "{exits:?}");
+    for exit in exits {
+        let hangs = here.iter().any(|name| exit["object"].contains(name));
+        assert_eq!(seconds(&exit["time"]) >= 20.0, hangs, "{exit:?}");
+    }
+    for pod in &pods {
+        assert_eq!((pod["end"].as_str(), pod["restarts"].as_str()), ("Running", "1"), "{pod:?}");
+    }
+}
+
 /// The living children of a process, with when they began, so that a number that is used again is told apart.
 fn children(parent: u32) -> BTreeSet<(u32, String)> {
     let mut found = BTreeSet::new();

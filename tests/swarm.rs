@@ -32,6 +32,13 @@ fn a_cluster_recovers_from_random_faults() {
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
+/// Apart from the others, whose seeds stay what they are.
+#[test]
+fn a_cluster_recovers_from_runtimes_that_hang_amid_random_faults() {
+    let failed: Vec<String> = (1..16).filter_map(|seed| play(seed, &scenario_with_hangs(seed)).err()).collect();
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+}
+
 /// Once it wrote its answers into connections that the others had given up, forever: it heard the leader, and the leader never heard it.
 #[test]
 fn an_etcd_member_that_stood_still_for_longer_than_its_peers_wait_catches_up() {
@@ -80,6 +87,23 @@ fn scenario_of(seed: u64) -> Value {
     let nodes = 4 + stream.below(3);
     let faults: Vec<Value> = (0..1 + stream.below(5)).map(|_| fault(nodes, &mut stream)).collect();
     scenario_with(seed, nodes, &faults)
+}
+
+/// Containers are looked after by exec, too: that is what the runtime does for the kubelet.
+fn scenario_with_hangs(seed: u64) -> Value {
+    let mut scenario = scenario_of(seed);
+    let mut stream = Seed(seed).stream("swarm of hangs");
+    let nodes = scenario["cluster"]["nodes"][0]["count"].as_u64().expect("nodes are counted");
+    for _ in 0..1 + stream.below(4) {
+        let at = 5_000 + stream.below(295_000);
+        let lasts = [1_000, 20_000, 70_000, 200_000][stream.index(4)] + stream.below(50_000);
+        let (at, lasts) = (format!("{at}ms"), format!("{}ms", lasts.min(QUIET_FROM_MILLIS - at)));
+        let hang = json!({ "at": at, "for": lasts, "runtimePause": { "nodes": [format!("worker-{}", 1 + stream.below(nodes))] } });
+        scenario["faults"].as_array_mut().expect("faults are a list").push(hang);
+    }
+    let container = &mut scenario["workload"][0]["manifest"]["spec"]["template"]["spec"]["containers"][0];
+    container["livenessProbe"] = json!({ "exec": { "command": ["true"] }, "periodSeconds": 5 });
+    scenario
 }
 
 fn scenario_with(seed: u64, nodes: u64, faults: &[Value]) -> Value {

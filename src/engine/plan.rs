@@ -323,6 +323,7 @@ macro_rules! machines_of {
             | Fault::Freeze(machines)
             | Fault::DiskStall(machines)
             | Fault::DiskFull(machines)
+            | Fault::RuntimePause(machines)
             | Fault::DiskCorrupt { machines, .. }
             | Fault::Kill(Targets::KubeletsOn(machines))
             | Fault::Reboot { machines, .. }
@@ -427,6 +428,8 @@ pub enum Fault {
         machines: Vec<MachineId>,
         ppm: i64,
     },
+    /// SIGSTOP to the daemon of the container runtime: it answers nothing and tells of no exit; containers go on.
+    RuntimePause(Vec<MachineId>),
     /// Containers of running pods of a workload exit with this code: all, or this many (lowest pod names first). `oom_killed`: for lack
     /// of memory.
     ContainerCrash {

@@ -222,6 +222,7 @@ pub fn describe(fault: &Fault, names: &[Name]) -> (&'static str, Vec<Name>) {
         Fault::SlowDisk { machines: ids, .. } => ("slow disk", machines(ids)),
         Fault::DiskStall(ids) => ("disk stall", machines(ids)),
         Fault::DiskFull(ids) => ("full disk", machines(ids)),
+        Fault::RuntimePause(ids) => ("runtime pause", machines(ids)),
         Fault::DiskCorrupt { machines: ids, .. } => ("corrupted disk", machines(ids)),
         Fault::SlowMachine { machines: ids, .. } => ("slow machine", machines(ids)),
         Fault::ClockDrift { machines: ids, .. } => ("clock drift", machines(ids)),

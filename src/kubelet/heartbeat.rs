@@ -3,6 +3,9 @@
 //!
 //! The status is computed only when it has changed or must be sent again: the 10 s passes in between would find nothing. A node whose
 //! object is deleted stays unregistered until its kubelet restarts, as upstream's does.
+//!
+//! A pass asks the runtime for its version before it says whether the node is ready (k/k `pkg/kubelet/nodestatus/setters.go`, VersionInfo):
+//! while the runtime is silent, each pass waits for that. The Lease does not.
 
 use std::sync::Arc;
 
@@ -59,6 +62,8 @@ struct StatusLoop {
     written: Time,
     tries: u32,
     changed: bool,
+    /// The pass waits for the runtime's version, until `next` at most.
+    waits: bool,
 }
 
 /// Which request of the lease's was answered.
@@ -78,7 +83,7 @@ impl Heartbeat {
             node: None,
             registration: Retry { next: now, backoff: REGISTER_BACKOFF },
             lease: LeaseLoop { latest: None, next: Time::NEVER, tries: 0, backoff: LEASE_BACKOFF },
-            status: StatusLoop { next: Time::NEVER, written: now, tries: 0, changed: false },
+            status: StatusLoop { next: Time::NEVER, written: now, tries: 0, changed: false, waits: false },
             runtime_ready: false,
         }
     }
@@ -96,15 +101,32 @@ impl Heartbeat {
     /// Something that the node status says has changed.
     pub fn status_changed(&mut self, env: &Env) {
         self.status.changed = true;
-        if self.node.is_some() && self.status.next != Time::NEVER {
+        if self.node.is_some() && self.status.next != Time::NEVER && !self.status.waits {
             self.status.next = self.status.next.min(self.next_pass(env));
         }
+    }
+    /// The runtime answers nothing: the next pass will wait.
+    pub fn fell_silent(&mut self, env: &Env) {
+        if self.status.next != Time::NEVER {
+            self.status.next = self.status.next.min(self.regular_pass(env.now, env));
+        }
+    }
+    /// A pass that waited goes on; it finds the runtime up, which was asked for its status before.
+    pub fn answers_again(&mut self, env: &Env) {
+        if self.status.waits {
+            self.status.next = env.now;
+        } else if self.status.next != Time::NEVER {
+            self.status.next = self.status.next.min(self.regular_pass(env.now, env));
+        }
+    }
+    fn is_ready(&self, env: &Env) -> bool {
+        self.runtime_ready && env.runtime.trouble(env.now).is_none()
     }
     /// The own Node changed in the cache.
     pub fn node_changed(&mut self, stored: &Stored, env: &Env) {
         let Some(known) = self.node.as_mut().filter(|known| known.revision < stored.revision) else { return };
         *known = stored.clone();
-        if node_of(stored).is_ready() != self.runtime_ready {
+        if node_of(stored).is_ready() != self.is_ready(env) {
             self.status_changed(env);
         }
     }
@@ -123,7 +145,12 @@ impl Heartbeat {
             self.send_lease(env);
         }
         if self.status.next <= env.now {
-            self.send_status(&images, env);
+            self.status.waits = env.runtime.is_silent() && !self.status.waits;
+            if self.status.waits {
+                self.status.next = env.now + env.config.runtime_request_timeout;
+            } else {
+                self.send_status(&images, env);
+            }
         }
     }
 
@@ -165,6 +192,13 @@ impl Heartbeat {
     fn regular_pass(&self, from: Time, env: &Env) -> Time {
         from.next_tick(self.booted, env.config.node_status_update_frequency)
     }
+    /// The pass that may find something when nothing has changed since `written`.
+    fn later_pass(&self, written: Time, env: &Env) -> Time {
+        match env.runtime.is_in_doubt(env.now) {
+            true => self.regular_pass(env.now + Duration::from_nanos(1), env),
+            false => self.regular_pass(written + env.config.node_status_report_frequency, env),
+        }
+    }
     fn send_status(&mut self, images: &impl Fn() -> Vec<NodeImage>, env: &mut Env) {
         let stored = self.node.as_ref().expect("the status follows the registration");
         let known = node_of(stored);
@@ -172,8 +206,11 @@ impl Heartbeat {
         let due = env.now.since(self.status.written) >= env.config.node_status_report_frequency;
         if !due && !says_more(&node, known) {
             self.status.changed = false;
-            self.status.next = self.regular_pass(self.status.written + env.config.node_status_report_frequency, env);
+            self.status.next = self.later_pass(self.status.written, env);
             return;
+        }
+        if node.is_ready() != known.is_ready() {
+            env.out.because(env.runtime.cause(env.now));
         }
         let uid = known.meta.uid.clone();
         let patch = Patch::Status { object: Arc::new(node.into()), uid };
@@ -191,11 +228,7 @@ impl Heartbeat {
                 {
                     *known = stored;
                 }
-                self.status.next = if self.status.changed {
-                    self.next_pass(env)
-                } else {
-                    self.regular_pass(env.now + env.config.node_status_report_frequency, env)
-                };
+                self.status.next = if self.status.changed { self.next_pass(env) } else { self.later_pass(env.now, env) };
             }
             Err(_) => {
                 self.status.changed = true;
@@ -221,7 +254,8 @@ impl Heartbeat {
         status.capacity.clone_from(&env.shape.capacity);
         status.allocatable.clone_from(&env.shape.allocatable);
         status.images = images();
-        set_conditions(&mut status.conditions, self.runtime_ready, env.now);
+        let trouble = env.runtime.trouble(env.now).or_else(|| (!self.runtime_ready).then(String::new));
+        set_conditions(&mut status.conditions, trouble, env.now);
         node
     }
 
@@ -294,27 +328,30 @@ pub(super) fn lease_owner(node: &Meta) -> OwnerReference {
     OwnerReference { controller: false, block_owner_deletion: false, ..OwnerReference::controller(Kind::Node, node) }
 }
 
-/// What a kubelet says of its node.
-pub(super) fn set_conditions(conditions: &mut List<Condition>, ready: bool, now: Time) {
+/// What a kubelet says of its node. `trouble`: why it is not ready.
+pub(super) fn set_conditions(conditions: &mut List<Condition>, trouble: Option<String>, now: Time) {
     for (kind, reason) in [
         ("MemoryPressure", "KubeletHasSufficientMemory"),
         ("DiskPressure", "KubeletHasNoDiskPressure"),
         ("PIDPressure", "KubeletHasSufficientPID"),
     ] {
-        set_condition(conditions, kind, false, reason, now);
+        set_condition(conditions, kind, false, reason, String::new(), now);
     }
-    set_condition(conditions, "Ready", ready, if ready { "KubeletReady" } else { "KubeletNotReady" }, now);
+    let reason = if trouble.is_none() { "KubeletReady" } else { "KubeletNotReady" };
+    set_condition(conditions, "Ready", trouble.is_none(), reason, trouble.unwrap_or_default(), now);
 }
 
-fn set_condition(conditions: &mut List<Condition>, kind: &'static str, holds: bool, reason: &'static str, now: Time) {
+fn set_condition(conditions: &mut List<Condition>, kind: &'static str, holds: bool, reason: &'static str, message: String, now: Time) {
     let heartbeat = Some(now.truncate_to_second());
-    conditions.set(Condition { last_heartbeat_time: heartbeat, ..Condition::new(kind, holds, reason, now) });
+    conditions.set(Condition { message: message.into(), last_heartbeat_time: heartbeat, ..Condition::new(kind, holds, reason, now) });
 }
 
 /// Whether a status says something new, heartbeat times aside.
 fn says_more(new: &Node, known: &Node) -> bool {
     let same = |condition: &Condition| {
-        known.status.conditions.get(&condition.kind).is_some_and(|old| old.status == condition.status && old.reason == condition.reason)
+        let says_so =
+            |old: &Condition| old.status == condition.status && old.reason == condition.reason && old.message == condition.message;
+        known.status.conditions.get(&condition.kind).is_some_and(says_so)
     };
     !new.status.conditions.iter().all(same)
         || new.status.capacity != known.status.capacity

@@ -5,6 +5,8 @@
 //! node costs its lease's renewals and no other event. A status says what the last relist saw, so a start or an exit shows up to 1 s
 //! late, as it does upstream.
 //!
+//! A runtime that falls silent is found out by the loops that ask it, see [`runtime`].
+//!
 //! A kubelet that comes back takes its time: the process starts up, registers and reports its node, and then waits to know its node before
 //! it asks for its pods. The first life of a run has all that behind it.
 //!
@@ -20,6 +22,7 @@ mod mounts;
 mod pod;
 mod pods;
 mod probes;
+mod runtime;
 mod settled;
 mod status;
 mod workers;
@@ -31,9 +34,11 @@ use crate::base::{Cause, Duration, Incarnation, Name, Stream, Time};
 use crate::client::{Informers, Reply, Session, SessionConfig, SessionOutput};
 use crate::objects::{Key, Kind, Labels, Pod, Quantity, Stored, Taint, Uid};
 use crate::wire::api::{Scope, Verb};
+use crate::wire::container::ContainerEvent;
 use crate::wire::{Actor, Address, ClientMessage, Input, NodeId, Outbox};
 use heartbeat::{Heartbeat, LeaseCall};
 use pods::Pods;
+use runtime::Runtime;
 pub use settled::{RunningPod, listed_images, node_lease, ready_node, run};
 
 /// A kubelet's settings; defaults are upstream's.
@@ -52,6 +57,8 @@ pub struct Config {
     pub sync_frequency: Duration,
     /// 1 s
     pub pleg_relist_period: Duration,
+    /// 2 min (KubeletConfiguration, runtimeRequestTimeout)
+    pub runtime_request_timeout: Duration,
     /// 10 s doubling to 5 min
     pub crash_loop_initial_backoff: Duration,
     pub crash_loop_max_backoff: Duration,
@@ -76,6 +83,7 @@ impl Default for Config {
             node_status_report_frequency: Duration::from_secs(300),
             sync_frequency: Duration::from_secs(60),
             pleg_relist_period: Duration::from_secs(1),
+            runtime_request_timeout: Duration::from_secs(120),
             crash_loop_initial_backoff: Duration::from_secs(10),
             crash_loop_max_backoff: Duration::from_secs(300),
             image_pull_initial_backoff: Duration::from_secs(10),
@@ -117,6 +125,7 @@ struct Env<'a> {
     session: &'a mut Session<Token>,
     stream: &'a mut Stream,
     out: &'a mut Outbox,
+    runtime: &'a Runtime,
 }
 
 impl Env<'_> {
@@ -142,6 +151,7 @@ pub struct Kubelet {
 struct Life {
     heartbeat: Heartbeat,
     pods: Pods,
+    runtime: Runtime,
 }
 
 impl Kubelet {
@@ -174,7 +184,8 @@ impl Kubelet {
     fn boot(&mut self, now: Time, incarnation: Incarnation, out: &mut Outbox) {
         assert!(self.life.is_none(), "{} boots twice in one life", self.id);
         let pods = Pods::new(now, incarnation == Incarnation(1), &mut self.stream, out);
-        self.life = Some(Box::new(Life { heartbeat: Heartbeat::new(&self.shape.name, now), pods }));
+        let runtime = Runtime::new(pods.relist_origin());
+        self.life = Some(Box::new(Life { heartbeat: Heartbeat::new(&self.shape.name, now), pods, runtime }));
         self.session.start(now, out);
     }
 }
@@ -202,10 +213,27 @@ impl Actor for Kubelet {
         }
         let Kubelet { config, shape, session, stream, life, .. } = self;
         let Some(life) = life else { return };
-        let Life { heartbeat, pods } = &mut **life;
-        let mut env = Env { now, config, shape, session, stream, out };
+        let Life { heartbeat, pods, runtime } = &mut **life;
+        let (mut fell_silent, mut answers_again) = (false, false);
+        if let Some(Input::Container(event)) = &input {
+            let cause = out.cause();
+            match **event {
+                ContainerEvent::FellSilent => fell_silent = runtime.fell_silent(now, cause, config),
+                ContainerEvent::AnswersAgain => answers_again = runtime.answers_again(now, cause, config),
+                _ => {}
+            }
+        }
+        let mut env = Env { now, config, shape, session, stream, out, runtime };
+        if fell_silent {
+            heartbeat.fell_silent(&env);
+            pods.fell_silent(&mut env);
+        }
+        if answers_again {
+            heartbeat.answers_again(&env);
+            pods.answers_again(&mut env);
+        }
         if let Some(Input::Container(event)) = input {
-            if matches!(*event, crate::wire::container::ContainerEvent::Listed { .. }) {
+            if matches!(*event, ContainerEvent::Listed { .. }) {
                 heartbeat.runtime_ready(&env);
             }
             if pods.container_event(*event, &mut env) {

@@ -205,7 +205,7 @@ impl Record {
     pub fn deadline(&self, now: Time) -> Time {
         let hold = if self.hold_until > now { self.hold_until } else { Time::NEVER };
         let hook = if let Stop::Hook(until) = self.stop { until } else { Time::NEVER };
-        let probe = self.probes.iter().map(|probe| probe.next).min().unwrap_or(Time::NEVER);
+        let probe = self.probes.iter().map(ProbeWorker::deadline).min().unwrap_or(Time::NEVER);
         hold.min(hook).min(if self.stop == Stop::No { probe } else { Time::NEVER })
     }
 }
@@ -310,13 +310,14 @@ impl Worker {
     pub fn is_api_terminal(&self) -> bool {
         self.pod().status.phase.is_terminal()
     }
-    pub fn deadline(&self, now: Time) -> Time {
+    /// `stands`: what the sync loop would do it does when that goes on.
+    pub fn deadline(&self, now: Time, stands: bool) -> Time {
         let containers = match self.stage {
             Stage::Terminated => Time::NEVER,
             _ => self.containers.iter().map(|record| record.deadline(now)).min().unwrap_or(Time::NEVER),
         };
         let active = match (self.stage, self.pod().spec.active_deadline_seconds) {
-            (Stage::Sync, Some(seconds)) => self.started_at + Duration::from_secs(seconds),
+            (Stage::Sync, Some(seconds)) if !stands => self.started_at + Duration::from_secs(seconds),
             _ => Time::NEVER,
         };
         let settles = if self.settles_at > now { self.settles_at } else { Time::NEVER };

@@ -11,7 +11,7 @@ use crate::base::{Cause, Duration, Map, Stream, Time};
 use crate::client::Change;
 use crate::objects::node::NodeImage;
 use crate::objects::{Key, Kind, Pod, Stored, Uid};
-use crate::wire::container::{ContainerEvent, ContainerId, ContainerInfo, ContainerOp, RuntimeError, SandboxInfo};
+use crate::wire::container::{ContainerEvent, ContainerId, ContainerInfo, ContainerOp, ProbeKind, RuntimeError, SandboxInfo};
 use crate::wire::{ApiError, Outbox, fact};
 
 /// What the workers of a node share.
@@ -22,6 +22,15 @@ pub(super) struct Shared {
     pub relist_origin: Time,
     /// This is the machine's first kubelet: what it finds running was ready before the run.
     pub first_life: bool,
+    /// What has come for the sync loop while that stands.
+    pub deferred: Vec<Deferred>,
+}
+
+/// Something that the sync loop takes up in its order.
+pub(super) enum Deferred {
+    Change(Change),
+    /// A probe's verdict has changed.
+    Verdict(ContainerId, ProbeKind, bool),
 }
 
 /// See the module.
@@ -41,6 +50,8 @@ pub(super) struct Pods {
     booted: Time,
     /// When pods are first looked at, once that is known.
     begin_at: Time,
+    /// When the sync loop goes on that stands.
+    goes_on_at: Time,
 }
 
 impl Pods {
@@ -49,7 +60,7 @@ impl Pods {
         // A phase of its own: the kubelets of a run boot at the same instant.
         let relist_origin = stream.instant(now, Duration::from_secs(1));
         Pods {
-            shared: Shared { images: Images::new(), admitted: Admitted::default(), relist_origin, first_life },
+            shared: Shared { images: Images::new(), admitted: Admitted::default(), relist_origin, first_life, deferred: Vec::new() },
             workers: BTreeMap::new(),
             by_key: Map::default(),
             orphans: BTreeMap::new(),
@@ -61,13 +72,17 @@ impl Pods {
             begun: false,
             booted: now,
             begin_at: Time::NEVER,
+            goes_on_at: Time::NEVER,
         }
+    }
+    pub fn relist_origin(&self) -> Time {
+        self.shared.relist_origin
     }
     pub fn admitted(&self) -> impl Iterator<Item = &Pod> {
         self.workers.values().filter(|worker| worker.admitted && worker.stage != Stage::Terminated).map(Worker::pod)
     }
     pub fn deadline(&self) -> Time {
-        self.deadline.min(self.begin_at)
+        self.deadline.min(self.begin_at).min(self.goes_on_at)
     }
     pub fn images(&self) -> Vec<NodeImage> {
         self.shared.images.listed()
@@ -156,6 +171,9 @@ impl Pods {
     pub fn changed(&mut self, change: Change, env: &mut Env) {
         if !self.begun {
             return;
+        }
+        if env.runtime.loop_stands(env.now) {
+            return self.shared.deferred.push(Deferred::Change(change));
         }
         let known = self.by_key.get(&change.key).cloned();
         match change.new {
@@ -261,9 +279,10 @@ impl Pods {
                 self.with(&pod, env, |worker, _, _| worker.sandbox = Sandbox::None);
             }
             ContainerEvent::Probed { container, probe, success, holds_until } => {
-                self.with(&container.pod, env, |worker, _, env| worker.probed(&container, probe, success, holds_until, env));
+                self.with(&container.pod, env, |worker, shared, env| worker.probed(&container, probe, success, holds_until, shared, env));
             }
-            ContainerEvent::Removed { .. } => {}
+            // The runtime's silence is told to all parts at once.
+            ContainerEvent::Removed { .. } | ContainerEvent::FellSilent | ContainerEvent::AnswersAgain => {}
         }
         false
     }
@@ -308,8 +327,47 @@ impl Pods {
         }
     }
 
+    /// The runtime answers nothing any more.
+    pub fn fell_silent(&mut self, env: &mut Env) {
+        self.goes_on_at = Time::NEVER;
+        for uid in self.workers.keys().cloned().collect::<Vec<_>>() {
+            self.with(&uid, env, |worker, _, env| worker.runtime_fell_silent(env.now));
+        }
+    }
+    /// It answers again.
+    pub fn answers_again(&mut self, env: &mut Env) {
+        for uid in self.workers.keys().cloned().collect::<Vec<_>>() {
+            self.with(&uid, env, |worker, _, env| worker.runtime_answers_again(env));
+        }
+        self.goes_on_at = env.runtime.loop_goes_on().max(env.now);
+        if !env.runtime.loop_stands(env.now) {
+            self.go_on(env);
+        }
+    }
+    /// The sync loop takes up what has come while it stood.
+    fn go_on(&mut self, env: &mut Env) {
+        self.goes_on_at = Time::NEVER;
+        for deferred in std::mem::take(&mut self.shared.deferred) {
+            match deferred {
+                Deferred::Change(change) => self.changed(change, env),
+                Deferred::Verdict(id, kind, success) => {
+                    self.with(&id.pod, env, |worker, _, env| {
+                        env.out.because(worker.cause);
+                        worker.judged(&id, kind, success, env);
+                    });
+                }
+            }
+        }
+        for uid in self.workers.keys().cloned().collect::<Vec<_>>() {
+            self.with(&uid, env, |worker, shared, env| worker.catch_up(shared, env));
+        }
+    }
+
     /// What is due by the clock.
     pub fn wake(&mut self, env: &mut Env) {
+        if self.goes_on_at <= env.now {
+            self.go_on(env);
+        }
         if self.begin_at <= env.now {
             env.out.because(Cause::NONE);
             self.begin(env);
@@ -326,7 +384,7 @@ impl Pods {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         env.out.because(worker.cause);
         worker.sync(&mut self.shared, env);
-        let at = if worker.is_done() { Time::NEVER } else { worker.deadline(env.now) };
+        let at = if worker.is_done() { Time::NEVER } else { worker.deadline(env.now, env.runtime.loop_stands(env.now)) };
         if worker.wake_at != at {
             self.timers.remove(&(worker.wake_at, uid.clone()));
             worker.wake_at = at;

@@ -3,6 +3,9 @@
 //! A worker ticks with its probe's period from an origin. While a result is promised to hold it sleeps to the tick at which the run of
 //! equal results reaches its threshold, or to the first tick whose answer may be another, and counts the ticks in between as
 //! if they had been made: the outcome is that of ticking eagerly (tested below).
+//!
+//! While the runtime is silent nothing is promised: a probe by `exec`, which the runtime runs, fails when its time-out is over
+//! (k/k `pkg/kubelet/prober/prober.go`, exec's TimeoutError), and of a program that has ended the kubelet hears by the others alone.
 
 use crate::base::{Duration, Time};
 use crate::objects::Probe;
@@ -17,6 +20,12 @@ pub(super) struct ProbeWorker {
     period: Duration,
     /// How long an answer may take: a probe that is asked before a promise ends may be answered after it.
     timeout: Duration,
+    /// The runtime runs it.
+    exec: bool,
+    /// It does not tick before; `NEVER`: not begun, or over.
+    earliest: Time,
+    /// When a probe fails that the silent runtime does not answer; `NEVER`: none is under way.
+    pub times_out: Time,
     thresholds: Thresholds,
     /// The last result and how often it came in a row.
     run: (bool, u64),
@@ -40,10 +49,23 @@ impl ProbeWorker {
             Thresholds { success: probe.success_threshold.unwrap_or(1).max(1), failure: probe.failure_threshold.unwrap_or(3).max(1) };
         let period = Duration::from_secs(probe.period_seconds.unwrap_or(10).max(1));
         let verdict = (kind == ProbeKind::Readiness).then_some(false);
-        ProbeWorker { kind, origin, period, timeout: timeout(probe), thresholds, run: (false, 0), verdict, next: Time::NEVER }
+        ProbeWorker {
+            kind,
+            origin,
+            period,
+            timeout: timeout(probe),
+            exec: probe.exec.is_some(),
+            earliest: Time::NEVER,
+            times_out: Time::NEVER,
+            thresholds,
+            run: (false, 0),
+            verdict,
+            next: Time::NEVER,
+        }
     }
     /// Ticks from now on, but not before `earliest` (the container's start and the probe's initial delay).
     pub fn begin(&mut self, now: Time, earliest: Time) {
+        self.earliest = earliest;
         self.next = now.max(earliest).next_tick(self.origin, self.period);
     }
     /// A tick at once, and the period counted from it: what a status update does to a container that is not ready yet
@@ -52,12 +74,38 @@ impl ProbeWorker {
         self.origin = now;
         self.begin(now, earliest);
     }
-    /// The probe is under way.
-    pub fn asked(&mut self) {
+    /// The probe is under way. False: nobody is asked, since the runtime is `silent` that would run it.
+    pub fn asked(&mut self, now: Time, silent: bool) -> bool {
         self.next = Time::NEVER;
+        if self.exec && silent {
+            self.times_out = now + self.timeout;
+        }
+        !(self.exec && silent)
+    }
+    /// Nothing that was promised holds any more: ticks go on as if they had never stopped.
+    pub fn promise_is_off(&mut self, now: Time) {
+        let tick = now.max(self.earliest).next_tick(self.origin, self.period);
+        if self.earliest == Time::NEVER || self.next <= tick {
+            return;
+        }
+        let threshold = if self.run.0 { self.thresholds.success } else { self.thresholds.failure };
+        // What was counted in advance.
+        if self.run.1 < threshold && self.next != Time::NEVER {
+            self.run.1 = self.run.1.saturating_sub(self.next.since(tick).nanos() / self.period.nanos());
+        }
+        self.next = tick;
+    }
+    /// The runtime answers again. True if one is to be asked now that waited for that.
+    pub fn may_be_asked(&mut self) -> bool {
+        std::mem::replace(&mut self.times_out, Time::NEVER) != Time::NEVER
+    }
+    /// The earliest instant at which it wants something.
+    pub fn deadline(&self) -> Time {
+        self.next.min(self.times_out)
     }
     /// Takes an answer. True if the verdict has changed.
     pub fn answered(&mut self, now: Time, success: bool, holds_until: Time) -> bool {
+        self.times_out = Time::NEVER;
         self.run = (success, if self.run.0 == success { self.run.1 + 1 } else { 1 });
         let threshold = if success { self.thresholds.success } else { self.thresholds.failure };
         let decided = self.run.1 >= threshold;
@@ -82,7 +130,7 @@ impl ProbeWorker {
             ProbeKind::Startup => decided,
         };
         if over {
-            self.next = Time::NEVER;
+            (self.next, self.earliest) = (Time::NEVER, Time::NEVER);
         }
         changed
     }
@@ -107,7 +155,7 @@ mod tests {
         let (mut seen, mut asked) = (Vec::new(), 0);
         while worker.next < Time::from_secs(300) {
             let now = worker.next + Duration::from_millis(10);
-            worker.asked();
+            worker.asked(now, false);
             asked += 1;
             let success = now >= ready && now < ends;
             let promise = if now < ready {
@@ -142,6 +190,39 @@ mod tests {
                     assert!(few <= 8 && few <= many, "{few} probes instead of {many}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_promise_that_is_off_leaves_the_verdicts_of_eager_ticking() {
+        let probe = Probe { period_seconds: Some(5), failure_threshold: Some(6), ..Probe::default() };
+        let mut lazy = ProbeWorker::new(ProbeKind::Startup, &probe, Time::ZERO);
+        lazy.begin(Time::ZERO, Time::ZERO);
+        lazy.asked(Time::ZERO, false);
+        // It can't succeed before 60 s: the tick of 25 s would decide.
+        assert!(!lazy.answered(Time::ZERO, false, Time::from_secs(60)));
+        assert_eq!(lazy.next, Time::from_secs(25));
+        lazy.promise_is_off(Time::from_secs(7));
+        let mut failed = Vec::new();
+        while lazy.next != Time::NEVER {
+            let now = lazy.next;
+            lazy.asked(now, true);
+            failed.push((now, lazy.answered(now, false, Time::ZERO)));
+        }
+        // Those of 0 s and 5 s were made.
+        assert_eq!(failed, [(10, false), (15, false), (20, false), (25, true)].map(|(at, verdict)| (Time::from_secs(at), verdict)));
+    }
+
+    #[test]
+    fn a_probe_by_exec_fails_when_a_silent_runtime_does_not_answer_in_time() {
+        let exec = Probe { exec: Some(crate::objects::Rest::default()), timeout_seconds: Some(3), ..Probe::default() };
+        for (probe, asked, times_out) in [(exec, false, Time::from_secs(13)), (Probe::default(), true, Time::NEVER)] {
+            let mut worker = ProbeWorker::new(ProbeKind::Readiness, &probe, Time::ZERO);
+            worker.begin(Time::ZERO, Time::ZERO);
+            assert_eq!(worker.asked(Time::from_secs(10), true), asked);
+            assert_eq!((worker.times_out, worker.deadline()), (times_out, times_out));
+            assert_eq!(worker.may_be_asked(), !asked, "when it answers again");
+            assert_eq!(worker.times_out, Time::NEVER);
         }
     }
 

@@ -16,7 +16,7 @@ pub fn ready_node(shape: &NodeShape, at: Time) -> Node {
     node.meta.labels = Shared::new(shape.labels.clone());
     node.spec.taints.clone_from(&shape.taints);
     node.status = NodeStatus { capacity: shape.capacity.clone(), allocatable: shape.allocatable.clone(), ..NodeStatus::default() };
-    set_conditions(&mut node.status.conditions, true, at);
+    set_conditions(&mut node.status.conditions, None, at);
     node
 }
 

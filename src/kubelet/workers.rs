@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::admission::Rejection;
 use super::backoff::{first_sync_after, sync_retry};
 use super::images::Ensure;
-use super::pod::{Operation, Sandbox, Seen, Stage, State, Stop, Waiting, Worker, ends_sync};
-use super::pods::Shared;
+use super::pod::{Operation, Record, Sandbox, Seen, Stage, State, Stop, Waiting, Worker, ends_sync};
+use super::pods::{Deferred, Shared};
 use super::probes::{ProbeWorker, initial_delay, timeout};
 use super::{Env, Token, pod_key};
 use crate::base::{Duration, Time};
@@ -25,7 +25,8 @@ const STATUS_PASS: Duration = Duration::from_secs(10);
 impl Worker {
     /// Level-triggered: does the next thing for this pod, and reports what has changed.
     pub fn sync(&mut self, shared: &mut Shared, env: &mut Env) {
-        if self.stage == Stage::Sync {
+        // Left to the sync loop while that stands.
+        if self.stage == Stage::Sync && !env.runtime.loop_stands(env.now) {
             if ends_sync(self.phase()) {
                 self.terminate(self.spec_grace(), shared, env);
             } else {
@@ -43,9 +44,13 @@ impl Worker {
     }
     /// What is due by the clock: the relist, probes, hooks, deadlines. Held containers and reports are the sync's.
     pub fn wake(&mut self, shared: &mut Shared, env: &mut Env) {
+        let stands = env.runtime.loop_stands(env.now);
         if self.relist_at <= env.now {
             self.relist_at = Time::NEVER;
-            self.see(shared, false, env);
+            // Nothing is listed, or nobody listens: what there is to see is seen when that is over.
+            if !stands && !env.runtime.is_silent() {
+                self.see(shared, false, env);
+            }
         }
         if self.retry_at <= env.now {
             self.retry_at = Time::NEVER;
@@ -57,7 +62,7 @@ impl Worker {
             self.report_at = Time::NEVER;
         }
         let active = self.pod().spec.active_deadline_seconds.map(|seconds| self.started_at + Duration::from_secs(seconds));
-        if self.stage == Stage::Sync && active.is_some_and(|until| until <= env.now) {
+        if self.stage == Stage::Sync && !stands && active.is_some_and(|until| until <= env.now) {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();
             self.verdict = Some(Arc::new(Rejection { reason: "DeadlineExceeded".to_owned(), message }));
             self.terminate(self.spec_grace(), shared, env);
@@ -74,12 +79,42 @@ impl Worker {
             }
             if record.state == State::Running && record.stop == Stop::No {
                 let due: Vec<ProbeKind> = record.probes.iter().filter(|probe| probe.next <= env.now).map(|probe| probe.kind).collect();
+                let timed_out: Vec<ProbeKind> =
+                    record.probes.iter().filter(|probe| probe.times_out <= env.now).map(|probe| probe.kind).collect();
                 for kind in due {
-                    self.record(index).probe(kind).expect("it is due").asked();
-                    let timeout = timeout(self.probe_spec(index, kind).expect("a probe worker has a probe"));
-                    env.out.container(ContainerOp::Probe { container: id.clone(), probe: kind, timeout });
+                    if self.record(index).probe(kind).expect("it is due").asked(env.now, env.runtime.is_silent()) {
+                        self.ask_probe(index, kind, env);
+                    }
+                }
+                for kind in timed_out {
+                    self.probed(&id, kind, false, Time::ZERO, shared, env);
                 }
             }
+        }
+    }
+
+    fn ask_probe(&self, index: u16, kind: ProbeKind, env: &mut Env) {
+        let timeout = timeout(self.probe_spec(index, kind).expect("a probe worker has a probe"));
+        env.out.container(ContainerOp::Probe { container: self.id(index), probe: kind, timeout });
+    }
+    /// The runtime answers nothing: what it promised of probes is off.
+    pub fn runtime_fell_silent(&mut self, now: Time) {
+        self.containers.iter_mut().flat_map(|record| &mut record.probes).for_each(|probe| probe.promise_is_off(now));
+    }
+    /// It answers again: probes that have not timed out are answered.
+    pub fn runtime_answers_again(&mut self, env: &mut Env) {
+        for index in self.indexes() {
+            let waiting = self.record(index).probes.iter_mut().filter_map(|probe| probe.may_be_asked().then_some(probe.kind));
+            for kind in waiting.collect::<Vec<_>>() {
+                self.ask_probe(index, kind, env);
+            }
+        }
+    }
+    /// The sync loop goes on after it stood: a relist sees what has happened, and an end is heard of that the API asked for.
+    pub fn catch_up(&mut self, shared: &mut Shared, env: &mut Env) {
+        self.relist_soon(shared, env);
+        if self.stage == Stage::Sync && self.pod().meta.is_deleting() {
+            self.terminate_as_deleted(shared, env);
         }
     }
 
@@ -336,15 +371,12 @@ impl Worker {
             }
         }
     }
-    pub fn probed(&mut self, id: &ContainerId, kind: ProbeKind, success: bool, holds_until: Time, env: &mut Env) {
-        let known = self.containers.get_mut(usize::from(id.index)).filter(|record| record.attempt == id.attempt);
-        let Some(record) = known.filter(|record| record.state == State::Running && record.stop == Stop::No) else { return };
+    pub fn probed(&mut self, id: &ContainerId, kind: ProbeKind, success: bool, holds_until: Time, shared: &mut Shared, env: &mut Env) {
+        let Some(record) = self.probed_record(id) else { return };
+        let holds_until = if env.runtime.is_silent() { Time::ZERO } else { holds_until };
         let Some(changed) = record.probe(kind).map(|probe| probe.answered(env.now, success, holds_until)) else { return };
         if !changed {
             return;
-        }
-        if kind == ProbeKind::Readiness {
-            record.ready = success;
         }
         if !success {
             let probe = match kind {
@@ -355,7 +387,21 @@ impl Worker {
             let container = self.spec(id.index).0.name.clone();
             self.record_fact(What::ProbeFailed { container, probe: probe.into() }, env);
         }
+        if env.runtime.loop_stands(env.now) {
+            shared.deferred.push(Deferred::Verdict(id.clone(), kind, success));
+        } else {
+            self.judged(id, kind, success, env);
+        }
+    }
+    fn probed_record(&mut self, id: &ContainerId) -> Option<&mut Record> {
+        let known = self.containers.get_mut(usize::from(id.index)).filter(|record| record.attempt == id.attempt);
+        known.filter(|record| record.state == State::Running && record.stop == Stop::No)
+    }
+    /// The verdict of a probe has changed.
+    pub fn judged(&mut self, id: &ContainerId, kind: ProbeKind, success: bool, env: &mut Env) {
+        let Some(record) = self.probed_record(id) else { return };
         match (kind, success) {
+            (ProbeKind::Readiness, _) => record.ready = success,
             (ProbeKind::Startup, true) => self.startup_passed(id.index, false, false, env),
             (ProbeKind::Liveness | ProbeKind::Startup, false) => {
                 let own = self.probe_spec(id.index, kind).and_then(|probe| probe.termination_grace_period_seconds);
@@ -363,7 +409,7 @@ impl Worker {
                 self.grace_until = env.now + grace;
                 self.stop(id.index, env);
             }
-            _ => {}
+            (ProbeKind::Liveness, true) => {}
         }
     }
 
@@ -372,7 +418,8 @@ impl Worker {
             return;
         }
         self.stored = stored;
-        if !self.pod().meta.is_deleting() {
+        // The answer to a report is not for the sync loop, which has yet to hear of this.
+        if !self.pod().meta.is_deleting() || env.runtime.loop_stands(env.now) {
             return;
         }
         match self.stage {

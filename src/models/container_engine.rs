@@ -6,8 +6,11 @@
 //! What the daemon has accepted happens even if the asker is gone by then: the next one finds it by listing.
 //!
 //! A container stopped with SIGTERM ends with code 0 after its workload's `stops_after`, or with 137 when the grace is over before. Left
-//! out: the engine's own failures (but for a disk that is full or stands still), memory limits, image garbage collection, network policies.
+//! out: the engine's own failures (but for a disk that is full or stands still, and a daemon that does), memory limits, image garbage
+//! collection, network policies.
 //! Invariant: one `Exited` for each start.
+
+mod standstill;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -88,9 +91,7 @@ pub struct ContainerEngine {
     /// When each of the daemon's workers will be free.
     workers: BinaryHeap<Reverse<Time>>,
     frozen: Option<Time>,
-    /// Its disk stands still: what the daemon has to do, when it would be done, and since when that waits.
-    stalled: Option<Time>,
-    held: Vec<(Time, Time, Pending)>,
+    standstill: standstill::Standstill,
     /// Nothing can be written.
     full: bool,
     /// Thousandths of the speed of the machine's cores.
@@ -118,6 +119,15 @@ struct Process {
     stops_after: Duration,
     /// When it will end, and as what; the number of the pending end, so that a superseded one is told apart.
     end: Option<(Time, i32, u64)>,
+    /// It was asked to end and takes longer than its grace.
+    kill: Option<Kill>,
+}
+
+#[derive(Clone, Copy)]
+struct Kill {
+    due: Time,
+    /// When it would end if nobody killed it.
+    itself: Time,
 }
 
 enum Pending {
@@ -183,8 +193,7 @@ impl ContainerEngine {
             sequence: 0,
             workers: (0..presets::DAEMON_PARALLELISM).map(|_| Reverse(Time::ZERO)).collect(),
             frozen: None,
-            stalled: None,
-            held: Vec::new(),
+            standstill: standstill::Standstill::default(),
             full: false,
             speed_milli: 1000,
         }
@@ -192,6 +201,9 @@ impl ContainerEngine {
     /// Takes an operation of the kubelet's life `asked`.
     pub fn request(&mut self, now: Time, asked: Incarnation, cause: Cause, op: ContainerOp, registry: &mut Registry) {
         let asker = Asker { incarnation: asked, cause };
+        if self.standstill.takes(asker, &op) {
+            return;
+        }
         match op {
             ContainerOp::List => {
                 let takes = self.times.probe.sample(&mut self.stream);
@@ -254,24 +266,6 @@ impl ContainerEngine {
             self.end_at(container, self.frozen.unwrap_or(now), code);
         }
     }
-    /// The machine's disk stands still: whatever the daemon has to do waits, and containers go on.
-    pub fn stall(&mut self, now: Time) {
-        if self.stalled.is_none() {
-            self.stalled = Some(now);
-            let (held, others) = std::mem::take(&mut self.pending).into_iter().partition(|(_, pending)| pending.is_written());
-            self.pending = others;
-            let held: BTreeMap<(Time, u64), Pending> = held;
-            self.held.extend(held.into_iter().map(|((at, _), pending)| (at, now, pending)));
-        }
-    }
-    /// It goes on: what waited takes the time that was left of it.
-    pub fn end_stall(&mut self, now: Time) {
-        if self.stalled.take().is_some() {
-            for (at, since, pending) in std::mem::take(&mut self.held) {
-                self.push(now, at + now.since(since), pending);
-            }
-        }
-    }
     /// Whether the machine's disk is full: then no image is stored, and no sandbox and no container is made.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
@@ -292,7 +286,7 @@ impl ContainerEngine {
         self.pending.clear();
         self.crowded.clear();
         self.begun.clear();
-        self.held.clear();
+        self.standstill.forget();
         self.workers = (0..presets::DAEMON_PARALLELISM).map(|_| Reverse(Time::ZERO)).collect();
         self.frozen = None;
     }
@@ -312,6 +306,9 @@ impl ContainerEngine {
             }
             if let Some((at, ..)) = &mut process.end {
                 *at += stood;
+            }
+            if let Some(kill) = &mut process.kill {
+                *kill = Kill { due: kill.due + stood, itself: kill.itself + stood };
             }
         }
     }
@@ -350,7 +347,7 @@ impl ContainerEngine {
             }
             self.containers.insert(id.clone(), container);
             if *init {
-                let process = Process { started_at: at, ready_at: at, stops_after: Duration::ZERO, end: None };
+                let process = Process { started_at: at, ready_at: at, stops_after: Duration::ZERO, end: None, kill: None };
                 self.containers.get_mut(&id).expect("just inserted").process = Some(process);
             } else {
                 self.begin_process(at, &id, workloads);
@@ -401,9 +398,8 @@ impl ContainerEngine {
         }
     }
     fn push(&mut self, now: Time, at: Time, pending: Pending) {
-        if self.stalled.is_some() && pending.is_written() {
-            self.held.push((at, now, pending));
-            return;
+        if self.standstill.keeps_back(&pending) {
+            return self.standstill.keep_back(at, now, pending);
         }
         self.sequence += 1;
         self.pending.insert((at, self.sequence), pending);
@@ -428,9 +424,14 @@ impl ContainerEngine {
             return;
         };
         container.cause = asker.cause;
-        let stops_after = container.process.as_ref().expect("it runs").stops_after;
-        let (after, code) = if stops_after < grace { (stops_after, 0) } else { (grace, KILLED) };
-        self.end_at(&id, now + after, code);
+        let process = container.process.as_mut().expect("it runs");
+        if process.stops_after < grace {
+            let at = now + process.stops_after;
+            return self.end_at(&id, at, 0);
+        }
+        let itself = process.kill.map_or(now + process.stops_after, |kill| kill.itself);
+        process.kill = Some(Kill { due: now + grace, itself });
+        self.end_at(&id, now + grace, KILLED);
     }
     /// The process ends then, unless it was to end before.
     fn end_at(&mut self, id: &ContainerId, at: Time, code: i32) {
@@ -456,7 +457,7 @@ impl ContainerEngine {
         let life = workloads.life(&self.sandboxes[&id.pod].identity, id.index, id.attempt, container.init);
         let init = container.init;
         let (ready_after, stops_after) = (self.stretch(life.ready_after), self.stretch(life.stops_after));
-        let process = Process { started_at: now, ready_at: now + ready_after, stops_after, end: None };
+        let process = Process { started_at: now, ready_at: now + ready_after, stops_after, end: None, kill: None };
         self.containers.get_mut(id).expect("it is there").process = Some(process);
         if let Some((after, code)) = life.exits_after {
             // An init container computes; when another program ends is its own affair.
@@ -573,16 +574,6 @@ impl ContainerEngine {
             sandboxes: self.sandboxes.values().cloned().collect(),
             containers: self.containers.iter().map(info).collect(),
             images: self.images.iter().map(|(image, size)| (image.clone(), *size)).collect(),
-        }
-    }
-}
-
-impl Pending {
-    /// The daemon writes to its disk before it answers.
-    fn is_written(&self) -> bool {
-        match self {
-            Pending::RunSandbox(..) | Pending::Create(..) | Pending::Start(..) | Pending::Remove(..) | Pending::StopSandbox(..) => true,
-            Pending::List(_) | Pending::Resolved(..) | Pending::Probe(..) | Pending::End(_) | Pending::NotRunning(..) => false,
         }
     }
 }

@@ -272,6 +272,10 @@ pub struct Fault {
     /// The kubelets of nodes are killed, and their containers go on. They start again when the fault ends.
     #[serde(default)]
     pub kubelet_down: Option<Places>,
+    /// The container runtime's daemon on nodes stands still (SIGSTOP) until the fault ends: what the kubelet asks of it gets no answer, nor do
+    /// probes by exec, and nobody hears of containers that exit. Containers go on, and so do probes over HTTP and TCP.
+    #[serde(default)]
+    pub runtime_pause: Option<Places>,
     /// Clocks that run fast or slow. What they are off by when the fault ends stays.
     #[serde(default)]
     pub clock_drift: Option<ClockDrift>,

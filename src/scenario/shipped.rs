@@ -35,6 +35,7 @@ shipped! {
     "crash-loop": "a container that crashes after twelve seconds: back-off from 10 s to 5 min",
     "slow-node": "a gray failure: a node with a slow and lossy network, which stays Ready",
     "node-flapping": "a node that comes and goes around the grace period: noticed, never emptied",
+    "runtime-hang": "a node's container runtime hangs for five minutes: what still runs, and who is told when",
     "random-failures": "a week of a small cluster whose parts fail at random",
     "etcd-chaos": "the store alone under random faults of all kinds, clients reading and writing throughout",
     "etcd-membership-churn": "members join, learn, are promoted, leave and are replaced while clients write",

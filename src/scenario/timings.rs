@@ -224,6 +224,8 @@ overrides! {
         sync_frequency: Span => sync_frequency,
         /// How often the kubelet looks at its containers. Default 1s.
         pleg_relist_period: Span => pleg_relist_period,
+        /// How long it waits for an answer of the container runtime, and so for what its node's status needs of it. Default 2m.
+        runtime_request_timeout: Span => runtime_request_timeout,
         /// First wait before a crashed container is started again. Default 10s.
         crash_loop_initial_backoff: Span => crash_loop_initial_backoff,
         /// Longest such wait. Default 5m.

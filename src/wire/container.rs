@@ -15,7 +15,7 @@ pub struct ContainerId {
 }
 
 /// What a kubelet asks of its engine. Every verb but `List` is answered by exactly one [`ContainerEvent`] of the same name, unless the
-/// engine or the machine dies first; exits come unasked.
+/// engine or the machine dies first, or the kubelet's life ends while the engine stands still; exits come unasked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerOp {
     /// Everything that runs here, sandboxes included: what a kubelet asks first.
@@ -115,6 +115,11 @@ pub enum ContainerEvent {
         success: bool,
         holds_until: Time,
     },
+    /// Nothing that is asked of the engine is answered any more, probes aside that the kubelet makes itself. A kubelet finds it out by polling;
+    /// it is told instead, and works out what its polls would have found. Told again to a life that begins meanwhile, when it asks for its list.
+    FellSilent,
+    /// The engine does what waited and tells what it has not told.
+    AnswersAgain,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

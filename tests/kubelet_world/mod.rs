@@ -9,7 +9,7 @@ use clustersim::models::distribution::Distribution;
 use clustersim::models::images::ImageCatalog;
 use clustersim::models::registry::{PullResult, Registry};
 use clustersim::models::workload::{Behaviour, Workloads};
-use clustersim::wire::container::ContainerOp;
+use clustersim::wire::container::{ContainerEvent, ContainerOp};
 use clustersim::wire::{MachineId, NodeId};
 
 /// See the module. Engines are numbered as the nodes are.
@@ -81,10 +81,28 @@ impl Containers {
         while let Some(&(at, number)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             let node = NodeId(number);
             debug_assert_eq!(self.known[number as usize], at);
-            self.engines[number as usize].wake(now, &mut self.workloads, &mut said);
-            answers.extend(said.drain(..).map(|answer| (node, answer)));
+            let engine = &mut self.engines[number as usize];
+            engine.wake(now, &mut self.workloads, &mut said);
+            for answer in said.drain(..) {
+                if engine.is_paused() && !matches!(answer.event, ContainerEvent::Probed { .. }) {
+                    engine.keep_untold(answer);
+                } else {
+                    answers.push((node, answer));
+                }
+            }
             self.reschedule(node);
         }
+    }
+    /// The node's runtime stands still.
+    pub fn pause(&mut self, now: Time, node: NodeId) {
+        self.engines[node.0 as usize].pause(now);
+        self.reschedule(node);
+    }
+    /// It goes on; what it has to tell.
+    pub fn resume(&mut self, now: Time, node: NodeId, asks: Incarnation) -> Vec<Answer> {
+        let untold = self.engines[node.0 as usize].resume(now, Some(asks), &mut self.registry);
+        self.reschedule(node);
+        untold
     }
     /// The node's machine lost power.
     pub fn power_loss(&mut self, now: Time, node: NodeId) {

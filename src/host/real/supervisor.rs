@@ -227,7 +227,11 @@ struct Run {
     slow: Vec<(usize, SlowLink)>,
     /// (fault, machine, how much longer; `None`: it stands still)
     disks: Vec<(usize, MachineId, Option<Distribution>)>,
-    /// What kubelets asked whose disk stands still, and their lives.
+    /// (fault, machine): its kubelet gets no answer of the runtime.
+    runtime_pauses: Vec<(usize, MachineId)>,
+    /// What the runtime said meanwhile.
+    untold: Vec<Answer>,
+    /// What kubelets asked whose disk or runtime stands still, and their lives.
     waiting: Vec<(NodeId, Incarnation, Cause, ContainerOp)>,
     machine_boots: BTreeMap<MachineId, Incarnation>,
     facts: Vec<Entry>,
@@ -284,6 +288,8 @@ impl Run {
             cuts: Vec::new(),
             slow: Vec::new(),
             disks: Vec::new(),
+            runtime_pauses: Vec::new(),
+            untold: Vec::new(),
             waiting: Vec::new(),
             machine_boots: BTreeMap::new(),
             facts: Vec::new(),
@@ -449,9 +455,10 @@ impl Run {
             FromChild::Container(cause, op) => {
                 let Address::Kubelet(node) = process.address else { return };
                 let (life, machine) = (process.life, process.machine);
-                // Probes and lists write nothing.
-                let writes = !matches!(op, ContainerOp::List | ContainerOp::Probe { .. });
-                if writes && self.disk(machine).stalled {
+                if self.is_kept_waiting(machine, &op) {
+                    if op == ContainerOp::List {
+                        self.tell_of_silence(machine);
+                    }
                     return self.waiting.push((node, life, cause, op));
                 }
                 self.request(node, life, cause, op);
@@ -490,7 +497,12 @@ impl Run {
         self.facts.extend(facts);
     }
     fn answer(&mut self, answers: Vec<Answer>) {
-        for Answer { node, asked, cause, event } in answers {
+        for answer in answers {
+            if self.is_kept_quiet(&answer) {
+                self.untold.push(answer);
+                continue;
+            }
+            let Answer { node, asked, cause, event } = answer;
             let kubelet = &mut self.processes[self.addresses.number(Address::Kubelet(node))];
             if asked.is_none_or(|life| life == kubelet.life) {
                 kubelet.say(&ToChild::Container(cause, Box::new(event)));

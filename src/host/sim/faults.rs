@@ -9,6 +9,7 @@
 //! | freeze | kept | silent, then go on | stand still |
 //! | full disk | the member of etcd that writes ends | reset | go on; none can be made |
 //! | disk stall | wait | go on | go on; none can be made before it ends |
+//! | runtime pause | kept | go on | go on; the kubelet gets no answer and hears of no exit |
 //!
 //! A slow machine does the same later: what its cores compute, what its container engine and its containers do, and what its network
 //! interface carries. Clocks are the engine's.
@@ -109,6 +110,7 @@ impl SimHost {
                     engine.stall(now);
                 }
             }),
+            Fault::RuntimePause(machines) => self.each(machines, |host, id| host.pause_runtime(now, number, id, cause, queue)),
             Fault::DiskCorrupt { machines, which } => self.each(machines, |host, id| {
                 for address in host.processes_on(id) {
                     if matches!(address, Address::Etcd(_)) {
@@ -186,6 +188,7 @@ impl SimHost {
             // The engine does it.
             Fault::ClockDrift { .. } => {}
             Fault::DiskStall(machines) => self.each(machines, |host, id| host.end_stall(now, number, id, queue)),
+            Fault::RuntimePause(machines) => self.each(machines, |host, id| host.end_runtime_pause(now, number, id, cause, queue)),
             Fault::DiskFull(machines) => {
                 self.full_disks.remove(&number);
                 self.each(machines, |host, id| {
@@ -297,6 +300,7 @@ impl SimHost {
             engine.kill_all();
         }
         self.registry.abort(now, id);
+        self.forget_runtime_pauses(now, id, queue);
         self.arm_registry(queue);
         for address in self.pods_on(id) {
             self.end_connections_of(now, address, in_order, cause, queue);
@@ -328,6 +332,7 @@ impl SimHost {
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.thaw(now);
         }
+        self.resume_runtime(now, id, cause, queue);
         for address in self.processes_on(id) {
             let process = self.process(address);
             if std::mem::take(&mut process.condemned) {
@@ -415,11 +420,12 @@ impl SimHost {
         self.arm_engine(id, queue);
     }
 
-    /// A machine is as slow as the worst of its faults says.
-    fn set_speeds(&mut self, now: Time, id: MachineId, queue: &mut Queue) {
+    /// A machine is as slow as the worst of its faults says; what a daemon that stands still has asked of the registry comes no further.
+    pub(super) fn set_speeds(&mut self, now: Time, id: MachineId, queue: &mut Queue) {
         let machine = self.machine(id);
         let cpu = machine.slowed.iter().map(|(_, cpu, _)| *cpu).min().unwrap_or(1000);
         let network = machine.slowed.iter().map(|(.., network)| *network).min().unwrap_or(1000);
+        let network = if machine.runtime_pauses.is_empty() { network } else { 0 };
         machine.cores.set_speed_milli(cpu);
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.set_speed_milli(cpu);

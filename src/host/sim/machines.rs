@@ -22,6 +22,8 @@ pub struct Machine {
     pub waiting: Vec<(u64, Cause)>,
     /// What faults leave of it, by their numbers: thousandths of its cores' speed, and of its network interface's bandwidth.
     pub slowed: Vec<(u32, u64, u64)>,
+    /// The faults because of which its container runtime's daemon stands still.
+    pub runtime_pauses: Vec<(u32, Cause)>,
     /// The kubelet on it, if it is a node.
     pub kubelet: Option<Address>,
     /// The faults on it.
@@ -47,6 +49,7 @@ impl Machine {
             cores: Cores::new(machine.cores, WorkTimes::default()),
             waiting: Vec::new(),
             slowed: Vec::new(),
+            runtime_pauses: Vec::new(),
             kubelet: None,
             holds: Holds::default(),
             hears_until: None,

@@ -15,6 +15,7 @@ mod network;
 mod partitions;
 mod processes;
 pub mod run;
+mod runtimes;
 mod storage;
 
 pub use run::{Progress, Run, run};
@@ -257,12 +258,17 @@ impl SimHost {
     fn answer_kubelet(&mut self, now: Time, id: MachineId, queue: &mut Queue) {
         let mut answers = std::mem::take(&mut self.answers);
         let kubelet = self.machines[id.0 as usize].kubelet;
+        let silent = self.engines.get(&id).is_some_and(ContainerEngine::is_paused);
         for Answer { asked, cause, event } in answers.drain(..) {
             assert!(self.machines[id.0 as usize].powered, "a container of a machine without power made progress: {event:?}");
             if let crate::wire::container::ContainerEvent::Exited { .. } | crate::wire::container::ContainerEvent::SandboxStopped { .. } =
                 event
             {
                 self.reset_dead_pods(now, id, cause, queue);
+            }
+            if silent && !matches!(event, crate::wire::container::ContainerEvent::Probed { .. }) {
+                self.engines.get_mut(&id).expect("it has just answered").keep_untold(Answer { asked, cause, event });
+                continue;
             }
             if let Some(kubelet) = kubelet {
                 let input = Event::input(kubelet, Input::Container(Box::new(event)));
@@ -305,6 +311,9 @@ impl Host for SimHost {
             Effect::Exit => SimHost::push_life(queue, now, from, Life::Stop, cause),
             Effect::Container(op) => {
                 let (machine, incarnation) = (self.processes[&from].machine, self.processes[&from].incarnation);
+                if matches!(*op, crate::wire::container::ContainerOp::List) {
+                    self.tell_of_silence(now, machine, incarnation, queue);
+                }
                 let engine = self.engines.get_mut(&machine).expect("a kubelet's machine has an engine");
                 engine.request(now, incarnation, cause, *op, &mut self.registry);
                 self.join_crowd(now, machine, queue);

@@ -51,6 +51,7 @@ impl Lowering<'_> {
             ("diskCorrupt", written.disk_corrupt.is_some()),
             ("slowMachine", written.slow_machine.is_some()),
             ("kubeletDown", written.kubelet_down.is_some()),
+            ("runtimePause", written.runtime_pause.is_some()),
             ("clockDrift", written.clock_drift.is_some()),
             ("containerCrash", written.container_crash.is_some()),
         ];
@@ -170,14 +171,14 @@ impl Lowering<'_> {
             add(format!("slow machine: {whom}"), fault, end, found);
         }
         if let Some(places) = &written.kubelet_down {
-            let path = at(path, "kubeletDown");
-            let (mut machines, found) = self.hit(places, &path);
-            machines.retain(|machine| self.topology.nodes.iter().any(|node| node.machine == *machine));
+            let (machines, found) = self.hit_nodes(places, &at(path, "kubeletDown"), "kubelet");
             let whom = self.shown(places, &machines);
-            if machines.is_empty() && found.is_none() {
-                self.error(&path, format!("{whom} runs no kubelet"), |error| error.expecting("worker nodes"));
-            }
             add(format!("kubelet down on {whom}"), Fault::Kill(Targets::KubeletsOn(machines)), end, found);
+        }
+        if let Some(places) = &written.runtime_pause {
+            let (machines, found) = self.hit_nodes(places, &at(path, "runtimePause"), "container runtime");
+            let whom = self.shown(places, &machines);
+            add(format!("paused container runtime on {whom}"), Fault::RuntimePause(machines), end, found);
         }
         if let Some(drift) = &written.clock_drift {
             let path = at(path, "clockDrift");
@@ -214,6 +215,16 @@ impl Lowering<'_> {
                 add(format!("containers of {} {how}", crash.workload), fault, None, None);
             }
         }
+    }
+    /// The worker nodes among these places, which alone run a kubelet and a container runtime.
+    fn hit_nodes(&mut self, places: &file::Places, path: &str, what: &str) -> (Vec<MachineId>, Option<Found>) {
+        let (mut machines, found) = self.hit(places, path);
+        machines.retain(|machine| self.topology.nodes.iter().any(|node| node.machine == *machine));
+        if machines.is_empty() && found.is_none() {
+            let whom = self.shown(places, &machines);
+            self.error(path, format!("{whom} runs no {what}"), |error| error.expecting("worker nodes"));
+        }
+        (machines, found)
     }
     fn flap(&mut self, flap: &file::Flap, path: &str) -> Flap {
         let down = self.distribution(&flap.down, &at(path, "down"));

@@ -315,7 +315,15 @@ fn group(template: &FaultPlan, kind: &str, written: &file::Fault) -> Name {
 
 /// Where a fault names its machines.
 fn places(written: &file::Fault) -> Option<&file::Places> {
-    let plain = [&written.power_loss, &written.freeze, &written.reboot, &written.disk_stall, &written.disk_full, &written.kubelet_down];
+    let plain = [
+        &written.power_loss,
+        &written.freeze,
+        &written.reboot,
+        &written.disk_stall,
+        &written.disk_full,
+        &written.kubelet_down,
+        &written.runtime_pause,
+    ];
     let plain = plain.into_iter().find_map(Option::as_ref);
     plain
         .or(written.slow_disk.as_ref().map(|slow| &slow.on))

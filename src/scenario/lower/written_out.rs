@@ -74,7 +74,7 @@ impl Lowering<'_> {
                 let Some(machines) = other.machines() else { return one };
                 let names: Vec<&str> = machines.iter().map(|id| self.topology.machines[id.0 as usize].name.as_str()).collect();
                 let places = json!({ "machines": names });
-                for field in ["powerLoss", "freeze", "reboot", "diskStall", "diskFull", "kubeletDown"] {
+                for field in ["powerLoss", "freeze", "reboot", "diskStall", "diskFull", "kubeletDown", "runtimePause"] {
                     if let Some(value) = fields.get_mut(field) {
                         *value = places.clone();
                     }
