@@ -242,9 +242,12 @@ impl World {
         }
     }
     fn delete(&mut self, name: &str) {
+        self.delete_within(name, self.pod(name).spec.grace_period_seconds());
+    }
+    fn delete_within(&mut self, name: &str, seconds: u64) {
         let mut pod = self.pod(name).clone();
         pod.meta.deletion_timestamp = Some(self.now);
-        pod.meta.deletion_grace_period_seconds = Some(pod.spec.grace_period_seconds());
+        pod.meta.deletion_grace_period_seconds = Some(seconds);
         self.put(pod.into());
     }
     fn pod(&self, name: &str) -> &Pod {
@@ -522,8 +525,9 @@ fn a_container_that_exits_while_the_runtime_hangs_is_heard_of_and_restarted_at_i
 }
 
 #[test]
-fn a_liveness_probe_by_exec_fails_while_the_runtime_hangs_and_one_over_http_does_not() {
-    for exec in [true, false] {
+fn a_liveness_probe_by_exec_fails_while_the_runtime_hangs_long_and_one_over_http_does_not() {
+    // A request is given up after 121 s, and the next is made at once: the third failure of one that began at 110 s comes at 473 s.
+    for (exec, until, fails) in [(true, 480, true), (true, 470, false), (false, 480, false)] {
         let handler =
             |probe: &mut Probe| if exec { probe.exec = Some(Default::default()) } else { probe.http_get = Some(Default::default()) };
         let mut world = World::new(Behaviour::default());
@@ -534,14 +538,14 @@ fn a_liveness_probe_by_exec_fails_while_the_runtime_hangs_and_one_over_http_does
         }));
         world.run(Time::from_secs(102));
         world.pause();
-        world.run(Time::from_secs(200));
+        world.run(Time::from_secs(until));
         // The third failure in a row; the sync loop stands that would end the container.
-        assert_eq!(world.seconds("liveness probe of container app failed").len(), usize::from(exec), "{:?}", world.log);
+        assert_eq!(world.seconds("liveness probe of container app failed").len(), usize::from(fails), "{:?}", world.log);
         assert!(world.seconds("exited").is_empty());
         world.resume();
-        world.run(Time::from_secs(230));
-        assert_eq!(world.seconds("exited").len(), usize::from(exec), "{:?}", world.log);
-        assert_eq!(world.seconds("container app started").len(), 1 + usize::from(exec), "{:?}", world.log);
+        world.run(Time::from_secs(until + 30));
+        assert_eq!(world.seconds("exited").len(), usize::from(fails), "{:?}", world.log);
+        assert_eq!(world.seconds("container app started").len(), 1 + usize::from(fails), "{:?}", world.log);
     }
 }
 
@@ -561,7 +565,40 @@ fn nobody_kills_what_outlives_its_grace_while_the_runtime_hangs() {
 }
 
 #[test]
-fn a_kubelet_that_starts_while_the_runtime_hangs_takes_over_at_its_end() {
+fn what_ends_by_itself_while_nobody_can_kill_it_ends_as_it_would_have() {
+    let stops_after = Distribution::Constant(Duration::from_secs(1_000));
+    let mut world = World::new(Behaviour { stops_after, ..runs_for(100, 1) });
+    world.put(web(|_| {}));
+    world.run(Time::from_secs(50));
+    world.delete("web");
+    world.run(Time::from_secs(70));
+    world.pause();
+    world.run(Time::from_secs(200));
+    world.resume();
+    world.run(Time::from_secs(210));
+    assert_eq!(world.seconds("exited with 1").len(), 1, "the grace was over at 80 s: {:?}", world.log);
+    assert!(world.seconds("exited with 137").is_empty() && !world.has("web"), "{:?}", world.log);
+}
+
+#[test]
+fn a_grace_that_was_made_shorter_while_the_runtime_hung_is_kept_from_its_end_on() {
+    let stubborn = Behaviour { stops_after: Distribution::Constant(Duration::from_secs(1_000)), ..Behaviour::default() };
+    let mut world = World::new(stubborn);
+    world.put(web(|spec| spec.termination_grace_period_seconds = Some(600)));
+    world.run(Time::from_secs(100));
+    world.delete("web");
+    world.run(Time::from_secs(105));
+    world.pause();
+    world.run(Time::from_secs(150));
+    world.delete_within("web", 5);
+    world.run(Time::from_secs(200));
+    world.resume();
+    world.run(Time::from_secs(230));
+    assert_eq!(world.seconds("exited with 137"), [205], "{:?}", world.log);
+}
+
+#[test]
+fn a_kubelet_that_is_started_while_the_runtime_hangs_starts_at_its_end_and_takes_over() {
     let mut world = World::new(Behaviour::default());
     world.put(web(|_| {}));
     world.run(Time::from_secs(20));
@@ -571,9 +608,9 @@ fn a_kubelet_that_starts_while_the_runtime_hangs_takes_over_at_its_end() {
     world.run(Time::from_secs(21));
     // Its host tells it again when it asks for its list.
     world.step(Input::Container(Box::new(ContainerEvent::FellSilent)));
+    let requests = world.requests;
     world.run(Time::from_secs(200));
-    let (ready, why, _) = world.node();
-    assert!(!ready && why.contains("container runtime status check may not have completed yet"), "{why}");
+    assert_eq!(world.requests, requests, "it does not start without its runtime");
     world.resume();
     world.run(Time::from_secs(210));
     assert!(world.node().0 && world.pod("web").is_ready(), "{:?}", world.log);

@@ -8,7 +8,7 @@ use crate::engine::plan::Plan;
 use crate::host::real::cgroup;
 use crate::host::real::docker::engine::Engine;
 use crate::host::real::folder::Folder;
-use crate::host::real::network::Wanted;
+use crate::host::real::network::{self, Wanted};
 use crate::host::real::runtime::Kind;
 use crate::host::real::supervisor::{self, Options};
 
@@ -74,7 +74,13 @@ pub fn options(plan: &Plan, runtime: &str, links: &str, out: Option<&Path>) -> R
     }
     match fresh(runtime) {
         Ok(runtime) => {
-            let links = LINKS.into_iter().find_map(|(name, wanted)| (name == links).then_some(wanted)).unwrap_or_default();
+            let links: Wanted = LINKS.into_iter().find_map(|(name, wanted)| (name == links).then_some(wanted)).unwrap_or_default();
+            if links == Wanted::Kernel
+                && let Err(error) = network::is_lent()
+            {
+                eprintln!("error: the kernel lends no network: {error} (--links transport needs none)");
+                return Err(Outcome::Lacking);
+            }
             Ok(Options { journals: out.map(|out| out.join("processes")), runtime, links, ..Options::default() })
         }
         Err(error) => {

@@ -117,6 +117,9 @@ impl Heartbeat {
             self.status.next = env.now;
         } else if self.status.next != Time::NEVER {
             self.status.next = self.status.next.min(self.regular_pass(env.now, env));
+        } else {
+            // What is on its way to the API may say otherwise.
+            self.status.changed = true;
         }
     }
     fn is_ready(&self, env: &Env) -> bool {
@@ -194,7 +197,8 @@ impl Heartbeat {
     }
     /// The pass that may find something when nothing has changed since `written`.
     fn later_pass(&self, written: Time, env: &Env) -> Time {
-        match env.runtime.is_in_doubt(env.now) {
+        let told = self.node.as_ref().is_some_and(|known| node_of(known).is_ready());
+        match env.runtime.is_in_doubt(env.now) || told != self.is_ready(env) {
             true => self.regular_pass(env.now + Duration::from_nanos(1), env),
             false => self.regular_pass(written + env.config.node_status_report_frequency, env),
         }

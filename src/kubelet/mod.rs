@@ -152,6 +152,8 @@ struct Life {
     heartbeat: Heartbeat,
     pods: Pods,
     runtime: Runtime,
+    /// It speaks with the API. One that was started during the run does so once its runtime has answered.
+    connected: bool,
 }
 
 impl Kubelet {
@@ -185,8 +187,13 @@ impl Kubelet {
         assert!(self.life.is_none(), "{} boots twice in one life", self.id);
         let pods = Pods::new(now, incarnation == Incarnation(1), &mut self.stream, out);
         let runtime = Runtime::new(pods.relist_origin());
-        self.life = Some(Box::new(Life { heartbeat: Heartbeat::new(&self.shape.name, now), pods, runtime }));
-        self.session.start(now, out);
+        let heartbeat = Heartbeat::new(&self.shape.name, now);
+        // Before the run the first life's runtime has answered.
+        let connected = incarnation == Incarnation(1);
+        if connected {
+            self.session.start(now, out);
+        }
+        self.life = Some(Box::new(Life { heartbeat, pods, runtime, connected }));
     }
 }
 
@@ -213,7 +220,7 @@ impl Actor for Kubelet {
         }
         let Kubelet { config, shape, session, stream, life, .. } = self;
         let Some(life) = life else { return };
-        let Life { heartbeat, pods, runtime } = &mut **life;
+        let Life { heartbeat, pods, runtime, connected } = &mut **life;
         let (mut fell_silent, mut answers_again) = (false, false);
         if let Some(Input::Container(event)) = &input {
             let cause = out.cause();
@@ -234,6 +241,10 @@ impl Actor for Kubelet {
         }
         if let Some(Input::Container(event)) = input {
             if matches!(*event, ContainerEvent::Listed { .. }) {
+                if !std::mem::replace(connected, true) {
+                    *heartbeat = Heartbeat::new(&env.shape.name, now);
+                    env.session.start(now, env.out);
+                }
                 heartbeat.runtime_ready(&env);
             }
             if pods.container_event(*event, &mut env) {
@@ -270,12 +281,17 @@ impl Actor for Kubelet {
         }
         self.outputs = outputs;
         pods.wake(&mut env);
-        heartbeat.wake(|| pods.images(), &mut env);
+        if *connected {
+            heartbeat.wake(|| pods.images(), &mut env);
+        }
     }
     fn deadline(&self) -> Time {
         match &self.life {
             None => self.starting.map_or(Time::NEVER, |(at, ..)| at),
-            Some(life) => self.session.deadline().min(life.heartbeat.deadline()).min(life.pods.deadline()),
+            Some(life) => {
+                let heartbeat = if life.connected { life.heartbeat.deadline() } else { Time::NEVER };
+                self.session.deadline().min(heartbeat).min(life.pods.deadline())
+            }
         }
     }
 }

@@ -337,7 +337,7 @@ impl Pods {
     /// It answers again.
     pub fn answers_again(&mut self, env: &mut Env) {
         for uid in self.workers.keys().cloned().collect::<Vec<_>>() {
-            self.with(&uid, env, |worker, _, env| worker.runtime_answers_again(env));
+            self.with(&uid, env, |worker, shared, env| worker.runtime_answers_again(shared, env));
         }
         self.goes_on_at = env.runtime.loop_goes_on().max(env.now);
         if !env.runtime.loop_stands(env.now) {

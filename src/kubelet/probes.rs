@@ -4,8 +4,8 @@
 //! equal results reaches its threshold, or to the first tick whose answer may be another, and counts the ticks in between as
 //! if they had been made: the outcome is that of ticking eagerly (tested below).
 //!
-//! While the runtime is silent nothing is promised: a probe by `exec`, which the runtime runs, fails when its time-out is over
-//! (k/k `pkg/kubelet/prober/prober.go`, exec's TimeoutError), and of a program that has ended the kubelet hears by the others alone.
+//! While the runtime is silent nothing is promised: a probe by `exec`, which the runtime runs, fails when the request is given up
+//! (`pkg/probe/exec/exec.go`, DeadlineExceeded), and of a program that has ended the kubelet hears by the others alone.
 
 use crate::base::{Duration, Time};
 use crate::objects::Probe;
@@ -74,13 +74,15 @@ impl ProbeWorker {
         self.origin = now;
         self.begin(now, earliest);
     }
-    /// The probe is under way. False: nobody is asked, since the runtime is `silent` that would run it.
-    pub fn asked(&mut self, now: Time, silent: bool) -> bool {
+    /// The probe is under way. False: nobody is asked, since the runtime is silent that would run it. `silent`: it is, and a request of it is
+    /// given up when this is over beside the probe's own time (`cri-client/pkg/remote_runtime.go`, ExecSync).
+    pub fn asked(&mut self, now: Time, silent: Option<Duration>) -> bool {
         self.next = Time::NEVER;
-        if self.exec && silent {
-            self.times_out = now + self.timeout;
+        let waits = silent.filter(|_| self.exec);
+        if let Some(request_timeout) = waits {
+            self.times_out = now + request_timeout + self.timeout;
         }
-        !(self.exec && silent)
+        waits.is_none()
     }
     /// Nothing that was promised holds any more: ticks go on as if they had never stopped.
     pub fn promise_is_off(&mut self, now: Time) {
@@ -105,7 +107,7 @@ impl ProbeWorker {
     }
     /// Takes an answer. True if the verdict has changed.
     pub fn answered(&mut self, now: Time, success: bool, holds_until: Time) -> bool {
-        self.times_out = Time::NEVER;
+        let timed_out = std::mem::replace(&mut self.times_out, Time::NEVER) <= now;
         self.run = (success, if self.run.0 == success { self.run.1 + 1 } else { 1 });
         let threshold = if success { self.thresholds.success } else { self.thresholds.failure };
         let decided = self.run.1 >= threshold;
@@ -131,6 +133,9 @@ impl ProbeWorker {
         };
         if over {
             (self.next, self.earliest) = (Time::NEVER, Time::NEVER);
+        } else if timed_out {
+            // A tick was missed meanwhile, which the ticker has kept.
+            self.next = now;
         }
         changed
     }
@@ -155,7 +160,7 @@ mod tests {
         let (mut seen, mut asked) = (Vec::new(), 0);
         while worker.next < Time::from_secs(300) {
             let now = worker.next + Duration::from_millis(10);
-            worker.asked(now, false);
+            worker.asked(now, None);
             asked += 1;
             let success = now >= ready && now < ends;
             let promise = if now < ready {
@@ -198,7 +203,7 @@ mod tests {
         let probe = Probe { period_seconds: Some(5), failure_threshold: Some(6), ..Probe::default() };
         let mut lazy = ProbeWorker::new(ProbeKind::Startup, &probe, Time::ZERO);
         lazy.begin(Time::ZERO, Time::ZERO);
-        lazy.asked(Time::ZERO, false);
+        lazy.asked(Time::ZERO, None);
         // It can't succeed before 60 s: the tick of 25 s would decide.
         assert!(!lazy.answered(Time::ZERO, false, Time::from_secs(60)));
         assert_eq!(lazy.next, Time::from_secs(25));
@@ -206,7 +211,7 @@ mod tests {
         let mut failed = Vec::new();
         while lazy.next != Time::NEVER {
             let now = lazy.next;
-            lazy.asked(now, true);
+            lazy.asked(now, Some(Duration::from_secs(120)));
             failed.push((now, lazy.answered(now, false, Time::ZERO)));
         }
         // Those of 0 s and 5 s were made.
@@ -214,15 +219,19 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_by_exec_fails_when_a_silent_runtime_does_not_answer_in_time() {
+    fn a_probe_by_exec_fails_when_the_request_of_a_silent_runtime_is_given_up() {
         let exec = Probe { exec: Some(crate::objects::Rest::default()), timeout_seconds: Some(3), ..Probe::default() };
-        for (probe, asked, times_out) in [(exec, false, Time::from_secs(13)), (Probe::default(), true, Time::NEVER)] {
+        for (probe, asked, times_out) in [(exec, false, Time::from_secs(133)), (Probe::default(), true, Time::NEVER)] {
             let mut worker = ProbeWorker::new(ProbeKind::Readiness, &probe, Time::ZERO);
             worker.begin(Time::ZERO, Time::ZERO);
-            assert_eq!(worker.asked(Time::from_secs(10), true), asked);
+            assert_eq!(worker.asked(Time::from_secs(10), Some(Duration::from_secs(120))), asked);
             assert_eq!((worker.times_out, worker.deadline()), (times_out, times_out));
             assert_eq!(worker.may_be_asked(), !asked, "when it answers again");
             assert_eq!(worker.times_out, Time::NEVER);
+            worker.asked(Time::from_secs(10), Some(Duration::from_secs(120)));
+            worker.answered(Time::from_secs(133), false, Time::ZERO);
+            let next = if asked { Time::from_secs(140) } else { Time::from_secs(133) };
+            assert_eq!(worker.next, next, "the ticker has kept a tick");
         }
     }
 

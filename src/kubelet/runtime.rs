@@ -4,15 +4,17 @@
 //! Three loops ask it. Each waits for an answer, but no longer than [`Config::runtime_request_timeout`], and asks again after its period:
 //! - The status check: the runtime is down when the last good one is 30 s ago.
 //! - The relist: it is unhealthy when the last good one began 3 min ago.
-//! - The sync loop's housekeeping, which lists what runs when its list is older than 10 s; the loop waits with it. What comes from the API
-//!   and from probes waits with the loop, which does not go on before the runtime is up, looked at ever more rarely.
+//! - The sync loop's housekeeping, which lists what runs each 2 s; the loop waits with it. What comes from the API and from probes waits with
+//!   the loop, which does not go on before the runtime is up, looked at ever more rarely.
 //!
 //! What is asked for a pod times out as well; by then the loop stands that would ask again, so that it comes to the same to wait.
 //! A pass of the node's status asks for the runtime's version, and so waits, too: a runtime that hangs makes its node NotReady some
 //! 2 min later, where one that refuses connections does after 30 s (`nodestatus/setters.go`, VersionInfo).
 //!
+//! A kubelet that starts asks its runtime first, and does nothing else before that has answered (upstream's ends and is started again).
+//!
 //! Left out: that a loop's phase moves when it has waited; that requests are repeated whose time-out is set so short that the loop goes on
-//! in between; that a kubelet does not start at all while its runtime is silent.
+//! in between.
 
 use super::Config;
 use crate::base::{Cause, Duration, Time};
@@ -23,9 +25,9 @@ const CHECK_PERIOD: Duration = Duration::from_secs(5);
 const DOWN_AFTER: Duration = Duration::from_secs(30);
 /// `pleg/generic.go`, relistThreshold.
 const RELIST_THRESHOLD: Duration = Duration::from_secs(180);
-/// The first of the housekeeping's ticks, each 2 s, at which its list is older than 10 s (`kubelet.go`, housekeepingPeriod,
-/// runtimeCacheRefreshPeriod).
-const LISTING_PERIOD: Duration = Duration::from_secs(12);
+/// How often the housekeeping lists what runs, which takes nothing from the cache (`kubelet.go`, housekeepingPeriod; `kubelet_pods.go`,
+/// HandlePodCleanups, ForceUpdateIfOlder).
+const LISTING_PERIOD: Duration = Duration::from_secs(2);
 /// How the sync loop waits before it looks again whether the runtime is up (`kubelet.go`, syncLoop).
 const LOOK_FIRST: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(5);
@@ -178,28 +180,28 @@ mod tests {
 
     #[test]
     fn a_silence_of_a_few_seconds_is_not_noticed() {
-        let mut runtime = silent(102);
-        assert!(!runtime.loop_stands(at(104)));
-        again(&mut runtime, 104);
-        assert!((104..200).all(|second| runtime.trouble(at(second)).is_none() && !runtime.loop_stands(at(second))));
+        let mut runtime = silent(103);
+        assert!(!runtime.loop_stands(at(103)) && runtime.loop_stands(at(104)));
+        again(&mut runtime, 105);
+        assert!((105..200).all(|second| runtime.trouble(at(second)).is_none() && !runtime.loop_stands(at(second))));
     }
 
     #[test]
     fn the_sync_loop_stands_with_its_housekeeping_and_goes_on_with_the_answer() {
         let mut runtime = silent(102);
-        assert!(!runtime.loop_stands(at(107)) && runtime.loop_stands(at(108)), "it lists at 96 s and at 108 s");
+        assert!(runtime.loop_stands(at(102)), "it lists at 102 s");
         again(&mut runtime, 200);
         assert_eq!(runtime.loop_goes_on(), at(200));
     }
 
     #[test]
     fn after_two_minutes_the_sync_loop_gives_up_and_looks_ever_more_rarely_whether_the_runtime_is_up() {
-        // The listing of 108 s ends at 228 s, and the checks of 105 s and 230 s at 225 s and 350 s.
+        // The listing of 102 s ends at 222 s, and the checks of 105 s and 230 s at 225 s and 350 s.
         let mut runtime = silent(102);
         again(&mut runtime, 300);
         assert_eq!(runtime.trouble(at(300)), None, "the check that waited is answered");
         let waited: u64 = (0..6).map(|doubled| 100 << doubled).sum::<u64>();
-        let mut looks = (0..).map(|more| Time::from_millis(228_000 + waited + 5_000 * more));
+        let mut looks = (0..).map(|more| Time::from_millis(222_000 + waited + 5_000 * more));
         assert_eq!(Some(runtime.loop_goes_on()), looks.find(|look| *look >= at(300)));
     }
 

@@ -67,6 +67,7 @@ impl Worker {
             self.verdict = Some(Arc::new(Rejection { reason: "DeadlineExceeded".to_owned(), message }));
             self.terminate(self.spec_grace(), shared, env);
         }
+        let silent = env.runtime.is_silent().then_some(env.config.runtime_request_timeout);
         for index in self.indexes() {
             let id = self.id(index);
             let grace = self.grace_until.since(env.now).max(GRACE_MIN);
@@ -82,7 +83,7 @@ impl Worker {
                 let timed_out: Vec<ProbeKind> =
                     record.probes.iter().filter(|probe| probe.times_out <= env.now).map(|probe| probe.kind).collect();
                 for kind in due {
-                    if self.record(index).probe(kind).expect("it is due").asked(env.now, env.runtime.is_silent()) {
+                    if self.record(index).probe(kind).expect("it is due").asked(env.now, silent) {
                         self.ask_probe(index, kind, env);
                     }
                 }
@@ -101,8 +102,11 @@ impl Worker {
     pub fn runtime_fell_silent(&mut self, now: Time) {
         self.containers.iter_mut().flat_map(|record| &mut record.probes).for_each(|probe| probe.promise_is_off(now));
     }
-    /// It answers again: probes that have not timed out are answered.
-    pub fn runtime_answers_again(&mut self, env: &mut Env) {
+    /// It answers again: probes that have not timed out are answered, and relists are made.
+    pub fn runtime_answers_again(&mut self, shared: &Shared, env: &mut Env) {
+        if self.stage == Stage::Terminated {
+            self.settle(shared, env);
+        }
         for index in self.indexes() {
             let waiting = self.record(index).probes.iter_mut().filter_map(|probe| probe.may_be_asked().then_some(probe.kind));
             for kind in waiting.collect::<Vec<_>>() {
@@ -113,8 +117,8 @@ impl Worker {
     /// The sync loop goes on after it stood: a relist sees what has happened, and an end is heard of that the API asked for.
     pub fn catch_up(&mut self, shared: &mut Shared, env: &mut Env) {
         self.relist_soon(shared, env);
-        if self.stage == Stage::Sync && self.pod().meta.is_deleting() {
-            self.terminate_as_deleted(shared, env);
+        if self.pod().meta.is_deleting() {
+            self.hear_of_deletion(shared, env);
         }
     }
 
@@ -419,9 +423,12 @@ impl Worker {
         }
         self.stored = stored;
         // The answer to a report is not for the sync loop, which has yet to hear of this.
-        if !self.pod().meta.is_deleting() || env.runtime.loop_stands(env.now) {
-            return;
+        if self.pod().meta.is_deleting() && !env.runtime.loop_stands(env.now) {
+            self.hear_of_deletion(shared, env);
         }
+    }
+    /// The sync loop takes up that the object is to go, or to go sooner.
+    fn hear_of_deletion(&mut self, shared: &mut Shared, env: &mut Env) {
         match self.stage {
             Stage::Sync => self.terminate_as_deleted(shared, env),
             Stage::Terminating => {
@@ -505,8 +512,7 @@ impl Worker {
                 self.see(shared, false, env);
                 self.stage = Stage::Terminated;
                 self.relist_at = Time::NEVER;
-                // The worker's last sync waits for a relist that began after the one before it ended (`pod_workers.go`, GetNewerThan).
-                self.settles_at = (env.now + Duration::from_nanos(1)).next_tick(shared.relist_origin, env.config.pleg_relist_period);
+                self.settle(shared, env);
                 if self.admitted {
                     shared.admitted.release(self.pod());
                     // The verdict of one who was admitted stays in the status.
@@ -515,6 +521,10 @@ impl Worker {
         }
     }
 
+    /// The worker's last sync waits for a relist that began after the one before it ended (`pod_workers.go`, GetNewerThan).
+    fn settle(&mut self, shared: &Shared, env: &Env) {
+        self.settles_at = (env.now + Duration::from_nanos(1)).next_tick(shared.relist_origin, env.config.pleg_relist_period);
+    }
     /// Tells the API what has changed, and removes the object when all is over.
     fn report(&mut self, env: &mut Env) {
         if self.removed || self.reporting || self.report_at != Time::NEVER {
@@ -530,7 +540,7 @@ impl Worker {
             self.reporting = true;
             self.reported_on = self.stored.revision;
             env.send(0, Verb::Patch { key, patch, part: Part::Status }, Token::PodStatus(uid));
-        } else if self.stage == Stage::Terminated && pod.meta.is_deleting() && self.settles_at <= env.now {
+        } else if self.stage == Stage::Terminated && pod.meta.is_deleting() && self.settles_at <= env.now && !env.runtime.is_silent() {
             let options = DeleteOptions { grace_period_seconds: Some(0), uid: Some(uid.clone()), ..DeleteOptions::default() };
             self.reporting = true;
             env.send(0, Verb::Delete { key, options }, Token::PodDelete(uid));

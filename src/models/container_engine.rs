@@ -126,8 +126,8 @@ struct Process {
 #[derive(Clone, Copy)]
 struct Kill {
     due: Time,
-    /// When it would end if nobody killed it.
-    itself: Time,
+    /// When it would end if nobody killed it, and as what.
+    itself: (Time, i32),
 }
 
 enum Pending {
@@ -308,7 +308,7 @@ impl ContainerEngine {
                 *at += stood;
             }
             if let Some(kill) = &mut process.kill {
-                *kill = Kill { due: kill.due + stood, itself: kill.itself + stood };
+                *kill = Kill { due: kill.due + stood, itself: (kill.itself.0 + stood, kill.itself.1) };
             }
         }
     }
@@ -429,7 +429,9 @@ impl ContainerEngine {
             let at = now + process.stops_after;
             return self.end_at(&id, at, 0);
         }
-        let itself = process.kill.map_or(now + process.stops_after, |kill| kill.itself);
+        let planned = process.end.map(|(at, code, _)| (at, code));
+        let by_request = (now + process.stops_after, 0);
+        let itself = process.kill.map_or_else(|| planned.map_or(by_request, |planned| planned.min(by_request)), |kill| kill.itself);
         process.kill = Some(Kill { due: now + grace, itself });
         self.end_at(&id, now + grace, KILLED);
     }

@@ -10,7 +10,7 @@ mod picture;
 pub mod statistics;
 pub mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Duration, Time};
 use crate::engine::Options;
@@ -71,8 +71,8 @@ pub struct Validation {
     pub invalid: Vec<String>,
     /// What ran the containers.
     pub runtime: &'static str,
-    /// What cut and delayed the links between machines.
-    pub links: Means,
+    /// What cut and delayed the links between machines, over all real runs.
+    pub links: BTreeSet<Means>,
     pub length: Duration,
     /// Of each real run, what the containers had used that ran at its end.
     pub stats: Vec<Vec<ContainerStats>>,
@@ -194,7 +194,7 @@ pub fn validate(
         let outcome = outcome.map_err(|error| Failure::Host(error.to_string()))?;
         not_interrupted()?;
         takes = Duration::from_nanos(monotonic() - began);
-        validation.links = outcome.links.clone();
+        validation.links.insert(outcome.links.clone());
         for (address, lag) in outcome.lags.iter().filter(|(address, _)| is_control_plane(address)) {
             validation.lags.entry(address.to_string()).or_default().add(lag);
         }

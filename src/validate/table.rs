@@ -68,7 +68,7 @@ pub fn text(validation: &Validation) -> String {
         validation.repeats,
         validation.invalid.len(),
     );
-    text.push_str(&validation.links.line());
+    validation.links.iter().for_each(|means| text.push_str(&means.line()));
     if let Some((count, cpu, memory)) = most_used(validation) {
         let (cpu, tenths) = (number(Unit::Time, (cpu.nanos() / 1000).cast_signed()), memory * 10 >> 20);
         let _ = writeln!(
@@ -159,7 +159,7 @@ pub fn write(validation: &Validation, folder: &Path) -> io::Result<()> {
         "format": 1,
         "scenario": validation.scenario,
         "runtime": validation.runtime,
-        "links": { "cuts": validation.links.cuts, "delays": validation.links.delays },
+        "links": validation.links.iter().map(|means| serde_json::json!({ "cuts": means.cuts, "delays": means.delays })).collect::<Vec<_>>(),
         "seeds": validation.seeds,
         "repeats": validation.repeats,
         "invalid": validation.invalid,

@@ -1,5 +1,9 @@
 //! Whether this machine can hold a run. One that it can't is refused before anything starts, with both figures.
 
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::calibrate::first_number;
 use super::role;
 use super::runtime::Kind;
@@ -17,6 +21,22 @@ const BRIDGE_PORTS: u64 = 1000;
 /// A roll-out has old and new pods at the same time.
 const PODS_AT_ONCE: u64 = 2;
 
+/// Files that a component holds open in the supervisor: two pipes, and its machine's network namespace.
+const COMPONENT_FILES: u64 = 3;
+/// A container of the `process` runtime: two pipes.
+const POD_FILES: u64 = 2;
+/// What the supervisor itself has open, and passes through while something starts.
+const OTHER_FILES: u64 = 64;
+
+/// As many open files as this user may have; so many those are.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
+}
+
 /// What a plan asks of the machine.
 struct Needs {
     components: u64,
@@ -29,8 +49,8 @@ fn needs(plan: &Plan) -> Needs {
     Needs { components: role::places(plan).len() as u64, pods: scaled.fold(manifests, u64::saturating_add).saturating_mul(PODS_AT_ONCE) }
 }
 
-/// Why the machine can't hold a run of this plan, if so. `meminfo`: the text of `/proc/meminfo`.
-pub fn lacks(plan: &Plan, kind: &Kind, meminfo: &str) -> Option<String> {
+/// Why the machine can't hold a run of this plan, if so. `meminfo`: the text of `/proc/meminfo`; `open_files`: how many this user may have.
+pub fn lacks(plan: &Plan, kind: &Kind, meminfo: &str, open_files: u64) -> Option<String> {
     let Needs { components, pods } = needs(plan);
     let a_pod = match kind {
         Kind::Process => PAYLOAD_BYTES,
@@ -43,6 +63,12 @@ pub fn lacks(plan: &Plan, kind: &Kind, meminfo: &str) -> Option<String> {
             "this machine is too small: {components} processes and up to {pods} pods take some {} MiB of memory, and {} MiB are free",
             bytes >> 20,
             available >> 20
+        ));
+    }
+    let files = components.saturating_mul(COMPONENT_FILES).saturating_add(pods.saturating_mul(POD_FILES)).saturating_add(OTHER_FILES);
+    if files > open_files {
+        return Some(format!(
+            "{components} processes and up to {pods} pods need some {files} open files, and this user may have {open_files} (ulimit -Hn)"
         ));
     }
     let on_bridge = matches!(kind, Kind::Docker(_)) && pods > BRIDGE_PORTS;

@@ -5,8 +5,8 @@
 //! address that nobody has. Both are silent, as a cut is: TCP waits, sends again and gives up by the kernel's own rules. A slow link is
 //! `netem`'s on the interface of the machine that sends, where this kernel has it and it can draw such latencies.
 //!
-//! The namespaces have no names: they last as long as somebody holds them, which only processes of the run do, so that nothing of them can be
-//! left behind. No interface of them is anywhere else, so that nothing passes in or out.
+//! The namespaces have no names: they last as long as somebody holds them, which only processes of the run do, so that nothing of them is
+//! left behind but what their sockets had to send, until the kernel gives that up. No interface of them is anywhere else, so that nothing passes in or out.
 //!
 //! Left out, and made by [`super::transport`] in any case: what passes between clients of services and pods, which meet at the pods'
 //! addresses on loopback; and a machine that stands still, whose queues keep what comes meanwhile, while a link that is down loses it.
@@ -27,12 +27,14 @@ use super::control::SlowLink;
 use super::threads;
 use crate::base::Duration;
 use crate::models::distribution::Distribution;
-use crate::wire::{Address, MachineId};
+use crate::wire::{Address, MachineId, Member};
 
 /// The interface of a machine, in its namespace.
 const INTERFACE: &str = "eth0";
 /// Frames to here reach nobody: locally administered, and no machine has so high a number.
 const NOBODY: &str = "02:00:ff:ff:ff:ff";
+
+const NETEM: &str = "netem";
 
 /// Who cuts and delays what passes between machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,13 +48,19 @@ pub enum Wanted {
 }
 
 /// Who did, and why not the kernel, for the report.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Means {
     pub cuts: String,
     pub delays: String,
 }
 
 impl Means {
+    /// Something was delayed that netem can't delay so.
+    pub fn delays_by_transport(&mut self) {
+        if self.delays == NETEM {
+            self.delays = format!("{NETEM}, and where that can't draw such latencies by our own transport");
+        }
+    }
     pub fn line(&self) -> String {
         format!("links between machines: cut by {}, delayed by {}\n", self.cuts, self.delays)
     }
@@ -69,7 +77,11 @@ impl Namespace {
     fn new() -> io::Result<Namespace> {
         // It is the thread's, which ends.
         threads::apart(|| {
-            unshare(CloneFlags::CLONE_NEWNET)?;
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|error| io::Error::other(format!("no network namespace can be made: {error}")))?;
+            // As a host that forwards may have it: a link that is down would be refused, and a cut is to be silent.
+            for interfaces in ["all", "default"] {
+                let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{interfaces}/ignore_routes_with_linkdown"), "0");
+            }
             Ok(Namespace(File::open("/proc/thread-self/ns/net")?))
         })
     }
@@ -84,8 +96,9 @@ impl Namespace {
         }
         threads::apart(|| {
             setns(&self.0, CloneFlags::CLONE_NEWNET)?;
-            let mut child =
-                Command::new(tool).args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+            let mut command = Command::new(tool);
+            command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().map_err(|error| io::Error::other(format!("{tool}: {error}")))?;
             // What is wrong with a line the tool says itself.
             let _ = child.stdin.take().expect("it is piped").write_all(lines.as_bytes());
             let output = child.wait_with_output()?;
@@ -108,6 +121,8 @@ struct Machine {
     namespace: Namespace,
     /// Of its actors.
     addresses: Vec<Ipv4Addr>,
+    /// What it sends has a class for each other machine.
+    shaped: bool,
 }
 
 /// See the module.
@@ -161,7 +176,7 @@ impl Network {
         for id in ids {
             let on_it = addresses.places().iter().filter(|(actor, machine)| *machine == id && is_on_it(*actor));
             let addresses = on_it.map(|(actor, _)| *addresses.of(*actor).ip()).collect();
-            machines.push(Machine { id, namespace: Namespace::new()?, addresses });
+            machines.push(Machine { id, namespace: Namespace::new()?, addresses, shaped: false });
         }
         let mut network = Network { hub, machines, no_netem: None, now: Cuts::default(), slow: Vec::new() };
         network.join()?;
@@ -191,14 +206,13 @@ impl Network {
         for other in self.machines.iter().filter(|other| other.id != machine.id) {
             neighbours(&mut lines, other, self.now.astray.contains(&(machine.id, other.id)));
         }
-        machine.namespace.have("ip", &lines)?;
-        machine.namespace.have("tc", &delays(&self.to_each(machine, &self.slow)))
+        machine.namespace.have("ip", &lines)
     }
     fn try_netem(&self) -> io::Result<()> {
         let Some(machine) = self.machines.first() else { return Ok(()) };
         let one = Delay { base: Duration::from_millis(1), jitter: Duration::ZERO, loss: 0.01 };
-        machine.namespace.have("tc", &delays(&[(&[Ipv4Addr::UNSPECIFIED], one)]))?;
-        machine.namespace.have("tc", CLEAR)
+        machine.namespace.have("tc", &shape(&[(&[Ipv4Addr::UNSPECIFIED], one)]))?;
+        machine.namespace.have("tc", "qdisc del dev eth0 root\n")
     }
 
     /// The namespace of an actor; `None`: it sits on this machine's loopback.
@@ -208,7 +222,7 @@ impl Network {
     }
     pub fn means(&self) -> Means {
         let delays = match &self.no_netem {
-            None => "netem".to_owned(),
+            None => NETEM.to_owned(),
             Some(why) => format!("our own transport (no netem: {why})"),
         };
         Means { cuts: "veth and a network namespace a machine".to_owned(), delays }
@@ -221,52 +235,69 @@ impl Network {
     /// The machine's power is lost: its kernel is gone, with whatever its sockets had yet to send. The next is cut off as it was.
     pub fn lose(&mut self, machine: MachineId) -> io::Result<()> {
         let Some(place) = self.machines.iter().position(|one| one.id == machine) else { return Ok(()) };
-        self.machines[place].namespace = Namespace::new()?;
+        // Its link goes while it is there: the kernel removes what is in a namespace that nobody holds.
+        let before = std::mem::replace(&mut self.machines[place].namespace, Namespace::new()?);
         let machine = &self.machines[place];
         let mut hub = format!("link del machine{}\n", machine.id.0);
         self.plug_in(machine, &mut hub);
         self.hub.have("ip", &hub)?;
-        self.set_up(machine)
+        drop(before);
+        self.set_up(machine)?;
+        self.machines[place].shaped = false;
+        self.delay(place, &[])
     }
     /// How what a machine sends to each other is delayed by these links.
-    fn to_each(&self, from: &Machine, slow: &[SlowLink]) -> Vec<(&[Ipv4Addr], Delay)> {
+    fn to_each(&self, from: MachineId, slow: &[SlowLink]) -> Vec<(&[Ipv4Addr], Delay)> {
         let delay = |to: &Machine| {
-            let those = slow.iter().filter(|link| link.from.contains(&from.id) && link.to.contains(&to.id));
-            those.filter_map(Delay::of).reduce(Delay::and)
+            let those = slow.iter().filter(|link| link.from.contains(&from) && link.to.contains(&to.id));
+            those.filter_map(Delay::of).fold(Delay::NONE, Delay::and)
         };
-        self.machines.iter().filter_map(|to| Some((&to.addresses[..], delay(to)?))).collect()
+        self.machines.iter().filter(|to| to.id != from).map(|to| (&to.addresses[..], delay(to))).collect()
+    }
+    /// Delays what a machine sends as it is to be now, and was `before`: what is on its way stays so.
+    fn delay(&mut self, place: usize, before: &[SlowLink]) -> io::Result<()> {
+        let from = &self.machines[place];
+        let (was, is) = (self.to_each(from.id, before), self.to_each(from.id, &self.slow));
+        let lines = match from.shaped {
+            true => reshape(&was, &is),
+            false if is.iter().all(|(_, delay)| *delay == Delay::NONE) => return Ok(()),
+            false => shape(&is),
+        };
+        from.namespace.have("tc", &lines)?;
+        self.machines[place].shaped = true;
+        Ok(())
     }
     /// What is cut from now on, and what of [`Network::delays`] is slow.
     pub fn set(&mut self, cuts: &[(MachineId, MachineId)], slow: Vec<SlowLink>) -> io::Result<()> {
         let wanted = Cuts::of(cuts, &self.machines.iter().map(|machine| machine.id).collect());
-        let mut hub = String::new();
-        for machine in wanted.down.symmetric_difference(&self.now.down) {
-            let _ = writeln!(hub, "link set machine{} {}", machine.0, if wanted.down.contains(machine) { "down" } else { "up" });
-        }
-        self.hub.have("ip", &hub)?;
+        // What is cut first: a machine that was alone, and is cut off from one still, is not to hear of that one in between.
+        let ports = |machines: Vec<&MachineId>, state| {
+            machines.iter().fold(String::new(), |lines, id| lines + &format!("link set machine{} {state}\n", id.0))
+        };
+        self.hub.have("ip", &ports(wanted.down.difference(&self.now.down).collect(), "down"))?;
+        self.lead(wanted.astray.difference(&self.now.astray).copied().collect(), true)?;
+        self.hub.have("ip", &ports(self.now.down.difference(&wanted.down).collect(), "up"))?;
+        self.lead(self.now.astray.difference(&wanted.astray).copied().collect(), false)?;
+        self.now = wanted;
+        let before = std::mem::replace(&mut self.slow, slow);
+        (0..self.machines.len()).try_for_each(|place| self.delay(place, &before))
+    }
+    /// Leads frames of the first to the second, of each pair, astray or there.
+    fn lead(&self, pairs: BTreeSet<(MachineId, MachineId)>, astray: bool) -> io::Result<()> {
         for from in &self.machines {
             let mut lines = String::new();
-            for to in &self.machines {
-                let pair = (from.id, to.id);
-                if self.now.astray.contains(&pair) != wanted.astray.contains(&pair) {
-                    neighbours(&mut lines, to, wanted.astray.contains(&pair));
-                }
+            for to in self.machines.iter().filter(|to| pairs.contains(&(from.id, to.id))) {
+                neighbours(&mut lines, to, astray);
             }
             from.namespace.have("ip", &lines)?;
         }
-        self.now = wanted;
-        if slow == self.slow {
-            return Ok(());
-        }
-        for from in &self.machines {
-            if !self.to_each(from, &self.slow).is_empty() {
-                from.namespace.have("tc", CLEAR)?;
-            }
-            from.namespace.have("tc", &delays(&self.to_each(from, &slow)))?;
-        }
-        self.slow = slow;
         Ok(())
     }
+}
+
+/// Whether the kernel lends a network; if not, why.
+pub fn is_lent() -> io::Result<()> {
+    Network::make(&Addresses::new(0, vec![(Address::Etcd(Member(1)), MachineId(0))]).on_network()).map(drop)
 }
 
 /// The network that is wanted, if there is one; and where its actors listen.
@@ -307,7 +338,12 @@ struct Delay {
     loss: f64,
 }
 
+/// The first number of a class: 1 is the root's.
+const FIRST_CLASS: u32 = 10;
+
 impl Delay {
+    const NONE: Delay = Delay { base: Duration::ZERO, jitter: Duration::ZERO, loss: 0.0 };
+
     /// `None`: netem can't draw from this distribution.
     fn of(link: &SlowLink) -> Option<Delay> {
         let (low, high) = match link.latency {
@@ -318,33 +354,37 @@ impl Delay {
         let half = |nanos: u64| Duration::from_nanos(nanos / 2);
         Some(Delay { base: half(low.nanos() + high.nanos()), jitter: half(high.nanos() - low.nanos()), loss: link.loss })
     }
+    /// Both; of two that jitter it is one that jitters as widely.
     fn and(self, other: Delay) -> Delay {
         let loss = 1.0 - (1.0 - self.loss) * (1.0 - other.loss);
         Delay { base: self.base + other.base, jitter: self.jitter + other.jitter, loss }
     }
+    fn netem(&self) -> String {
+        let (base, jitter, percent) = (self.base.nanos() / 1000, self.jitter.nanos() / 1000, self.loss * 100.0);
+        let jitter = if jitter > 0 { format!(" {jitter}us") } else { String::new() };
+        format!("netem delay {base}us{jitter} loss {percent}% limit 100000")
+    }
 }
 
-/// Undoes what [`delays`] did.
-const CLEAR: &str = "qdisc del dev eth0 root\n";
-
-/// Lines by which what an interface sends to these addresses is delayed: a class for each, and what is of none passes as it was
-/// (`tc-htb(8)`: default 0; `tc-netem(8)`).
-fn delays(to: &[(&[Ipv4Addr], Delay)]) -> String {
-    let mut lines = String::new();
-    if !to.is_empty() {
-        let _ = writeln!(lines, "qdisc add dev {INTERFACE} root handle 1: htb default 0");
-    }
-    for (number, (addresses, Delay { base, jitter, loss })) in (10..).zip(to) {
-        let micros = |span: &Duration| span.nanos() / 1000;
-        let (base, jitter, percent) = (micros(base), micros(jitter), loss * 100.0);
-        let _ = writeln!(lines, "class add dev {INTERFACE} parent 1: classid 1:{number:x} htb rate 10gbit quantum 60000");
-        let _ = write!(lines, "qdisc add dev {INTERFACE} parent 1:{number:x} handle {number:x}: netem delay {base}us");
-        if jitter > 0 {
-            let _ = write!(lines, " {jitter}us");
-        }
-        let _ = writeln!(lines, " loss {percent}% limit 100000");
+/// Lines by which what an interface sends has a class for each of these destinations, with its delay (`tc-htb(8)`, `tc-netem(8)`).
+fn shape(to: &[(&[Ipv4Addr], Delay)]) -> String {
+    let mut lines = format!("qdisc add dev {INTERFACE} root handle 1: htb default 0\n");
+    for (class, (addresses, delay)) in (FIRST_CLASS..).zip(to) {
+        let _ = writeln!(lines, "class add dev {INTERFACE} parent 1: classid 1:{class:x} htb rate 10gbit quantum 60000");
+        let _ = writeln!(lines, "qdisc add dev {INTERFACE} parent 1:{class:x} handle {class:x}: {}", delay.netem());
         for address in *addresses {
-            let _ = writeln!(lines, "filter add dev {INTERFACE} parent 1: protocol ip u32 match ip dst {address}/32 flowid 1:{number:x}");
+            let _ = writeln!(lines, "filter add dev {INTERFACE} parent 1: protocol ip u32 match ip dst {address}/32 flowid 1:{class:x}");
+        }
+    }
+    lines
+}
+
+/// Lines by which the delays of these classes are others.
+fn reshape(was: &[(&[Ipv4Addr], Delay)], is: &[(&[Ipv4Addr], Delay)]) -> String {
+    let mut lines = String::new();
+    for (class, ((_, was), (_, is))) in (FIRST_CLASS..).zip(was.iter().zip(is)) {
+        if was != is {
+            let _ = writeln!(lines, "qdisc change dev {INTERFACE} parent 1:{class:x} handle {class:x}: {}", is.netem());
         }
     }
     lines
@@ -395,7 +435,10 @@ class add dev eth0 parent 1: classid 1:b htb rate 10gbit quantum 60000
 qdisc add dev eth0 parent 1:b handle b: netem delay 70000us 10000us loss 25% limit 100000
 filter add dev eth0 parent 1: protocol ip u32 match ip dst 10.77.200.3/32 flowid 1:b
 ";
-        assert_eq!(delays(&[(&first, constant), (&second, constant.and(uniform))]), expected);
+        let slow_now: [(&[Ipv4Addr], Delay); 2] = [(&first, constant), (&second, constant.and(uniform))];
+        assert_eq!(shape(&slow_now), expected);
+        let change = "qdisc change dev eth0 parent 1:b handle b: netem delay 0us loss 0% limit 100000\n";
+        assert_eq!(reshape(&slow_now, &[(&first, constant), (&second, Delay::NONE)]), change);
         let exponential = Distribution::Exponential { mean: millis(5) };
         assert_eq!(Delay::of(&slow(exponential, 0.0)), None);
     }
@@ -423,8 +466,7 @@ filter add dev eth0 parent 1: protocol ip u32 match ip dst 10.77.200.3/32 flowid
         let addresses = Addresses::new(77, (0..3).map(kubelet).collect()).on_network();
         let mut network = match Network::make(&addresses) {
             Ok(network) => network,
-            Err(error) if !nix::unistd::geteuid().is_root() => return eprintln!("skipped: {error}"),
-            Err(error) => panic!("{error}"),
+            Err(error) => return eprintln!("skipped: {error}"),
         };
         let heard = |network: &Network| {
             let pairs = (0..3).flat_map(|from| (0..3).map(move |to| (from, to))).filter(|(from, to)| from != to);

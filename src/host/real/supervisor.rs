@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration as Span;
@@ -122,7 +122,7 @@ pub fn unsupported(plan: &Plan) -> Vec<String> {
 /// Runs a plan for real. `scenario`: the resolved text that `plan` was lowered from. Calls `progress` about each second.
 pub fn run(scenario: &str, mut plan: Plan, options: &Options, progress: &mut dyn FnMut(crate::base::Duration)) -> io::Result<Outcome> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
-    if let Some(lack) = capacity::lacks(&plan, &options.runtime, &meminfo) {
+    if let Some(lack) = capacity::lacks(&plan, &options.runtime, &meminfo, capacity::raise_open_files()?) {
         return Err(io::Error::other(lack));
     }
     plan.starts.within = Starts::APART;
@@ -172,7 +172,8 @@ struct Process {
     address: Address,
     machine: MachineId,
     life: Incarnation,
-    child: Option<(Child, ChildStdin)>,
+    /// With what it is to hear: a thread writes it, since one that stands still reads nothing.
+    child: Option<(Child, Sender<Vec<u8>>)>,
     ready: bool,
     /// Why its last life began.
     started_by: Cause,
@@ -182,10 +183,10 @@ struct Process {
 }
 
 impl Process {
-    fn say(&mut self, word: &ToChild) {
-        if let Some((_, input)) = &mut self.child {
+    fn say(&self, word: &ToChild) {
+        if let Some((_, words)) = &self.child {
             // A child that is gone is noticed by its output.
-            let _ = frame::write(input, word).and_then(|()| input.flush());
+            let _ = words.send(frame::of(word));
         }
     }
     fn signal(&self, signal: Signal) {
@@ -359,7 +360,15 @@ impl Run {
         let output = child.stdout.take().expect("it is piped");
         frame::write(&mut input, &setup)?;
         input.flush()?;
-        process.child = Some((child, input));
+        let (words, said) = channel::<Vec<u8>>();
+        threads::spawn(move || {
+            while let Ok(word) = said.recv() {
+                if input.write_all(&word).and_then(|()| input.flush()).is_err() {
+                    return;
+                }
+            }
+        });
+        process.child = Some((child, words));
         let (sender, life) = (self.sender.clone(), process.life);
         threads::spawn(move || {
             let mut output = io::BufReader::new(output);
@@ -519,10 +528,6 @@ impl Run {
 
     /// Ends all processes: those that live are asked, and killed when they take too long.
     fn end(&mut self) {
-        // Of a run that proves something.
-        if self.troubles.is_empty() {
-            self.stats = self.runtime.stats();
-        }
         let mut asked = 0;
         for process in &mut self.processes {
             if process.child.is_some() {
@@ -541,6 +546,10 @@ impl Run {
             if !matches!(word, Word::Runtime(_)) {
                 self.hear(word);
             }
+        }
+        // Of a run that proves something.
+        if self.troubles.is_empty() {
+            self.stats = self.runtime.stats();
         }
         self.processes.iter_mut().for_each(Process::kill);
         self.runtime.end();

@@ -488,23 +488,33 @@ impl Shared {
         let mut asked = 0;
         loop {
             let order = match orders.recv_timeout(LOOK) {
-                Ok(order) => Some(order),
-                Err(RecvTimeoutError::Timeout) => None,
+                Ok(order) => order,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.gave_up(link, None) {
+                        return;
+                    }
+                    if Whose::Ours.cut(&lock(&self.cuts), self.machine, link.peer).is_some() {
+                        continue;
+                    }
+                    match self.keep_alive(link, &mut asked) {
+                        Err(error) if gives_up(&error) => return self.end(link, CloseReason::TimedOut),
+                        Err(_) if link.over.load(Ordering::SeqCst) => return,
+                        _ => continue,
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut wait = Wait::new(RETRANSMISSION);
             loop {
                 let cuts = lock(&self.cuts);
-                let cut = Whose::Ours.cut(&cuts, self.machine, link.peer);
-                // Nothing to send is not sent again.
-                let Some(span) = wait.on(cut).filter(|_| order.is_some() || cut.is_some()) else { break };
+                let Some(span) = wait.on(Whose::Ours.cut(&cuts, self.machine, link.peer)) else { break };
                 drop(self.changed.wait_timeout(cuts, span).expect("no thread panics with this lock"));
-                if self.gave_up(link, order.is_some().then_some(wait.since)) || (link.over.load(Ordering::SeqCst) && order.is_none()) {
+                if self.gave_up(link, Some(wait.since)) {
                     return;
                 }
             }
             let sent = match order {
-                Some(Order::Data(cause, body, due)) => {
+                Order::Data(cause, body, due) => {
                     let length = body.len();
                     threads::pause(Span::from_nanos(due.saturating_sub(monotonic())));
                     let sent = stream.write_all(&frame::of(&Frame::Data(cause, body)));
@@ -514,21 +524,15 @@ impl Shared {
                     }
                     sent
                 }
-                Some(Order::Pong) => stream.write_all(&frame::of(&Frame::Pong)),
-                Some(Order::Close) => {
+                Order::Pong => stream.write_all(&frame::of(&Frame::Pong)),
+                Order::Close => {
                     let _ = stream.write_all(&frame::of(&Frame::Fin));
                     let _ = stream.shutdown(Shutdown::Write);
                     return;
                 }
-                None => {
-                    if self.gave_up(link, None) {
-                        return;
-                    }
-                    self.keep_alive(link, &mut asked)
-                }
             };
             // A peer that takes nothing for so long is given up; of any other end the reader tells.
-            if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            if sent.as_ref().is_err_and(gives_up) {
                 return self.end(link, CloseReason::TimedOut);
             }
             if sent.is_err() && link.over.load(Ordering::SeqCst) {
@@ -562,6 +566,11 @@ impl Shared {
         }
         dead
     }
+}
+
+/// The peer took nothing for as long as a write may take, or acknowledged nothing.
+fn gives_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// A socket as the actors want it; a copy for the thread that writes.

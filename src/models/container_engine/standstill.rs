@@ -3,6 +3,10 @@
 //! A disk that stands still keeps back what the daemon has to write. A daemon that stands still (SIGSTOP) does nothing at all and hears
 //! nothing: requests lie in its socket, and so do the exits that the shims tell of. What was under way takes the time that was left of it.
 //! What a kubelet asked whose life is over by the end went with its connection.
+//!
+//! Left out: layers go on being unpacked, and so does what a measured daemon does that all machines share ("profile"); it is told after.
+
+use std::cmp::Reverse;
 
 use super::{Answer, Asker, ContainerEngine, KILLED, Pending};
 use crate::base::{Incarnation, Time};
@@ -14,6 +18,7 @@ use crate::wire::container::{ContainerId, ContainerOp};
 pub(super) struct Standstill {
     stalled: bool,
     paused: bool,
+    paused_at: Time,
     /// What the daemon has under way: when it would be done, and since when it waits.
     held: Vec<(Time, Time, Pending)>,
     /// What it has not heard yet.
@@ -61,12 +66,14 @@ impl ContainerEngine {
     /// The daemon stands still. Processes end by themselves; it kills none whose grace is over.
     pub fn pause(&mut self, now: Time) {
         self.standstill.paused = true;
+        self.standstill.paused_at = self.frozen.unwrap_or(now);
         self.hold(now);
         for (id, itself) in self.to_be_killed() {
             let process = self.containers.get_mut(&id).and_then(|container| container.process.as_mut()).expect("it runs");
             let (at, _, number) = process.end.take().expect("it was to be killed");
             self.pending.remove(&(at, number));
-            self.end_at(&id, itself, 0);
+            let (at, code) = itself;
+            self.end_at(&id, at, code);
         }
     }
     /// It goes on: what it had under way, then the kills that are due, then what it was asked meanwhile by the life of the kubelet that
@@ -78,6 +85,9 @@ impl ContainerEngine {
             self.end_at(&id, due.max(now), KILLED);
         }
         self.standstill.paused = false;
+        let since = self.standstill.paused_at;
+        let stood = self.frozen.unwrap_or(now).since(since);
+        self.workers = self.workers.drain().map(|Reverse(at)| Reverse(if at > since { at + stood } else { at })).collect();
         self.release(now);
         for (asker, op) in std::mem::take(&mut self.standstill.unheard) {
             if asks == Some(asker.incarnation) {
@@ -92,7 +102,7 @@ impl ContainerEngine {
     }
 
     /// The processes that will be killed because their grace is over, and when they would end if nobody did.
-    fn to_be_killed(&self) -> Vec<(ContainerId, Time)> {
+    fn to_be_killed(&self) -> Vec<(ContainerId, (Time, i32))> {
         let running = self.containers.iter().filter(|(_, container)| container.runs());
         let killed = running.filter_map(|(id, container)| {
             let process = container.process.as_ref()?;
@@ -111,8 +121,10 @@ impl ContainerEngine {
         standstill.held.extend(held.into_iter().map(|((at, _), pending)| (at, since, pending)));
     }
     fn release(&mut self, now: Time) {
+        // What a machine stands still beyond is added when it goes on.
+        let until = self.frozen.unwrap_or(now);
         for (at, since, pending) in std::mem::take(&mut self.standstill.held) {
-            self.push(now, at + now.since(since), pending);
+            self.push(until, at + until.since(since), pending);
         }
     }
 }

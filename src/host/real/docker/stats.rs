@@ -1,24 +1,32 @@
 //! What the running containers have used, by the engine's word (`GET /containers/{id}/stats`).
 
+use std::time::Duration as Span;
+
 use bollard::models::ContainerStatsResponse;
 use bollard::query_parameters::StatsOptionsBuilder;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{DockerRuntime, Shared};
 use crate::base::Duration;
 use crate::host::real::runtime::ContainerStats;
 use crate::wire::container::ContainerId;
 
+/// How long an engine may take: a run is over by then (ours).
+const PATIENCE: Span = Span::from_secs(5);
+
 impl DockerRuntime {
-    /// All are asked at once, and each answers at once: the engine would else wait a second for another sample to compare with.
+    /// All are asked at once, and each answers at once: the engine would else wait a second for another sample to compare with. Nothing of
+    /// an engine that takes too long.
     pub(super) fn ask_stats(&self) -> Vec<ContainerStats> {
         let running: Vec<(ContainerId, String)> = {
             let state = self.shared.lock();
             state.containers.iter().filter(|(_, one)| one.runs()).map(|(id, one)| (id.clone(), one.name.clone())).collect()
         };
         let asked = running.into_iter().map(|(id, name)| async move { Some(of(id, &self.shared.stats(&name).await?)) });
-        self.engine.wait(join_all(asked)).into_iter().flatten().collect()
+        let told = self.engine.wait(async { timeout(PATIENCE, join_all(asked)).await });
+        told.unwrap_or_default().into_iter().flatten().collect()
     }
 }
 

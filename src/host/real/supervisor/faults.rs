@@ -109,6 +109,9 @@ impl Run {
                 for (from, to) in [(from, to), (to, from)] {
                     let mut link = SlowLink { from: from.clone(), to: to.clone(), latency: latency.clone(), loss: *loss, by_kernel: false };
                     link.by_kernel = self.network.as_ref().is_some_and(|network| network.delays(&link));
+                    if !link.by_kernel {
+                        self.means.delays_by_transport();
+                    }
                     self.slow.push((number, link));
                 }
                 self.tell_links();
@@ -122,9 +125,10 @@ impl Run {
                 self.tell_disks(machines);
             }
             Fault::RuntimePause(machines) => {
-                for machine in machines {
-                    self.runtime_pauses.push((number, *machine));
-                    self.say_of_runtime(*machine, cause, ContainerEvent::FellSilent);
+                // A machine without power has no daemon; one that boots has another.
+                for machine in machines.iter().filter(|machine| !self.has_no_power(**machine)).copied().collect::<Vec<_>>() {
+                    self.runtime_pauses.push((number, machine));
+                    self.say_of_runtime(machine, cause, ContainerEvent::FellSilent);
                 }
             }
             Fault::ContainerCrash { namespace, workload, count, exit_code, oom_killed } => {
@@ -149,7 +153,11 @@ impl Run {
         let well: Vec<MachineId> = self.disks.extract_if(.., |(fault, ..)| *fault == number).map(|(_, machine, _)| machine).collect();
         self.tell_disks(&well);
         for machine in self.runtime_pauses.extract_if(.., |(fault, _)| *fault == number).map(|(_, machine)| machine).collect::<Vec<_>>() {
-            self.resume_runtime(machine, cause);
+            match self.frozen_by(machine) {
+                // Its daemon stands still as long as it does.
+                Some(fault) => self.runtime_pauses.push((fault, machine)),
+                None => self.resume_runtime(machine, cause),
+            }
         }
         if let Fault::Freeze(machines) = &plan.fault {
             for machine in machines {
@@ -265,6 +273,18 @@ impl Run {
     pub(super) fn is_kept_quiet(&self, answer: &Answer) -> bool {
         let machine = self.plan.nodes[answer.node.0 as usize].machine;
         !matches!(answer.event, ContainerEvent::Probed { .. }) && self.has_paused_runtime(machine)
+    }
+    fn has_no_power(&self, machine: MachineId) -> bool {
+        let takes_it = |fault: &Fault| match fault {
+            Fault::PowerLoss(machines) | Fault::Reboot { machines, .. } => machines.contains(&machine),
+            _ => false,
+        };
+        self.played.iter().flatten().any(|plan| takes_it(&plan.fault))
+    }
+    /// The fault that holds a machine still.
+    fn frozen_by(&self, machine: MachineId) -> Option<usize> {
+        let holds = |plan: &FaultPlan| matches!(&plan.fault, Fault::Freeze(machines) if machines.contains(&machine));
+        self.played.iter().position(|plan| plan.as_ref().is_some_and(holds))
     }
     fn say_of_runtime(&mut self, machine: MachineId, cause: Cause, event: ContainerEvent) {
         for process in self.processes.iter_mut().filter(|one| one.machine == machine && matches!(one.address, Address::Kubelet(_))) {
