@@ -70,7 +70,7 @@ pub fn text(validation: &Validation) -> String {
     );
     validation.links.iter().for_each(|means| text.push_str(&means.line()));
     if let Some((count, cpu, memory)) = most_used(validation) {
-        let (cpu, tenths) = (number(Unit::Time, (cpu.nanos() / 1000).cast_signed()), memory * 10 >> 20);
+        let (cpu, tenths) = (number(Unit::Time, (cpu.nanos() / 1000).cast_signed()), (memory * 10) >> 20);
         let _ = writeln!(
             text,
             "containers at the end: at most {count}, none used more than {cpu} s of CPU and {}.{} MiB of memory",
