@@ -54,17 +54,21 @@ fn a_replacement_is_ready_because_a_node_lost_power() {
     assert!(found.iter().all(|count| *count > 0), "every run replaces pods: {found:?}");
 }
 
+/// How many pods were evicted after the first fault, each for these reasons.
+fn explained_evictions(record: &Record, chain: &[&str]) -> usize {
+    let evicted = |entry: &Entry| is_about(entry, Kind::Pod) && matches!(entry.fact.what, What::DeletionMarked { .. });
+    let evictions: Vec<_> = facts_after(record, fault(record, 0).at, evicted).collect();
+    for eviction in &evictions {
+        assert_explained(record, eviction.id, chain);
+    }
+    evictions.len()
+}
+
 #[test]
 fn each_eviction_of_an_outage_is_explained_by_it() {
     let found = for_seeds(SEEDS, |seed| {
         let record = play("zone-outage", seed, &["traffic=[]", "expectations=[]"], Options::default());
-        let begun = fault(&record, 0).at;
-        let evicted = |entry: &Entry| is_about(entry, Kind::Pod) && matches!(entry.fact.what, What::DeletionMarked { .. });
-        let evictions: Vec<_> = facts_after(&record, begun, evicted).collect();
-        for eviction in &evictions {
-            assert_explained(&record, eviction.id, &["DeletionMarked", "Tainted", "NodeReady", "Silent", "FaultInjected"]);
-        }
-        evictions.len()
+        explained_evictions(&record, &["DeletionMarked", "Tainted", "NodeReady", "Silent", "FaultInjected"])
     });
     assert!(found.iter().all(|count| *count >= 3), "three nodes are emptied: {found:?}");
 }
@@ -73,16 +77,12 @@ fn each_eviction_of_an_outage_is_explained_by_it() {
 fn an_eviction_is_explained_by_the_runtime_that_hung_and_what_waited_by_its_end() {
     let found = for_seeds(SEEDS, |seed| {
         let record = play("runtime-hang", seed, &["traffic=[]", "expectations=[]"], Options::default());
+        let evictions = explained_evictions(&record, &["DeletionMarked", "Tainted", "NodeReady", "FaultInjected"]);
         let begun = fault(&record, 0).at;
-        let evicted = |entry: &Entry| is_about(entry, Kind::Pod) && matches!(entry.fact.what, What::DeletionMarked { .. });
-        let evictions: Vec<_> = facts_after(&record, begun, evicted).collect();
-        for eviction in &evictions {
-            assert_explained(&record, eviction.id, &["DeletionMarked", "Tainted", "NodeReady", "FaultInjected"]);
-        }
         let again = |entry: &Entry| matches!(&entry.fact.what, What::NodeReady { reason, .. } if **reason == *"KubeletReady");
         let again = facts_after(&record, begun, again).next().unwrap_or_else(|| panic!("seed {seed}: the node is never ready again"));
         assert_explained(&record, again.id, &["NodeReady", "FaultEnded", "FaultInjected"]);
-        evictions.len()
+        evictions
     });
     assert!(found.iter().all(|count| *count == 1), "api has one pod on the node: {found:?}");
 }

@@ -107,6 +107,13 @@ impl World {
             self.step(Input::Container(Box::new(answer.event)));
         }
     }
+    /// Goes on, with a runtime that hangs from one second to another.
+    fn hang(&mut self, from: u64, until: u64) {
+        self.run(Time::from_secs(from));
+        self.pause();
+        self.run(Time::from_secs(until));
+        self.resume();
+    }
     /// What the node says of itself: whether it is ready, why not, and since which second.
     fn node(&self) -> (bool, String, u64) {
         let Object::Node(node) = &*self.objects[&Key::node("worker-1")].object else { panic!("a node") };
@@ -269,6 +276,11 @@ fn web(change: impl FnOnce(&mut PodSpec)) -> Object {
     change(&mut spec);
     let meta = Meta { uid: "uid-web".into(), creation_timestamp: Some(Time::ZERO), ..Meta::named("default", "web") };
     Pod { meta, spec: Shared::new(spec), node: Some("worker-1".into()), ..Pod::default() }.into()
+}
+
+/// Takes longer to end than anybody waits.
+fn stubborn(behaviour: Behaviour) -> Behaviour {
+    Behaviour { stops_after: Distribution::Constant(Duration::from_secs(1_000)), ..behaviour }
 }
 
 fn runs_for(seconds: u64, exit_code: i32) -> Behaviour {
@@ -551,30 +563,22 @@ fn a_liveness_probe_by_exec_fails_while_the_runtime_hangs_long_and_one_over_http
 
 #[test]
 fn nobody_kills_what_outlives_its_grace_while_the_runtime_hangs() {
-    let stubborn = Behaviour { stops_after: Distribution::Constant(Duration::from_secs(1_000)), ..Behaviour::default() };
-    let mut world = World::new(stubborn);
+    let mut world = World::new(stubborn(Behaviour::default()));
     world.put(web(|_| {}));
     world.run(Time::from_secs(100));
     world.delete("web");
-    world.run(Time::from_secs(110));
-    world.pause();
-    world.run(Time::from_secs(200));
-    world.resume();
+    world.hang(110, 200);
     world.run(Time::from_secs(210));
     assert_eq!(world.seconds("exited with 137"), [200], "the grace was over at 130 s: {:?}", world.log);
 }
 
 #[test]
 fn what_ends_by_itself_while_nobody_can_kill_it_ends_as_it_would_have() {
-    let stops_after = Distribution::Constant(Duration::from_secs(1_000));
-    let mut world = World::new(Behaviour { stops_after, ..runs_for(100, 1) });
+    let mut world = World::new(stubborn(runs_for(100, 1)));
     world.put(web(|_| {}));
     world.run(Time::from_secs(50));
     world.delete("web");
-    world.run(Time::from_secs(70));
-    world.pause();
-    world.run(Time::from_secs(200));
-    world.resume();
+    world.hang(70, 200);
     world.run(Time::from_secs(210));
     assert_eq!(world.seconds("exited with 1").len(), 1, "the grace was over at 80 s: {:?}", world.log);
     assert!(world.seconds("exited with 137").is_empty() && !world.has("web"), "{:?}", world.log);
@@ -582,8 +586,7 @@ fn what_ends_by_itself_while_nobody_can_kill_it_ends_as_it_would_have() {
 
 #[test]
 fn a_grace_that_was_made_shorter_while_the_runtime_hung_is_kept_from_its_end_on() {
-    let stubborn = Behaviour { stops_after: Distribution::Constant(Duration::from_secs(1_000)), ..Behaviour::default() };
-    let mut world = World::new(stubborn);
+    let mut world = World::new(stubborn(Behaviour::default()));
     world.put(web(|spec| spec.termination_grace_period_seconds = Some(600)));
     world.run(Time::from_secs(100));
     world.delete("web");

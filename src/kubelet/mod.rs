@@ -7,8 +7,8 @@
 //!
 //! A runtime that falls silent is found out by the loops that ask it, see [`runtime`].
 //!
-//! A kubelet that comes back takes its time: the process starts up, registers and reports its node, and then waits to know its node before
-//! it asks for its pods. The first life of a run has all that behind it.
+//! A kubelet that comes back takes its time: the process starts up, asks its runtime what runs, registers and reports its node, and then waits
+//! to know its node before it asks for its pods. The first life of a run has all that behind it.
 //!
 //! Left out: what mounting takes, node-pressure eviction, static pods, graceful node shutdown, image garbage collection, in-place changes of a
 //! running pod's spec, hooks other than a preStop sleep, readiness gates.

@@ -212,7 +212,7 @@ impl Network {
         let Some(machine) = self.machines.first() else { return Ok(()) };
         let one = Delay { base: Duration::from_millis(1), jitter: Duration::ZERO, loss: 0.01 };
         machine.namespace.have("tc", &shape(&[(&[Ipv4Addr::UNSPECIFIED], one)]))?;
-        machine.namespace.have("tc", "qdisc del dev eth0 root\n")
+        machine.namespace.have("tc", &format!("qdisc del dev {INTERFACE} root\n"))
     }
 
     /// The namespace of an actor; `None`: it sits on this machine's loopback.
