@@ -2,6 +2,7 @@
 //! record. When it ends, however it ends, all that it started ends.
 
 mod faults;
+mod runtimes;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -327,7 +328,7 @@ impl Run {
         }
         run.clock.anchor = monotonic() + HEAD_START_NANOS;
         run.runtime.set_clock(run.clock);
-        for process in &mut run.processes {
+        for process in &run.processes {
             process.say(&ToChild::Go { anchor: run.clock.anchor, begins: run.plan.begins(process.address) });
         }
         Ok(run)
@@ -474,7 +475,7 @@ impl Run {
             }
             FromChild::Endpoints(cause, change) => {
                 let word = ToChild::Endpoints(cause, change);
-                for process in self.processes.iter_mut().filter(|process| matches!(process.address, Address::Traffic(_))) {
+                for process in self.processes.iter().filter(|process| matches!(process.address, Address::Traffic(_))) {
                     process.say(&word);
                 }
             }
@@ -529,7 +530,7 @@ impl Run {
     /// Ends all processes: those that live are asked, and killed when they take too long.
     fn end(&mut self) {
         let mut asked = 0;
-        for process in &mut self.processes {
+        for process in &self.processes {
             if process.child.is_some() {
                 process.signal(Signal::SIGCONT);
                 process.say(&ToChild::End);
